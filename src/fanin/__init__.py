@@ -1,0 +1,1 @@
+"""fanin starts neural networks well."""

@@ -1,0 +1,73 @@
+"""Every error that fanin raises on purpose.
+
+    FaninError
+    ├── BadInput (ValueError)        what the caller gave cannot be used; the message says what to give instead
+    │   ├── UnknownName              no recipe, check, initializer or activation of that name; names the nearest
+    │   ├── ShapeMismatch            the example does not fit the model; names the layer, expected and got
+    │   └── NoParameters             the model has nothing to initialize
+    ├── CannotTrace                  the model's graph could not be recorded; names the line that prevented it
+    ├── UncoveredParameters          a plan leaves parameters without an initializer; lists all of them
+    ├── CannotWrite                  a tensor cannot be filled; nothing was changed
+    └── MissingExtra (ImportError)   an optional dependency is not installed; names the command that installs it
+
+A message says what, where, expected, got, and what to do. The command line prints it and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FaninError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class BadInput(FaninError, ValueError):
+    """What the caller gave cannot be used."""
+
+
+class UnknownName(BadInput):
+    """A name that is not in the table it was looked up in."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        nearest = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+        original = {n.lower(): n for n in names}
+        hint = f"Did you mean {original[nearest[0]]!r}? " if nearest else ""
+        super().__init__(f"There is no {kind} {name!r}. {hint}Known: {', '.join(names)}.")
+
+
+class ShapeMismatch(BadInput):
+    """The example does not fit the model."""
+
+
+class NoParameters(BadInput):
+    """The model has nothing to initialize."""
+
+
+class CannotTrace(FaninError):
+    """The model's graph could not be recorded."""
+
+
+class UncoveredParameters(FaninError):
+    """A plan leaves parameters without an initializer."""
+
+    def __init__(self, missing: Iterable[str]) -> None:
+        self.missing = tuple(missing)
+        shown = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")
+        super().__init__(
+            f"{len(self.missing)} parameter(s) have no initializer: {shown}. "
+            "Give each one in overrides={'path.or.glob': initializer}, or fanin.Keep() to leave it as it is."
+        )
+
+
+class CannotWrite(FaninError):
+    """A tensor cannot be filled; nothing was changed."""
+
+
+class MissingExtra(FaninError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed. Install it: pip install 'fanin[{extra}]'")
