@@ -1,1 +1,70 @@
-"""fanin starts neural networks well."""
+"""fanin starts neural networks well.
+
+    plan = fanin.plan(model, x)                 # decide every parameter; print(plan)
+    plan = fanin.initialize_(model, x, seed=0)  # decide and write
+    d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
+    fanin.gain("gelu")                          # what an activation does to a signal
+
+No framework is imported before a model of it is given.
+"""
+
+from fanin.activations import Activation, Gain
+from fanin.api import diagnose, gain, initialize_, measure, plan
+from fanin.diagnosis import Diagnosis, Finding
+from fanin.errors import FaninError
+from fanin.graph import Graph
+from fanin.initializers import (
+    Constant,
+    Initializer,
+    Keep,
+    Normal,
+    Ones,
+    Orthogonal,
+    TruncatedNormal,
+    Uniform,
+    VarianceScaling,
+    Zeros,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+)
+from fanin.plans import Plan
+from fanin.signals import Signals
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Activation",
+    "Constant",
+    "Diagnosis",
+    "FaninError",
+    "Finding",
+    "Gain",
+    "Graph",
+    "Initializer",
+    "Keep",
+    "Normal",
+    "Ones",
+    "Orthogonal",
+    "Plan",
+    "Signals",
+    "TruncatedNormal",
+    "Uniform",
+    "VarianceScaling",
+    "Zeros",
+    "__version__",
+    "diagnose",
+    "gain",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "initialize_",
+    "lecun_normal",
+    "lecun_uniform",
+    "measure",
+    "plan",
+]

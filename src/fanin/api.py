@@ -1,0 +1,130 @@
+"""The verbs, in the order of a call: describe → plan → write, describe → measure → diagnose.
+
+Each is a few lines: it finds the framework's adapter, traces the model once, and hands over to the package that
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fanin.activations import Gain, moments
+from fanin.diagnosis import Diagnosis
+from fanin.diagnosis import diagnose as judge
+from fanin.frameworks import activation_of, adapter_of
+from fanin.plans import Plan, make_plan
+from fanin.plans.make import Overrides, override
+from fanin.plans.recipes import Recipe
+from fanin.signals import Signals
+
+
+def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
+    """Decide the initial value of every parameter; nothing is written.
+
+    Args:
+        model: a `torch.nn.Module`, on any device, meta included.
+        example: one batch as the model is called with; only its shapes and dtypes matter.
+        recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
+            decisions by path.
+        overrides: glob over paths → initializer, or its spelling; the last match wins.
+
+    Raises:
+        BadInput: no example, an override that matches nothing, an initializer that cannot serve its parameter.
+        UnknownName: no such recipe or initializer; the message names the nearest.
+        ShapeMismatch, CannotTrace, NoParameters, UncoveredParameters: see `fanin.errors`.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+        >>> p = plan(net, torch.zeros(1, 64))
+        >>> str(p["0.weight"].initializer), round(p["0.weight"].std, 4)
+        ('normal 1.414/√fan_in', 0.1768)
+    """
+    return make_plan(adapter_of(model).trace(model, *example).graph, recipe, overrides)
+
+
+def initialize_(
+    model: Any,
+    *example: Any,
+    recipe: str | Recipe | Plan = "auto",
+    overrides: Overrides | None = None,
+    seed: int | None = None,
+) -> Plan:
+    """Decide, write, and return the plan that was written: all parameters, or none if anything fails.
+
+    Args:
+        recipe: as for `plan`, or a finished `Plan`.
+        seed: 0 … 2¹²⁸ − 1; every value is a function of the seed, the parameter's name and the element's index.
+            None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning.
+
+    Raises:
+        CannotWrite: a parameter cannot be written; nothing was changed.
+        All that `plan` raises.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Linear(4, 3)
+        >>> _ = initialize_(net, torch.zeros(1, 4), recipe="lecun", seed=0)
+        >>> net.weight[0, 0].item(), net.bias.tolist()
+        (-0.20..., [0.0, 0.0, 0.0])
+    """
+    adapter = adapter_of(model)
+    if isinstance(recipe, Plan):
+        decided = override(recipe, overrides or {})
+    else:
+        decided = plan(model, *example, recipe=recipe, overrides=overrides)
+    adapter.write_(model, decided, adapter.draw_seed() if seed is None else seed)
+    return decided
+
+
+def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None) -> Signals:
+    """One real forward and backward pass: the moments of every node's value and gradient, and of every parameter's.
+
+    The model keeps its mode, gradients, hooks, buffers and random state.
+
+    Args:
+        loss: from the model's output to a scalar, such as `lambda out: cross_entropy(out, labels)`. Without one the
+            gradient is that of ⟨output, v⟩/batch with a fixed random v.
+
+    Raises:
+        BadInput: a loss that is not a scalar or cannot be differentiated.
+        ShapeMismatch, CannotTrace, NoParameters: see `fanin.errors`.
+    """
+    adapter = adapter_of(model)
+    signals: Signals = adapter.observe(adapter.trace(model, *example), model, example, loss)
+    return signals
+
+
+def diagnose(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None) -> Diagnosis:
+    """What is wrong with the model as it is initialized now, where, why, and what to do.
+
+    Args and Raises: as for `measure`.
+
+    Example:
+        >>> import torch
+        >>> layers = [m for _ in range(30) for m in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
+        >>> net = torch.nn.Sequential(*layers)
+        >>> diagnose(net, torch.randn(32, 64)).summary
+        'vanishing gradients'
+        >>> _ = initialize_(net, torch.zeros(1, 64), seed=0)
+        >>> diagnose(net, torch.randn(32, 64)).summary
+        'healthy'
+    """
+    signals = measure(model, *example, loss=loss)
+    assert signals.graph is not None  # a measurement is always of a graph
+    return judge(signals.graph, signals)
+
+
+def gain(what: Any, *, std: float = 1.0, mean: float = 0.0, **parameters: float) -> Gain:
+    """The Gaussian moments of an activation, z ~ N(mean, std²), and the gains that follow from them.
+
+    Args:
+        what: a name ("gelu"), a function of NumPy arrays or of the framework's tensors, or a module.
+        parameters: of a named activation, such as `negative_slope=0.2`.
+
+    Example:
+        >>> round(gain("gelu").forward, 6), round(gain("gelu").backward, 6)
+        (1.53353, 1.481114)
+    """
+    return moments(activation_of(what), std=std, mean=mean, **parameters)

@@ -1,0 +1,63 @@
+"""`fanin check FILE.py:factory`: what is wrong with a model's start, and what the remedy changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fanin.diagnosis import Diagnosis
+    from fanin.plans import Plan
+
+
+def check(
+    model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
+    shape: str = typer.Option(None, "--input", help="Shape of the example input, such as 32,3,224,224."),
+    recipe: str = typer.Option(None, help="Start the model with this recipe first, instead of as it is built."),
+    seed: int = typer.Option(0, help="Seed of what fanin draws."),
+    html: str = typer.Option(None, help="Also write the report to this file."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Measure one forward and backward pass and name what is wrong; exit 1 if anything is.
+
+    The remedy is tried on the model in memory and measured again; your file is not changed.
+    """
+    import time
+
+    from fanin import api
+    from fanin.cli.facts import PROGRAM, facts
+    from fanin.cli.model import load_model
+    from fanin.reports import render, to_json, write_html
+    from fanin.reports.check_page import check_page
+
+    started = time.perf_counter()
+    built, example = load_model(model, shape)
+    if recipe is not None:
+        api.initialize_(built, *example, recipe=recipe, seed=seed)
+    before = api.diagnose(built, *example)
+    remedy = None if before.healthy else _try_remedy(built, example, before, seed)
+    page = check_page(before, remedy, facts(started, "torch"), PROGRAM)
+    if as_json:
+        typer.echo(to_json(page), nl=False)
+    else:
+        from rich.console import Console
+
+        render(page, Console())
+    if html is not None:
+        typer.echo(f"Report: {write_html(page, html)}", err=True)
+    raise typer.Exit(0 if before.healthy else 1)
+
+
+def _try_remedy(model: Any, example: tuple[Any, ...], before: Diagnosis, seed: int) -> tuple[Plan, Diagnosis] | str:
+    """The plan that the findings call for and what is measured with it, or why it could not be tried."""
+    from fanin import api
+    from fanin.diagnosis import remedy_plan
+    from fanin.errors import FaninError
+
+    try:
+        plan = remedy_plan(before)
+        api.initialize_(model, *example, recipe=plan, seed=seed)
+        return plan, api.diagnose(model, *example)
+    except FaninError as error:
+        return f"The remedy could not be tried: {error}"

@@ -1,0 +1,68 @@
+"""`fanin list WHAT`: the names that fanin knows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import typer
+
+
+def list_(
+    what: str = typer.Argument("recipes", help="recipes, checks, initializers, or activations."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """List recipes, checks, initializers or activations, a line each."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from fanin.errors import UnknownName
+
+    tables: dict[str, Callable[[], dict[str, str]]] = {
+        "recipes": _recipes,
+        "checks": _checks,
+        "initializers": _initializers,
+        "activations": _activations,
+    }
+    if what not in tables:
+        raise UnknownName("list", what, tables)
+    rows = tables[what]()
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    view = Table(box=None, show_header=False, pad_edge=False)
+    view.add_column(style="bold", no_wrap=True)
+    view.add_column(overflow="fold")
+    for name, text in rows.items():
+        view.add_row(name, text)
+    Console().print(view)
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def _recipes() -> dict[str, str]:
+    from fanin.plans import RECIPES
+
+    return {name: _first_line(recipe) for name, recipe in RECIPES.items()}
+
+
+def _checks() -> dict[str, str]:
+    from fanin.diagnosis import CHECKS
+
+    return {check.code: f"{check.name}: {check.summary}" for check in CHECKS.values()}
+
+
+def _initializers() -> dict[str, str]:
+    from fanin.initializers import ALL
+
+    return {name: _first_line(what) for name, what in ALL.items()}
+
+
+def _activations() -> dict[str, str]:
+    from fanin.activations import TABLE, moments
+
+    return {name: str(moments(phi)) for name, phi in TABLE.items()}

@@ -1,0 +1,111 @@
+"""FILE.py:factory → a model and an example: the only place that runs a user's code."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fanin.errors import BadInput, MissingExtra, UnknownName
+
+
+def load_model(reference: str, shape: str | None) -> tuple[Any, tuple[Any, ...]]:
+    """Call the factory; returns the model and the example to call it with.
+
+    The factory takes no arguments and returns a model, or (model, example input, …). `shape` ("32,3,224,224") asks for
+    white noise instead of the factory's example.
+
+    Raises:
+        BadInput: the file or the factory does not exist, raises, or does not return a model; no example is known.
+    """
+    module, factory = _factory(reference)
+    try:
+        made = factory()
+    except Exception as error:
+        line = _line_in(error, module)
+        raise BadInput(f"{reference}() raised {type(error).__name__}{line}: {error}") from error
+    model, *example = made if isinstance(made, tuple) else (made,)
+    torch = _torch()
+    if not isinstance(model, torch.nn.Module):
+        raise BadInput(
+            f"{reference}() must return a torch.nn.Module, or a tuple of one and its example inputs; "
+            f"got {type(model).__name__}."
+        )
+    if shape is not None:
+        from fanin.frameworks.torch import example_input
+
+        return model, (example_input(parse_shape(shape)),)
+    if not example:
+        raise BadInput(f"{reference}() gives no example input. Add --input with its shape, for example --input 32,64.")
+    return model, tuple(example)
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """A shape written as "32,3,224,224" or "32x3x224x224".
+
+    Raises:
+        BadInput: not positive whole numbers.
+    """
+    parts = text.lower().replace("x", ",").split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise BadInput(f"--input takes a shape, positive whole numbers such as 32,3,224,224; got {text!r}.")
+    return tuple(int(part) for part in parts)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra("PyTorch", "torch", "Reading a model") from error
+    return torch
+
+
+def _factory(reference: str) -> tuple[ModuleType, Callable[[], Any]]:
+    file, separator, name = reference.rpartition(":")
+    if not separator or not file.endswith(".py"):
+        raise BadInput(f"Name a model as FILE.py:factory; got {reference!r}.")
+    path = Path(file)
+    if not path.is_file():
+        raise BadInput(f"There is no file {file!r} (looked in {Path.cwd()}).")
+    module = _run(path)
+    found = getattr(module, name, None)
+    if found is None:
+        own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        raise UnknownName(f"function in {file}", name, own)
+    if not callable(found):
+        raise BadInput(f"{reference} is a {type(found).__name__}; expected a function or class that builds the model.")
+    return module, found
+
+
+def _run(path: Path) -> ModuleType:
+    """Execute the file as a module, with its folder importable as if it were run as a script."""
+    name = f"fanin_model_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # a .py file that exists always has one
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and torch look their module up there
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BadInput(f"{path} could not be run: {type(error).__name__}{_line_in(error, module)}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _line_in(error: Exception, module: ModuleType) -> str:
+    """The innermost line of the user's file, as " at net.py:12"."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f" at {Path(error.filename or '').name}:{error.lineno}"
+    lines = [
+        f"{Path(module.__file__ or '').name}:{frame.lineno}"
+        for frame in inspect.getinnerframes(error.__traceback__)  # type: ignore[arg-type]  # it was raised, so it has one
+        if frame.filename == module.__file__
+    ]
+    return f" at {lines[-1]}" if lines else ""

@@ -1,0 +1,32 @@
+"""One finding a file, with its remedy. The file's docstring is the page that `fanin explain CODE` prints."""
+
+from typing import Final
+
+from fanin.diagnosis.check import Check
+from fanin.diagnosis.checks import exploding, non_finite, saturated, symmetric, vanishing
+from fanin.errors import UnknownName
+
+CHECKS: Final[dict[str, Check]] = {
+    check.code: check
+    for check in (
+        non_finite.CHECK,
+        symmetric.CHECK,
+        saturated.CHECK,
+        vanishing.FORWARD,
+        exploding.FORWARD,
+        vanishing.BACKWARD,
+        exploding.BACKWARD,
+    )
+}
+
+
+def check_named(code: str) -> Check:
+    """The check of a code, or of a name such as "vanishing gradients".
+
+    Raises:
+        UnknownName: no such check; the message names the nearest.
+    """
+    known = {c.code.lower(): c for c in CHECKS.values()} | {c.name: c for c in CHECKS.values()}
+    if code.lower() not in known:
+        raise UnknownName("check", code, [*CHECKS, *(c.name for c in CHECKS.values())])
+    return known[code.lower()]

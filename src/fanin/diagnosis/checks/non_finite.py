@@ -1,0 +1,88 @@
+"""A value, a gradient or the loss is infinite or not a number.
+
+## What it does
+Names the first operation, in the order of execution, whose output holds an infinity or a NaN; if the forward pass is
+finite, the first one met going backward.
+
+## Why it is bad
+One NaN reaches every parameter at the first update, and nothing brings them back.
+
+## Example
+    torch.nn.init.normal_(layer.weight)          # 60 layers of width 512: the signal passes 1e38
+
+## Remedy
+If weights made it, scale them so that each layer keeps its signal's second moment. If a single operation did (log of 0,
+division by 0, sqrt at 0, a mask of -inf over a whole row), guard that operation.
+
+## Known exceptions
+An infinity that is part of the computation, such as a mask of -inf before a softmax: as long as the loss and every
+parameter's gradient are finite, nothing is reported.
+
+## Source
+Goodfellow, Bengio & Courville 2016, Deep Learning, section 4.1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from fanin.diagnosis.check import Check
+from fanin.diagnosis.evidence import Evidence
+from fanin.diagnosis.model import Finding, Severity
+from fanin.diagnosis.remedies import fit_all_to_activations
+from fanin.plans import Plan
+
+
+def find(check: Check, evidence: Evidence) -> Finding | None:
+    """The operation that first made it."""
+    signals, nodes = evidence.signals, evidence.graph.nodes
+    forward = next((n for n in nodes if n.name in signals.values and signals.values[n.name].non_finite > 0), None)
+    backward = next(
+        (n for n in reversed(nodes) if n.name in signals.gradients and signals.gradients[n.name].non_finite), None
+    )
+    gradients = [p.gradient for p in signals.parameters.values() if p.gradient]
+    if math.isfinite(signals.loss) and all(g.non_finite == 0 for g in gradients):
+        return None
+    if not forward and not math.isfinite(signals.loss):
+        what, node, share = f"the loss is {signals.loss}, though the model's output is finite", None, 1.0
+    elif forward:
+        share = signals.values[forward.name].non_finite
+        what, node = f"{share:.2%} of the output of {forward.op} is infinite or not a number", forward
+    elif backward:
+        share = signals.gradients[backward.name].non_finite
+        what, node = f"{share:.2%} of the gradient at {backward.op} is infinite or not a number", backward
+    else:
+        what, node, share = "a parameter's gradient is infinite or not a number", None, 1.0
+    layer = next((s for s in evidence.layers if node and node.name in (s.layer.node.name, s.layer.output.name)), None)
+    finding = check.finding(
+        evidence,
+        Severity.ERROR,
+        layer,
+        what=what,
+        why=evidence.scale_sentence(layer.layer)
+        if layer
+        else "the operation left the range of its dtype or its domain",
+        non_finite_share=share,
+    )
+    return finding if layer or not node else _at(finding, node.module or node.name, node.source)
+
+
+def _at(finding: Finding, module: str, source: str) -> Finding:
+    """An operation outside the layers is placed by its module."""
+    return replace(finding, module=module, source=source)
+
+
+def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
+    """Gains that keep the signal, in every layer."""
+    return fit_all_to_activations(plan, evidence)
+
+
+CHECK = Check(
+    code="N01",
+    name="non-finite values",
+    page=__doc__,
+    find=find,
+    remedy=remedy,
+    advice="scale the weights so that each layer keeps its signal (recipe auto), or guard the operation named",
+)

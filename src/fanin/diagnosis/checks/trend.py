@@ -1,0 +1,68 @@
+"""How a second moment changes over depth: shared by the checks for vanishing and exploding signals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fanin.diagnosis.evidence import Evidence
+from fanin.diagnosis.model import Severity
+from fanin.signals import LayerSignal, Moments
+
+# Second moments, so 1e4 is a factor 100 in amplitude. The random fluctuation of a healthy net of finite width stays
+# well below: std(log q) = √(5 L/n) for ReLU (Hanin & Nica 2020), 1.25 for 40 layers of 128 units, 7 σ from 1e4.
+NOTICEABLE = 1e4
+HOPELESS = 1e8
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A signal that left its range.
+
+    Attributes:
+        start: the first layer, in the direction of the signal, beyond `NOTICEABLE`.
+        affected: how many layers lie beyond.
+        total: second moment at the far end over that at the near end.
+        per_layer: its geometric mean over the layers between.
+    """
+
+    start: LayerSignal
+    affected: int
+    total: float
+    per_layer: float
+
+    @property
+    def severity(self) -> Severity:
+        """An error where plain gradient descent cannot bridge it."""
+        return Severity.ERROR if abs(math.log(self.total)) > math.log(HOPELESS) else Severity.WARNING
+
+
+def forward_trend(evidence: Evidence, *, grows: bool) -> Trend | None:
+    """Of the layers' outputs, from the first to the last."""
+    return _trend(list(evidence.layers), lambda seen: seen.value, grows=grows)
+
+
+def backward_trend(evidence: Evidence, *, grows: bool) -> Trend | None:
+    """Of the gradients, from the last layer to the first."""
+    return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient, grows=grows)
+
+
+def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], Moments | None], *, grows: bool) -> Trend | None:
+    """Compare each layer with the first on the path.
+
+    Exact zeros and non-finite values are left out: they are findings of their own (U01, N01), and a head or branch that
+    starts at zero on purpose sends exact zeros back until its first step.
+    """
+    moments = [(seen, m.second_moment) for seen in path if (m := of(seen))]
+    usable = [(seen, q) for seen, q in moments if q > 0 and math.isfinite(q)]
+    if len(usable) < 2:
+        return None
+    near = usable[0][1]
+    ratios = [(seen, q / near) for seen, q in usable]
+    beyond = [(seen, r) for seen, r in ratios if (r > NOTICEABLE if grows else r < 1 / NOTICEABLE)]
+    if not beyond:
+        return None
+    extreme = max(beyond, key=lambda pair: abs(math.log(pair[1])))
+    steps = [seen for seen, _ in usable].index(extreme[0])
+    return Trend(beyond[0][0], len(beyond), extreme[1], extreme[1] ** (1 / steps))

@@ -1,0 +1,20 @@
+"""Steps from plan to plan that several checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fanin.diagnosis.evidence import Evidence
+from fanin.plans import Plan
+from fanin.plans.recipes.auto import auto
+
+
+def fit_to_activations(plan: Plan, evidence: Evidence, weights: Iterable[str]) -> Plan:
+    """Give these weights the law that the activation they feed asks for; all other parameters stay."""
+    decisions = auto(evidence.graph)
+    return plan.decide({path: decisions[path] for path in weights})
+
+
+def fit_all_to_activations(plan: Plan, evidence: Evidence) -> Plan:
+    """The same for the weights of every layer: a signal over depth is the product of all of them."""
+    return fit_to_activations(plan, evidence, dict.fromkeys(seen.layer.weight for seen in evidence.layers))

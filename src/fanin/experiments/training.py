@@ -1,0 +1,76 @@
+"""One trial: initialize, then forward, loss, backward, update, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from fanin.experiments.data import Data, digits, permutation
+from fanin.experiments.nets import Perceptron
+from fanin.experiments.study import Training, Trial, TrialSpec
+from fanin.frameworks.torch import Traced, trace, write_
+from fanin.plans import make_plan
+
+
+@lru_cache(maxsize=8)
+def _net(depth: int, width: int, activation: str, data: str) -> tuple[Perceptron, Traced]:
+    """The net and its graph, traced once; a trial overwrites every weight."""
+    known = _data(data)
+    net = Perceptron(depth, width, known.inputs.shape[1], known.classes, activation)
+    return net, trace(net, torch.from_numpy(known.inputs[:2]))
+
+
+@lru_cache(maxsize=1)
+def _data(name: str) -> Data:
+    return {"digits": digits}[name]()
+
+
+def run_trial(spec: TrialSpec) -> Trial:
+    """Build the net, start it as its recipe says, train it, test it: a function of the spec alone."""
+    data = _data("digits")
+    net, traced = _net(spec.depth, spec.width, spec.activation, "digits")
+    write_(net, make_plan(traced.graph, spec.start), spec.seed)
+    losses, diverged_at = train(net, data, spec.training, spec.seed)
+    return Trial(spec, losses, accuracy(net, data), diverged_at)
+
+
+def train(model: nn.Module, data: Data, how: Training, seed: int) -> tuple[tuple[float, ...], int | None]:
+    """Train in place from the weights that the model has; returns the losses and the step that was not finite, if any.
+
+    The batches depend on the seed alone, so that trials of one seed see the same ones.
+    """
+    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
+    optimizer = torch.optim.SGD(model.parameters(), lr=how.learning_rate, momentum=how.momentum)
+    model.train()
+    losses: list[float] = []
+    for step, batch in zip(range(1, how.steps + 1), batches(seed, len(labels), how.batch_size), strict=False):
+        loss = nn.functional.cross_entropy(model(inputs[batch]), labels[batch])
+        if not math.isfinite(value := loss.item()):
+            return tuple(losses), step
+        losses.append(value)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return tuple(losses), None
+
+
+def batches(seed: int, samples: int, size: int) -> Iterator[torch.Tensor]:
+    """Indices, epoch by epoch, each in an order of its own; what does not fill a batch is left out of the epoch."""
+    epoch = 0
+    while True:
+        order = torch.from_numpy(permutation(seed, f"fanin/batches/{epoch}", samples))
+        yield from order[: samples - samples % size].split(size)  # type: ignore[no-untyped-call]
+        epoch += 1
+
+
+def accuracy(model: nn.Module, data: Data) -> float:
+    """Share of the test set that is classified right; outputs that are not finite are wrong."""
+    model.eval()
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(data.test_inputs))
+    right = (outputs.argmax(1) == torch.from_numpy(data.test_labels)) & outputs.isfinite().all(1)
+    return float(right.double().mean())

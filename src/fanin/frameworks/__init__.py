@@ -1,0 +1,49 @@
+"""EDGE: the only place where a framework's models are read and written.
+
+Each adapter is a package with the same functions (`Adapter`): trace, observe, write_. `adapter_of(model)` finds the
+one for a model without importing any framework that the caller has not imported already.
+To add a framework: a package here and a line in `ADAPTERS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final
+
+import numpy as np
+
+from fanin.activations import Activation
+from fanin.errors import BadInput
+
+# The top-level module that defines the framework's model class → the adapter that serves it.
+ADAPTERS: Final[dict[str, str]] = {"torch": "fanin.frameworks.torch"}
+
+
+def adapter_of(model: object) -> Any:
+    """The adapter module for a model, by the classes it derives from.
+
+    Raises:
+        BadInput: the object is a model of no framework that fanin knows.
+    """
+    for base in type(model).__mro__:
+        framework = base.__module__.partition(".")[0]
+        if framework in ADAPTERS and base.__name__ == "Module":
+            return importlib.import_module(ADAPTERS[framework])
+    raise BadInput(f"Expected a torch.nn.Module; got {type(model).__name__}.")
+
+
+def activation_of(what: Any) -> Any:
+    """An activation written with a framework's tensors as one of NumPy arrays; anything else as it is."""
+    if not callable(what) or isinstance(what, Activation) or _takes_arrays(what):
+        return what
+    if "torch" in sys.modules:
+        return importlib.import_module(ADAPTERS["torch"]).array_activation(what)
+    return what
+
+
+def _takes_arrays(function: Any) -> bool:
+    try:
+        return isinstance(function(np.zeros(1)), np.ndarray)
+    except (TypeError, AttributeError, ValueError):  # what the frameworks raise when handed an array
+        return False

@@ -1,0 +1,192 @@
+"""One real forward and backward pass over the traced graph, with the moments of everything that flows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch.fx.node import Node as FxNode
+from torch.utils import _pytree as pytree
+
+from fanin.activations import activation
+from fanin.errors import BadInput
+from fanin.frameworks.torch.names import logical
+from fanin.frameworks.torch.state import undisturbed
+from fanin.frameworks.torch.trace import Traced
+from fanin.graph import Graph
+from fanin.signals import Moments, ParameterSignal, Signals
+
+Loss = Callable[[Any], torch.Tensor]
+RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
+
+
+def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], loss: Loss | None = None) -> Signals:
+    """Run the traced program on the model's own parameters and measure every node.
+
+    The program is functional: buffers are not updated, no hook of the model runs, and gradients are taken with
+    `torch.autograd.grad` against aliases of the parameters, so that `.grad` is not touched.
+
+    Args:
+        loss: from the model's output to a scalar. Without one the gradient is that of ⟨output, v⟩/batch with a fixed
+            random v: it shows how gradients grow or shrink with depth, whatever the task.
+
+    Raises:
+        BadInput: the loss is not a scalar, or nothing in the output can be differentiated.
+    """
+    with undisturbed(model), torch.enable_grad():
+        torch.manual_seed(0)  # dropout and the like: the same masks in every observation, so that two compare
+        leaves = _leaves(traced.program)
+        recorder = _Recorder(traced)
+        outputs = recorder.run(*_inputs(traced.program, leaves, example))
+        result = _user_output(traced.program, outputs)
+        scalar = _scalar(loss, result) if loss else _random_cotangent(result)
+        wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
+        found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
+        gradients = dict(zip(wanted, found, strict=True))
+    owned = traced.graph.by_path
+    parameters = {
+        owned[path].path: _parameter_signal(leaf.detach(), gradients.get(name))
+        for name, leaf in leaves.items()
+        if (path := logical(name)) in owned
+    }
+    return Signals(
+        values=recorder.values,
+        gradients=recorder.gradients,
+        parameters=parameters,
+        loss=float(scalar.detach()),
+        loss_name=(getattr(loss, "__name__", None) or type(loss).__name__) if loss else RANDOM_COTANGENT,
+        graph=traced.graph,
+    )
+
+
+class _Recorder(torch.fx.Interpreter):
+    """Runs the program node by node; keeps moments, not tensors."""
+
+    def __init__(self, traced: Traced) -> None:
+        super().__init__(traced.program.graph_module)
+        self.values: dict[str, Moments] = {}
+        self.gradients: dict[str, Moments] = {}
+        self._bounds = _bounds(traced.graph)
+        self._recorded = traced.graph.by_name
+
+    def run_node(self, n: FxNode) -> Any:
+        result = super().run_node(n)
+        tensor = result[0] if isinstance(result, (tuple, list)) and result else result
+        if n.name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+            self.values[n.name] = moments(tensor.detach(), self._bounds.get(n.name))
+            if tensor.requires_grad:
+                tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
+        return result
+
+    def _see_gradient(self, name: str, gradient: torch.Tensor) -> None:
+        self.gradients[name] = moments(gradient.detach())
+
+
+def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Moments:
+    """The moments of a tensor, accumulated in float64 so that float32 values up to 1e38 can be squared."""
+    n = x.numel()
+    if n == 0:
+        return Moments(math.nan, math.nan)
+    norm = float(torch.linalg.vector_norm(x, dtype=torch.float64))
+    finite = math.isfinite(norm)
+    return Moments(
+        mean=float(x.mean(dtype=torch.float64)),
+        second_moment=norm * (norm / n),
+        zeros=1 - int(torch.count_nonzero(x)) / n,
+        non_finite=0.0 if finite else 1 - int(torch.isfinite(x).sum()) / n,
+        saturated=_saturated(x, *bounds) if bounds else None,
+    )
+
+
+def _saturated(x: torch.Tensor, low: float, high: float) -> float:
+    """Share of outputs within 1 % of the range from a bound: there tanh, say, has lost 98 % of its slope."""
+    margin = 0.01 * (high - low)
+    return int(((x < low + margin) | (x > high - margin)).sum()) / x.numel()
+
+
+def _bounds(graph: Graph) -> dict[str, tuple[float, float]]:
+    """Of the activations that saturate on both sides of 0; one that rests on a bound, as ReLU6 does, is only sparse."""
+    known = {n.name: activation(n.activation.name, **n.activation.parameters) for n in graph.nodes if n.activation}
+    return {
+        name: phi.bounds for name, phi in known.items() if phi.saturates and phi.bounds[0] < phi(0.0) < phi.bounds[1]
+    }
+
+
+def _leaves(program: torch.export.ExportedProgram) -> dict[str, torch.Tensor]:
+    """Aliases of the parameters: the same memory, but gradients and hooks of their own."""
+    parameters = set(program.graph_signature.parameters)
+    return {
+        name: tensor.detach().requires_grad_(tensor.is_floating_point())
+        for name, tensor in program.state_dict.items()
+        if name in parameters
+    }
+
+
+def _inputs(
+    program: torch.export.ExportedProgram, leaves: dict[str, torch.Tensor], example: tuple[Any, ...]
+) -> list[Any]:
+    """The program's flat inputs in its own order: parameters, buffers, constants, and the user's."""
+    kinds = torch.export.graph_signature.InputKind
+    given = iter(pytree.tree_leaves((example, {})))
+    flat: list[Any] = []
+    for spec in program.graph_signature.input_specs:
+        if spec.kind is kinds.PARAMETER:
+            flat.append(leaves[str(spec.target)])
+        elif spec.kind is kinds.BUFFER:
+            name = str(spec.target)
+            flat.append(program.state_dict[name] if spec.persistent else program.constants[name])
+        elif spec.kind is kinds.USER_INPUT:
+            flat.append(next(given))
+        else:
+            flat.append(program.constants[str(spec.target)])
+    return flat
+
+
+def _user_output(program: torch.export.ExportedProgram, outputs: Any) -> Any:
+    kinds = torch.export.graph_signature.OutputKind
+    specs = program.graph_signature.output_specs
+    own = [value for spec, value in zip(specs, outputs, strict=True) if spec.kind is kinds.USER_OUTPUT]
+    structure = program.call_spec.out_spec
+    return own if structure is None else pytree.tree_unflatten(own, structure)
+
+
+def _scalar(loss: Loss, result: Any) -> torch.Tensor:
+    value = loss(result)
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with .mean() or .sum().")
+    if not value.requires_grad:
+        raise BadInput("The loss does not depend on the model's parameters: nothing can be differentiated.")
+    return value.reshape(())
+
+
+def _random_cotangent(result: Any) -> torch.Tensor:
+    floating = [t for t in pytree.tree_leaves(result) if isinstance(t, torch.Tensor) and t.requires_grad]
+    if not floating:
+        raise BadInput(
+            "Nothing in the model's output depends on its parameters in a differentiable way. "
+            "Give a loss: measure(model, x, loss=…)."
+        )
+    generator = torch.Generator().manual_seed(0)
+    total = [
+        (t * torch.randn(t.shape, generator=generator).to(t)).sum() / max(t.shape[0] if t.dim() else 1, 1)
+        for t in floating
+    ]
+    return torch.stack([t.float() for t in total]).sum()
+
+
+def _parameter_signal(value: torch.Tensor, gradient: torch.Tensor | None) -> ParameterSignal:
+    return ParameterSignal(
+        value=moments(value),
+        gradient=None if gradient is None else moments(gradient),
+        same_rows=_same_rows(value),
+        same_gradient_rows=gradient is not None and _same_rows(gradient),
+    )
+
+
+def _same_rows(x: torch.Tensor) -> bool:
+    """All slices along the first axis are equal, and there are at least two."""
+    return x.dim() >= 2 and x.shape[0] >= 2 and bool((x == x[:1]).all())

@@ -1,0 +1,24 @@
+"""WHERE: a framework-free picture of a model.
+
+`Graph` holds the operations in the order they run and every parameter with its role and fans.
+A framework adapter builds one (`frameworks/<name>/describe.py`); everything above only reads it.
+To teach a new operation its parameters' roles and fans, edit the adapter's table of operations.
+"""
+
+from fanin.graph.fans import Axis, Fans, WeightUse, fans
+from fanin.graph.layers import Layer, layers
+from fanin.graph.model import ActivationCall, Graph, Node, Parameter, Role
+
+__all__ = [
+    "ActivationCall",
+    "Axis",
+    "Fans",
+    "Graph",
+    "Layer",
+    "Node",
+    "Parameter",
+    "Role",
+    "WeightUse",
+    "fans",
+    "layers",
+]

@@ -1,0 +1,92 @@
+"""Fans from what a layer does, not from the rank of its weight."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fanin.errors import BadInput
+
+
+class Axis(StrEnum):
+    """What one axis of a weight counts."""
+
+    OUT = "out"
+    IN = "in"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True)
+class Fans:
+    """How many terms meet in one output element (fan_in) and how many outputs one input element reaches (fan_out).
+
+    Both are averages over positions, so a strided convolution may have a fractional fan_out.
+    """
+
+    fan_in: float
+    fan_out: float
+
+    def of(self, mode: str) -> float:
+        """The fan that `mode` names: fan_in, fan_out, or their arithmetic (fan_avg) or geometric mean (fan_geo_avg)."""
+        means = {
+            "fan_in": self.fan_in,
+            "fan_out": self.fan_out,
+            "fan_avg": (self.fan_in + self.fan_out) / 2,
+            "fan_geo_avg": math.sqrt(self.fan_in * self.fan_out),
+        }
+        return means[mode]
+
+
+@dataclass(frozen=True)
+class WeightUse:
+    """How an operation uses its weight.
+
+    Attributes:
+        axes: what each axis of the weight counts.
+        groups: the number of independent groups of channels. The weight's first axis counts all groups, the second one
+            group, as PyTorch stores convolutions.
+        stride: the step between positions of the output (or, transposed, of the input) along each kernel axis.
+        transposed: the kernel spreads each input over the output (transposed convolution) instead of gathering.
+        parts: the number of independent weights packed along the out axis (the gates of an LSTM).
+    """
+
+    axes: tuple[Axis, ...] = (Axis.OUT, Axis.IN)
+    groups: int = 1
+    stride: tuple[int, ...] = ()
+    transposed: bool = False
+    parts: int = 1
+
+
+def fans(shape: tuple[int, ...], use: WeightUse) -> Fans:
+    """Connections into one output element and out of one input element.
+
+    With n_in and n_out the channels of one group, K = Π kernel and s = Π stride:
+
+        gather:  fan_in = n_in K        fan_out = n_out K / s
+        spread:  fan_in = n_in K / s    fan_out = n_out K
+
+    Positions lost at a padded border are not counted.
+
+    Example:
+        >>> conv = (Axis.OUT, Axis.IN, Axis.KERNEL, Axis.KERNEL)
+        >>> fans((64, 1, 3, 3), WeightUse(conv, groups=64))  # depthwise: 9 in, and 9 out, not 576
+        Fans(fan_in=9, fan_out=9)
+
+    Raises:
+        BadInput: the weight does not have one axis for each of `use.axes`.
+    """
+    if len(shape) != len(use.axes):
+        raise BadInput(f"A weight with axes ({', '.join(use.axes)}) has {len(use.axes)} axes; got shape {shape}.")
+    size = {axis: math.prod(n for n, a in zip(shape, use.axes, strict=True) if a is axis) for axis in Axis}
+    grouped = use.axes[0]  # counts the channels of all groups
+    size[grouped] //= use.groups
+    size[Axis.OUT] //= use.parts
+    kernel, step = size[Axis.KERNEL], math.prod(use.stride)
+    fan_in, fan_out = size[Axis.IN] * kernel, size[Axis.OUT] * kernel
+    return Fans(_divide(fan_in, step), fan_out) if use.transposed else Fans(fan_in, _divide(fan_out, step))
+
+
+def _divide(connections: int, step: int) -> float:
+    """The average number of connections; stays an int where it is one, so that tables read well."""
+    return connections // step if connections % step == 0 else connections / step

@@ -1,0 +1,77 @@
+"""Layers: each operation with a weight, together with the activation that consumes its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fanin.graph.model import ActivationCall, Graph, Node, Role
+
+# Operations that hand a signal on to the next activation. Normalisation is among them: the activation after it
+# is still the one that the weight feeds.
+PASSES_ON = frozenset(
+    {
+        *("alias", "clone", "contiguous", "dropout", "native_dropout", "to", "_to_copy"),
+        *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"),
+        *("transpose", "permute", "t"),
+        *("batch_norm", "_native_batch_norm_legit_functional", "_native_batch_norm_legit_no_training"),
+        *("layer_norm", "rms_norm", "group_norm", "instance_norm"),
+        *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool2d"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weight, the operation that uses it, and what becomes of the result.
+
+    Attributes:
+        index: 1, 2, … in the order of execution.
+        weight: the parameter's path.
+        node: the operation with the weight; its output is the pre-activation z.
+        output: the node whose value the next layer sees: the activation φ(z), or z itself where none follows.
+        activation: None where the result is not fed to one activation.
+        next_op: the operation that ends the walk from z: the activation, a residual "add", or "output".
+    """
+
+    index: int
+    weight: str
+    node: Node
+    output: Node
+    activation: ActivationCall | None
+    next_op: str
+
+    @property
+    def module(self) -> str:
+        """Where it is: the module's path, or the operation's name at the top level."""
+        return self.node.module or self.node.name
+
+
+def layers(graph: Graph) -> tuple[Layer, ...]:
+    """Every operation that uses a weight, in the order of execution."""
+    weights = {
+        path: p.path for p in graph.parameters if p.role in (Role.WEIGHT, Role.RECURRENT) for path in (p.path, *p.also)
+    }
+    found: list[Layer] = []
+    for node in graph.nodes:
+        weight = next((weights[name] for name in node.inputs if name in weights), None)
+        if weight is not None and node.op not in PASSES_ON:
+            last, next_op = _follow(graph, node)
+            output = last if last.activation else node
+            found.append(Layer(len(found) + 1, weight, node, output, last.activation, next_op))
+    return tuple(found)
+
+
+def _follow(graph: Graph, start: Node) -> tuple[Node, str]:
+    """Walk from `start` to the activation that consumes it; stop where the signal branches or is combined."""
+    node = start
+    while True:
+        users = graph.users.get(node.name, ())
+        if not users:
+            return node, "output"
+        activated = next((user for user in users if user.activation), None)
+        if activated:
+            return activated, activated.op
+        onward = [user for user in users if user.op in PASSES_ON]
+        if len(users) != 1 or not onward:
+            return node, users[0].op
+        node = onward[0]

@@ -1,0 +1,127 @@
+"""Graph, Node and Parameter: what runs, on what, and where in the user's code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from fanin.graph.fans import Fans
+
+
+class Role(StrEnum):
+    """What a parameter does in the operation that first uses it."""
+
+    WEIGHT = "weight"
+    RECURRENT = "recurrent weight"
+    BIAS = "bias"
+    EMBEDDING = "embedding"
+    NORM_SCALE = "norm scale"
+    NORM_SHIFT = "norm shift"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class ActivationCall:
+    """A pointwise activation by its name in `fanin.activations.TABLE`, with the parameters it is called with."""
+
+    name: str
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{k}={v:g}" for k, v in self.parameters.items())
+        return f"{self.name}({inside})" if inside else self.name
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.
+
+    Attributes:
+        name: unique within the graph.
+        op: the operation's name in its framework, such as "linear" or "layer_norm".
+        inputs: names of the nodes, parameters' paths, or graph inputs that it reads, in order.
+        shape: the shape of its (first) output.
+        activation: set where the operation is a pointwise activation.
+        module: path of the module that runs it, "" for the model itself.
+        source: "file.py:line" of the user's own code, or "" where it is not known.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    activation: ActivationCall | None = None
+    module: str = ""
+    module_type: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor to initialize.
+
+    Attributes:
+        path: its first name in the model; the name under which it is drawn.
+        fans: None where the operation gives no meaning to fans.
+        also: further names of the same tensor (tied weights).
+        node: the operation that first reads it, None if none does.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Role = Role.UNKNOWN
+    fans: Fans | None = None
+    also: tuple[str, ...] = ()
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model's operations in the order they run, and its parameters in the order they are named."""
+
+    model: str
+    nodes: tuple[Node, ...]
+    parameters: tuple[Parameter, ...]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        """Node by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def by_path(self) -> Mapping[str, Parameter]:
+        """Parameter by any of its names."""
+        return {path: p for p in self.parameters for path in (p.path, *p.also)}
+
+    @cached_property
+    def users(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read a node or a parameter, in the order they run."""
+        users: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                users.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in users.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "model": self.model,
+            "nodes": [
+                {
+                    "name": n.name,
+                    "op": n.op,
+                    "inputs": list(n.inputs),
+                    "shape": list(n.shape),
+                    "dtype": n.dtype,
+                    "activation": str(n.activation) if n.activation else None,
+                    "module": n.module,
+                    "source": n.source,
+                }
+                for n in self.nodes
+            ],
+        }

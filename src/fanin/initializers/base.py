@@ -1,0 +1,130 @@
+"""What every initializer is: a frozen law that says its moments and draws from the stream."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fanin.errors import BadInput, UnknownName
+from fanin.graph import Fans
+from fanin.stream import to_bfloat16_bits, to_float16
+
+Elements = range | npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The tensor to fill, as far as its law needs to know it.
+
+    Attributes:
+        name: the logical name under which it is drawn.
+        shape: the global, logical shape; out first, in second, kernel after.
+        dtype: "float32", "float64", "float16" or "bfloat16".
+        fans: None where the operation gives no meaning to fans.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    fans: Fans | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Law:
+    """The marginal distribution of one element: what a test measures.
+
+    Attributes:
+        std: the realised standard deviation, after any truncation.
+        low, high: bounds that no element crosses.
+    """
+
+    mean: float
+    std: float
+    low: float = -math.inf
+    high: float = math.inf
+
+
+class Initializer(ABC):
+    """A law for initial values. Subclasses are frozen dataclasses whose fields are plain numbers and strings."""
+
+    @abstractmethod
+    def law(self, target: Target) -> Law:
+        """Mean, standard deviation and bounds of one element."""
+
+    @abstractmethod
+    def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+        """The values of `elements` (row-major indices; all if None), flat, in the target's dtype.
+
+        bfloat16 comes as its bit patterns in uint16, since NumPy has no such type.
+        """
+
+    def __str__(self) -> str:
+        """As it stands in a plan's table: the name, and the arguments that differ from their defaults."""
+        shown = ", ".join(
+            f"{f.name}={getattr(self, f.name):.4g}"
+            for f in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+            if getattr(self, f.name) != f.default
+        )
+        return f"{type(self).__name__}({shown})" if shown else type(self).__name__.lower()
+
+
+def all_elements(target: Target, elements: Elements | None) -> Elements:
+    """The elements asked for, or all of the tensor's."""
+    return range(target.size) if elements is None else elements
+
+
+def rounded(values: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[Any]:
+    """Values computed in float64, in the target's dtype; 16-bit formats round the float32, as the stream does.
+
+    Raises:
+        UnknownName: no such dtype.
+    """
+    if dtype == "float64":
+        return values
+    single = values.astype(np.float32)
+    formats: dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]] = {
+        "float32": lambda x: x,
+        "float16": to_float16,
+        "bfloat16": to_bfloat16_bits,
+    }
+    if dtype not in formats:
+        raise UnknownName("dtype", dtype, [*formats, "float64"])
+    return formats[dtype](single)
+
+
+def require_fans(what: Initializer, target: Target) -> Fans:
+    """The target's fans, or an error that says why they are missing."""
+    if target.fans is None:
+        raise BadInput(
+            f"{what} needs the fans of {target.name!r} (shape {target.shape}), "
+            "and the operation that uses it defines none. "
+            "Give it an initializer with a fixed std, such as Normal(std=0.02)."
+        )
+    return target.fans
+
+
+def require_non_negative(what: Initializer, names: Sequence[str]) -> None:
+    """Finite and at least 0, checked once at construction."""
+    for name in names:
+        value = getattr(what, name)
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+            raise BadInput(f"{type(what).__name__}: {name} must be a finite number, at least 0; got {value!r}.")
+
+
+def require_finite(what: Initializer, names: Sequence[str]) -> None:
+    """A finite number, checked once at construction."""
+    for name in names:
+        value = getattr(what, name)
+        if not (isinstance(value, (int, float)) and math.isfinite(value)):
+            raise BadInput(f"{type(what).__name__}: {name} must be a finite number; got {value!r}.")

@@ -1,0 +1,58 @@
+"""From a graph, a recipe and overrides to a plan that covers every parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fanin.errors import BadInput, NoParameters, UncoveredParameters
+from fanin.graph import Graph
+from fanin.initializers import Initializer, Keep, initializer
+from fanin.plans.model import Decision, Entry, Plan
+from fanin.plans.recipes import Recipe, recipe
+
+Overrides = Mapping[str, Initializer | str]
+
+
+def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
+    """Decide every parameter: by the recipe, then by the overrides (glob → initializer; the last match wins).
+
+    Raises:
+        NoParameters: the model has none.
+        UncoveredParameters: neither the recipe nor an override covers all of them; the message lists those left.
+        BadInput: an override matches nothing, or an initializer cannot serve its parameter.
+    """
+    if not graph.parameters:
+        raise NoParameters(f"{graph.model} has no parameters: there is nothing to initialize.")
+    name, rule = recipe(how)
+    plan = override(as_built(graph, name).decide(rule(graph)), overrides or {})
+    if missing := [e.parameter.path for e in plan if not e.why]:
+        raise UncoveredParameters(missing)
+    return plan
+
+
+def as_built(graph: Graph, name: str = "as built", why: str = "") -> Plan:
+    """The plan that leaves every parameter as it is: where a remedy starts from."""
+    return Plan(name, tuple(Entry(p, Keep(), why) for p in graph.parameters))
+
+
+def override(plan: Plan, overrides: Overrides) -> Plan:
+    """The plan with the caller's own choices.
+
+    Raises:
+        BadInput: a glob that matches nothing, or an initializer that cannot serve its parameter.
+        UnknownName: an initializer's spelling that is not known.
+    """
+    changed = plan.override(
+        {glob: Decision(initializer(what), "given by the caller") for glob, what in overrides.items()}
+    )
+    for entry in changed:
+        _check(entry)
+    return changed
+
+
+def _check(entry: Entry) -> None:
+    """The law must make sense for its target before anything is written."""
+    try:
+        entry.initializer.law(entry.target)
+    except BadInput as error:
+        raise BadInput(f"{entry.parameter.path}: {error}") from error

@@ -1,0 +1,191 @@
+"""Plan: what each parameter is given, and why."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fanin.errors import BadInput, UnknownName
+from fanin.graph import Fans, Parameter, Role
+from fanin.initializers import Initializer, Keep, Target, from_dict, to_dict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FORMAT = 1  # of the JSON form
+
+
+class Decision(NamedTuple):
+    """What a recipe says of one parameter."""
+
+    initializer: Initializer
+    why: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a plan."""
+
+    parameter: Parameter
+    initializer: Initializer
+    why: str
+    source: str = ""
+
+    @property
+    def target(self) -> Target:
+        """The tensor, as its law sees it."""
+        p = self.parameter
+        return Target(p.path, p.shape, p.dtype, p.fans)
+
+    @property
+    def std(self) -> float:
+        """The realised standard deviation of one element; NaN where the parameter is kept as it is."""
+        return self.initializer.law(self.target).std
+
+
+class Change(NamedTuple):
+    """A parameter whose initializer differs between two plans; None where a plan does not have it."""
+
+    path: str
+    here: Entry | None
+    there: Entry | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decision for every parameter of a model, in the order of `named_parameters`.
+
+    Iterating gives the entries; `plan["layers.0.weight"]` gives one; `print(plan)` gives the table.
+    """
+
+    recipe: str
+    entries: tuple[Entry, ...]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, path: str) -> Entry:
+        if path not in self._by_path:
+            raise UnknownName("parameter", path, self._by_path)
+        return self._by_path[path]
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, Entry]:
+        return {path: e for e in self.entries for path in (e.parameter.path, *e.parameter.also)}
+
+    def decide(self, decisions: Mapping[str, Decision]) -> Plan:
+        """A plan in which the parameters at these exact paths are given these decisions."""
+        return replace(
+            self,
+            entries=tuple(
+                replace(e, **decisions[e.parameter.path]._asdict()) if e.parameter.path in decisions else e
+                for e in self
+            ),
+        )
+
+    def override(self, overrides: Mapping[str, Decision]) -> Plan:
+        """A plan in which each parameter whose path matches a glob is given that decision; the last match wins.
+
+        Raises:
+            BadInput: a glob that matches no parameter.
+        """
+        for pattern in overrides:
+            if not fnmatch.filter(self._by_path, pattern):
+                raise BadInput(f"The override {pattern!r} matches no parameter. Paths look like {self._some_paths()}.")
+
+        def decided(entry: Entry) -> Entry:
+            paths = (entry.parameter.path, *entry.parameter.also)
+            matches = [d for pattern, d in overrides.items() if fnmatch.filter(paths, pattern)]
+            return replace(entry, **matches[-1]._asdict()) if matches else entry
+
+        return replace(self, entries=tuple(decided(e) for e in self.entries))
+
+    def diff(self, other: Plan) -> tuple[Change, ...]:
+        """The parameters whose initializer differs, in this plan's order; those only `other` has come last."""
+        paths = dict.fromkeys([e.parameter.path for e in self] + [e.parameter.path for e in other])
+        pairs = ((path, self._by_path.get(path), other._by_path.get(path)) for path in paths)
+        return tuple(
+            Change(path, here, there)
+            for path, here, there in pairs
+            if here is None or there is None or here.initializer != there.initializer
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "fanin_plan": FORMAT,
+            "recipe": self.recipe,
+            "parameters": [
+                asdict(e.parameter)
+                | {"initializer": to_dict(e.initializer), "std": _json_number(e.std), "why": e.why, "source": e.source}
+                for e in self.entries
+            ],
+        }
+
+    def to_json(self) -> str:
+        """The plan as a file; `Plan.from_json` reads it back, equal."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BadInput: not a plan, or one of a newer format.
+        """
+        try:
+            data = json.loads(text)
+            version = data["fanin_plan"]
+            if version != FORMAT:
+                raise BadInput(f"This plan has format {version}; this fanin reads format {FORMAT}.")
+            return cls(data["recipe"], tuple(_entry(row) for row in data["parameters"]))
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"Not a fanin plan: {type(error).__name__}: {error}.") from error
+
+    def __rich__(self) -> Table:
+        """The table that `print` and the command line show."""
+        from fanin.plans.text import table
+
+        return table(self)
+
+    def __str__(self) -> str:
+        from fanin.plans.text import plain
+
+        return plain(self)
+
+    def _some_paths(self) -> str:
+        paths = list(self._by_path)
+        return ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
+
+
+def writes(entry: Entry) -> bool:
+    """Whether the entry writes its parameter, rather than leaving it as it is."""
+    return not isinstance(entry.initializer, Keep)
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    parameter = Parameter(
+        path=row["path"],
+        shape=tuple(row["shape"]),
+        dtype=row["dtype"],
+        role=Role(row["role"]),
+        fans=Fans(**row["fans"]) if row["fans"] else None,
+        also=tuple(row["also"]),
+        node=row["node"],
+    )
+    return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
+
+
+def _json_number(x: float) -> float | None:
+    return x if math.isfinite(x) else None

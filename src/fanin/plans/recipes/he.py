@@ -1,0 +1,19 @@
+"""He's rule for rectifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fanin.graph import Graph, Role
+from fanin.initializers import he_normal, he_uniform
+from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.model import Decision
+
+SOURCE = "He et al. 2015, eq. 10"
+
+
+def he(graph: Graph, *, negative_slope: float = 0.0, uniform: bool = False) -> Mapping[str, Decision]:
+    """Var(w) = 2/((1 + a²) fan_in). For ReLU and leaky ReLU; in deep tanh nets it makes gradients grow."""
+    what = (he_uniform if uniform else he_normal)(negative_slope)
+    rule = always(what, "Var(w) = 2/fan_in makes good the half of the signal that ReLU drops", SOURCE)
+    return by_role(graph, {**PLAIN, Role.WEIGHT: rule})

@@ -1,0 +1,51 @@
+"""What PyTorch's own constructors draw, from fanin's stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from fanin.graph import Graph, Parameter, Role
+from fanin.initializers import Normal, Uniform, Zeros, torch_uniform
+from fanin.plans.by_role import NORMS_AT_IDENTITY, always, by_role
+from fanin.plans.model import Decision
+
+LINEAR = "torch.nn.Linear.reset_parameters: kaiming_uniform_(a=√5)"
+RECURRENT = "torch.nn.RNNBase.reset_parameters"
+EMBEDDING = "torch.nn.Embedding.reset_parameters"
+
+
+def torch_default(graph: Graph) -> Mapping[str, Decision]:
+    """U(±1/√fan_in) for weights and biases, as `torch.nn.Linear` and `Conv` do: a third of LeCun's variance."""
+    fan_in = {p.node: p.fans.fan_in for p in graph.parameters if p.role is Role.WEIGHT and p.fans}
+    hidden = {p.node: p.shape[-1] for p in graph.parameters if p.role is Role.RECURRENT}
+
+    def recurrent(p: Parameter) -> Decision:
+        return Decision(_within(hidden[p.node]), "U(±1/√hidden) for all of a recurrent layer", RECURRENT)
+
+    def weight(p: Parameter) -> Decision:
+        if p.node in hidden:
+            return recurrent(p)
+        return Decision(torch_uniform(), "U(±1/√fan_in), variance 1/(3 fan_in)", LINEAR)
+
+    def bias(p: Parameter) -> Decision:
+        if p.node in hidden:
+            return recurrent(p)
+        if fan_in.get(p.node):
+            return Decision(_within(fan_in[p.node]), "U(±1/√fan_in) of its layer", LINEAR)
+        return Decision(Zeros(), "no fan_in is known for this bias: zero", LINEAR)
+
+    return by_role(
+        graph,
+        {
+            **NORMS_AT_IDENTITY,
+            Role.WEIGHT: weight,
+            Role.RECURRENT: recurrent,
+            Role.BIAS: bias,
+            Role.EMBEDDING: always(Normal(), "N(0, 1)", EMBEDDING),
+        },
+    )
+
+
+def _within(fan: float) -> Uniform:
+    return Uniform(-1 / math.sqrt(fan), 1 / math.sqrt(fan))

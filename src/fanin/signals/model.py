@@ -1,0 +1,100 @@
+"""Moments of values and gradients, for nodes and for parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fanin.graph import Graph, Layer, layers
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What was seen of one tensor x; every share is between 0 and 1.
+
+    Attributes:
+        mean: E[x].
+        second_moment: E[x²], in float64 whatever the dtype of x; infinite or NaN where x is.
+        zeros: share of exact zeros.
+        non_finite: share of infinities and NaNs.
+        saturated: share within 1 % of a bound of the activation that made x; None where it has no bounds.
+    """
+
+    mean: float
+    second_moment: float
+    zeros: float = 0.0
+    non_finite: float = 0.0
+    saturated: float | None = None
+
+
+@dataclass(frozen=True)
+class ParameterSignal:
+    """A parameter and its gradient.
+
+    Attributes:
+        gradient: None where the parameter has no influence on the loss.
+        same_rows: all units have the same weights (slices along the first axis; a weight with one unit never has).
+        same_gradient_rows: and the same gradients, so that training cannot tell them apart.
+    """
+
+    value: Moments
+    gradient: Moments | None = None
+    same_rows: bool = False
+    same_gradient_rows: bool = False
+
+
+@dataclass(frozen=True)
+class Signals:
+    """One forward and backward pass, node by node.
+
+    Attributes:
+        values: moments by node name.
+        gradients: moments of ∂loss/∂value by node name; missing where no gradient arrives.
+        parameters: by path.
+        loss: the scalar that was differentiated.
+        loss_name: what it was.
+        origin: "measured" (or "predicted", from the graph alone).
+    """
+
+    values: Mapping[str, Moments]
+    gradients: Mapping[str, Moments]
+    parameters: Mapping[str, ParameterSignal]
+    loss: float
+    loss_name: str
+    origin: str = "measured"
+    graph: Graph | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "origin": self.origin,
+            "loss": self.loss,
+            "loss_name": self.loss_name,
+            "values": {name: asdict(m) for name, m in self.values.items()},
+            "gradients": {name: asdict(m) for name, m in self.gradients.items()},
+            "parameters": {path: asdict(p) for path, p in self.parameters.items()},
+        }
+
+
+@dataclass(frozen=True)
+class LayerSignal:
+    """A layer with what flows out of it and what comes back.
+
+    Attributes:
+        value: of its output, after the activation.
+        gradient: of its pre-activation z, the δ of the field; None where none arrives.
+    """
+
+    layer: Layer
+    value: Moments
+    gradient: Moments | None
+
+
+def by_depth(graph: Graph, signals: Signals) -> tuple[LayerSignal, ...]:
+    """The layers in the order they run, each with its output's moments and its δ's."""
+    return tuple(
+        LayerSignal(layer, signals.values[layer.output.name], signals.gradients.get(layer.node.name))
+        for layer in layers(graph)
+        if layer.output.name in signals.values
+    )

@@ -1,0 +1,52 @@
+"""What tests of several packages share: a browser, and texts compared with files."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+HERE = Path(__file__).parent
+# --no-sandbox for containers; the others keep the browser from talking to anyone on its own.
+BROWSER_ARGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A running headless Chromium."""
+    path = runpy.run_path(str(HERE.parent / "scripts" / "ensure_browser.py"))["find_browser"]()
+    if path is None:
+        reason = "no Chromium or Chrome is installed; run: python scripts/ensure_browser.py"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """`golden("reports/page.txt", text)` compares with tests/golden/reports/page.txt; UPDATE_GOLDEN=1 writes it."""
+
+    def check(name: str, text: str) -> None:
+        path = HERE / "golden" / name
+        if os.environ.get("UPDATE_GOLDEN"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        assert text == expected, (
+            f"{path.name} differs. If the change is wanted: UPDATE_GOLDEN=1 pytest, and read the diff."
+        )
+
+    return check
