@@ -31,8 +31,10 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
         if isinstance(tree, ast.Name):
             return tree.id, {}
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-            return tree.func.id, {k.arg: ast.literal_eval(k.value) for k in tree.keywords if k.arg}
-    except (SyntaxError, ValueError):
+            arguments = {k.arg: ast.literal_eval(k.value) for k in tree.keywords if k.arg}
+            if len(arguments) == len(tree.keywords):  # none is given twice, none is **unpacked
+                return tree.func.id, arguments
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):  # all that `ast` documents
         pass
     raise BadInput(f"Expected a name, or a name with arguments such as normal(std=0.01); got {text!r}.")
 

@@ -30,12 +30,13 @@ class BadInput(FaninError, ValueError):
 class UnknownName(BadInput):
     """A name that is not in the table it was looked up in."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
-        nearest = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(str(name).lower(), [n.lower() for n in names], n=1, cutoff=0.5)
         original = {n.lower(): n for n in names}
         hint = f"Did you mean {original[nearest[0]]!r}? " if nearest else ""
-        super().__init__(f"There is no {kind} {name!r}. {hint}Known: {', '.join(names)}.")
+        shown = ", ".join(names[:50]) + (", …" if len(names) > 50 else "")
+        super().__init__(f"There is no {kind} {name!r}. {hint}Known: {shown}.")
 
 
 class ShapeMismatch(BadInput):

@@ -15,7 +15,7 @@ def check(
     model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
     shape: str = typer.Option(None, "--input", help="Shape of the example input, such as 32,3,224,224."),
     recipe: str = typer.Option(None, help="Start the model with this recipe first, instead of as it is built."),
-    seed: int = typer.Option(0, help="Seed of what fanin draws."),
+    seed: int = typer.Option(0, help="Seed of PyTorch before the model is built, and of what fanin draws."),
     html: str = typer.Option(None, help="Also write the report to this file."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -28,11 +28,12 @@ def check(
     from fanin import api
     from fanin.cli.facts import PROGRAM, facts
     from fanin.cli.model import load_model
+    from fanin.cli.terminal import console
     from fanin.reports import render, to_json, write_html
     from fanin.reports.check_page import check_page
 
     started = time.perf_counter()
-    built, example = load_model(model, shape)
+    built, example = load_model(model, shape, seed)
     if recipe is not None:
         api.initialize_(built, *example, recipe=recipe, seed=seed)
     before = api.diagnose(built, *example)
@@ -41,9 +42,7 @@ def check(
     if as_json:
         typer.echo(to_json(page), nl=False)
     else:
-        from rich.console import Console
-
-        render(page, Console())
+        render(page, console())
     if html is not None:
         typer.echo(f"Report: {write_html(page, html)}", err=True)
     raise typer.Exit(0 if before.healthy else 1)

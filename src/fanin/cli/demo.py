@@ -7,14 +7,12 @@ import typer
 
 def demo(
     seeds: int = typer.Option(3, min=1, help="Training runs of each net and start."),
-    steps: int = typer.Option(250, min=10, help="Training steps of each run."),
+    steps: int = typer.Option(400, min=10, help="Training steps of each run."),
     html: str = typer.Option("report.html", help="Where to write the report."),
     as_json: bool = typer.Option(False, "--json", help="Print all facts as JSON instead of text."),
 ) -> None:
     """Start two 40-layer nets badly and well, check them, and train them on handwritten digits."""
     import time
-
-    from rich.console import Console
 
     from fanin.cli.facts import PROGRAM, facts
     from fanin.errors import MissingExtra
@@ -25,10 +23,10 @@ def demo(
         from fanin.reports import demo_page
     except ImportError as error:
         raise MissingExtra(error.name or "PyTorch", "demo", "The demonstration") from error
-    from fanin.cli.progress import progress
+    from fanin.cli.terminal import console, progress
 
     started = time.perf_counter()
-    out = Console(quiet=as_json)
+    out = console(quiet=as_json)
     checked = []
     for activation in first_light.ACTIVATIONS:
         found = first_light.check(activation)

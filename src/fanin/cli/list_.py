@@ -15,9 +15,9 @@ def list_(
     """List recipes, checks, initializers or activations, a line each."""
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
+    from fanin.cli.terminal import console
     from fanin.errors import UnknownName
 
     tables: dict[str, Callable[[], dict[str, str]]] = {
@@ -37,7 +37,7 @@ def list_(
     view.add_column(overflow="fold")
     for name, text in rows.items():
         view.add_row(name, text)
-    Console().print(view)
+    console().print(view)
 
 
 def _first_line(thing: object) -> str:

@@ -13,23 +13,24 @@ from typing import Any
 from fanin.errors import BadInput, MissingExtra, UnknownName
 
 
-def load_model(reference: str, shape: str | None) -> tuple[Any, tuple[Any, ...]]:
+def load_model(reference: str, shape: str | None, seed: int = 0) -> tuple[Any, tuple[Any, ...]]:
     """Call the factory; returns the model and the example to call it with.
 
     The factory takes no arguments and returns a model, or (model, example input, …). `shape` ("32,3,224,224") asks for
-    white noise instead of the factory's example.
+    white noise instead of the factory's example. PyTorch is seeded first, so that the same command sees the same model.
 
     Raises:
         BadInput: the file or the factory does not exist, raises, or does not return a model; no example is known.
     """
     module, factory = _factory(reference)
+    torch = _torch()
+    torch.manual_seed(seed)
     try:
         made = factory()
     except Exception as error:
         line = _line_in(error, module)
         raise BadInput(f"{reference}() raised {type(error).__name__}{line}: {error}") from error
     model, *example = made if isinstance(made, tuple) else (made,)
-    torch = _torch()
     if not isinstance(model, torch.nn.Module):
         raise BadInput(
             f"{reference}() must return a torch.nn.Module, or a tuple of one and its example inputs; "

@@ -13,10 +13,9 @@ def plan(
     as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
 ) -> None:
     """Decide the initial value of every parameter of a model, and say why; nothing is written."""
-    from rich.console import Console
-
     from fanin import api
     from fanin.cli.model import load_model
+    from fanin.cli.terminal import console
     from fanin.errors import BadInput
 
     pairs = [item.partition("=") for item in override]
@@ -28,4 +27,4 @@ def plan(
     if as_json:
         typer.echo(decided.to_json())
     else:
-        Console().print(decided)
+        console().print(decided)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -33,7 +34,7 @@ class Perceptron(nn.Module):
         if activation not in ACTIVATIONS:
             raise UnknownName("activation", activation, ACTIVATIONS)
         sizes = [inputs] + [width] * depth
-        self.hidden = nn.ModuleList(nn.Linear(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True))
+        self.hidden = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]()
         self.readout = nn.Linear(width, outputs)
 

@@ -25,9 +25,9 @@ class Spread(NamedTuple):
 class Training:
     """What all trials of a study have in common: plain SGD with momentum."""
 
-    steps: int = 250
-    batch_size: int = 128
-    learning_rate: float = 2e-3
+    steps: int = 400
+    batch_size: int = 64
+    learning_rate: float = 1e-3
     momentum: float = 0.9
 
 

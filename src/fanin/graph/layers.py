@@ -30,7 +30,7 @@ class Layer:
         node: the operation with the weight; its output is the pre-activation z.
         output: the node whose value the next layer sees: the activation φ(z), or z itself where none follows.
         activation: None where the result is not fed to one activation.
-        next_op: the operation that ends the walk from z: the activation, a residual "add", or "output".
+        next_op: the operation that ends the walk from z: the activation, a residual "add", "output"; or "a branch".
     """
 
     index: int
@@ -68,10 +68,10 @@ def _follow(graph: Graph, start: Node) -> tuple[Node, str]:
         users = graph.users.get(node.name, ())
         if not users:
             return node, "output"
-        activated = next((user for user in users if user.activation), None)
-        if activated:
-            return activated, activated.op
-        onward = [user for user in users if user.op in PASSES_ON]
-        if len(users) != 1 or not onward:
-            return node, users[0].op
-        node = onward[0]
+        first = users[0]
+        if first.activation and all(user.activation == first.activation for user in users):
+            return first, first.op
+        if len(users) > 1 or first.op not in PASSES_ON:
+            combined = (user.op for user in users if not user.activation and user.op not in PASSES_ON)
+            return node, next(combined, "a branch")
+        node = first

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +48,17 @@ class Law:
     Attributes:
         std: the realised standard deviation, after any truncation.
         low, high: bounds that no element crosses.
+        kurtosis: E[(x − mean)⁴]/std⁴, or an upper bound of it.
+        fixed_norm: every draw of the whole tensor has the same Σ (x − mean)² = n std², so its elements are not
+            independent: orthogonal matrices.
     """
 
     mean: float
     std: float
     low: float = -math.inf
     high: float = math.inf
+    kurtosis: float = 3.0
+    fixed_norm: bool = False
 
 
 class Initializer(ABC):
@@ -72,16 +78,41 @@ class Initializer(ABC):
     def __str__(self) -> str:
         """As it stands in a plan's table: the name, and the arguments that differ from their defaults."""
         shown = ", ".join(
-            f"{f.name}={getattr(self, f.name):.4g}"
+            f"{f.name}={_short(getattr(self, f.name))}"
             for f in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
             if getattr(self, f.name) != f.default
         )
         return f"{type(self).__name__}({shown})" if shown else type(self).__name__.lower()
 
 
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def all_elements(target: Target, elements: Elements | None) -> Elements:
-    """The elements asked for, or all of the tensor's."""
-    return range(target.size) if elements is None else elements
+    """The elements asked for, or all of the tensor's.
+
+    Raises:
+        BadInput: the tensor does not have one of them.
+    """
+    if elements is None:
+        return range(target.size)
+    if len(elements):
+        ordered = isinstance(elements, range)
+        first, last = (elements[0], elements[-1]) if ordered else (np.min(elements), np.max(elements))
+        if not 0 <= first <= last < target.size:
+            raise BadInput(
+                f"{target.name!r} has elements 0 … {target.size - 1} in ascending ranges; got {first} … {last}."
+            )
+    return elements
+
+
+_FORMATS: Final[dict[str, tuple[float, Callable[[npt.NDArray[np.float64]], npt.NDArray[Any]]]]] = {
+    "float64": (sys.float_info.max, lambda x: x),
+    "float32": (float(np.finfo(np.float32).max), lambda x: x.astype(np.float32)),
+    "float16": (65504.0, lambda x: to_float16(x.astype(np.float32))),
+    "bfloat16": (255 * 2.0**120, lambda x: to_bfloat16_bits(x.astype(np.float32))),
+}
 
 
 def rounded(values: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[Any]:
@@ -89,18 +120,18 @@ def rounded(values: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[Any]:
 
     Raises:
         UnknownName: no such dtype.
+        BadInput: a value beyond the largest of the dtype.
     """
-    if dtype == "float64":
-        return values
-    single = values.astype(np.float32)
-    formats: dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]] = {
-        "float32": lambda x: x,
-        "float16": to_float16,
-        "bfloat16": to_bfloat16_bits,
-    }
-    if dtype not in formats:
-        raise UnknownName("dtype", dtype, [*formats, "float64"])
-    return formats[dtype](single)
+    if dtype not in _FORMATS:
+        raise UnknownName("dtype", dtype, _FORMATS)
+    largest, to_dtype = _FORMATS[dtype]
+    reach = float(np.abs(values).max(initial=0.0))
+    if reach > largest:
+        raise BadInput(
+            f"Values of magnitude up to {reach:.4g} do not fit in {dtype}, whose largest number is {largest:.4g}. "
+            "Use a smaller scale or a wider dtype."
+        )
+    return to_dtype(values)
 
 
 def require_fans(what: Initializer, target: Target) -> Fans:
@@ -118,7 +149,7 @@ def require_non_negative(what: Initializer, names: Sequence[str]) -> None:
     """Finite and at least 0, checked once at construction."""
     for name in names:
         value = getattr(what, name)
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+        if not (is_finite_number(value) and value >= 0):
             raise BadInput(f"{type(what).__name__}: {name} must be a finite number, at least 0; got {value!r}.")
 
 
@@ -126,5 +157,10 @@ def require_finite(what: Initializer, names: Sequence[str]) -> None:
     """A finite number, checked once at construction."""
     for name in names:
         value = getattr(what, name)
-        if not (isinstance(value, (int, float)) and math.isfinite(value)):
+        if not is_finite_number(value):
             raise BadInput(f"{type(what).__name__}: {name} must be a finite number; got {value!r}.")
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether it is a Python number that a float64 can hold; NaN is not, nor is an int of 400 digits."""
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max

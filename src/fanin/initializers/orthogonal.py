@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput
-from fanin.initializers.base import Elements, Initializer, Law, Target, require_non_negative, rounded
+from fanin.initializers.base import (
+    Elements,
+    Initializer,
+    Law,
+    Target,
+    all_elements,
+    require_non_negative,
+    rounded,
+)
 from fanin.stream import orthogonal
 
 
@@ -38,15 +46,15 @@ class Orthogonal(Initializer):
     def law(self, target: Target) -> Law:
         """Elements are not independent: the law is that of one."""
         rows, columns = self._matrix(target)
-        return Law(0.0, self.gain / math.sqrt(max(rows, columns, 1)), -self.gain, self.gain)
+        return Law(0.0, self.gain / math.sqrt(max(rows, columns, 1)), -self.gain, self.gain, fixed_norm=True)
 
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """In float64, rounded once to the target's dtype."""
         rows, columns = self._matrix(target)
-        values = self.gain * orthogonal(seed, target.name, rows, columns).reshape(-1)
-        if elements is not None:
-            values = values[np.asarray(elements)]
-        return rounded(values, target.dtype)
+        chosen = np.asarray(all_elements(target, elements), dtype=np.intp)
+        if not len(chosen):
+            return rounded(np.empty(0), target.dtype)
+        return rounded(self.gain * orthogonal(seed, target.name, rows, columns).reshape(-1)[chosen], target.dtype)
 
     def _matrix(self, target: Target) -> tuple[int, int]:
         if len(target.shape) < 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -22,11 +22,15 @@ def initializer(what: str | Initializer) -> Initializer:
 
     Raises:
         UnknownName: no such initializer; the message names the nearest.
-        BadInput: arguments it does not take.
+        BadInput: arguments it does not take, or something else than an initializer.
     """
     from fanin.initializers import ALL  # the literal that lists this package's own modules
 
-    return what if isinstance(what, Initializer) else bind("initializer", what, ALL)()
+    if isinstance(what, Initializer):
+        return what
+    if not isinstance(what, str):
+        raise BadInput(f"Expected an initializer such as Normal(std=0.02), or 'normal(std=0.02)'; got {what!r}.")
+    return bind("initializer", what, ALL)()
 
 
 def to_dict(what: Initializer) -> dict[str, Any]:
@@ -38,8 +42,8 @@ def _arguments(law: Any) -> list[str]:
     return [f.name for f in fields(law) if f.init]
 
 
-def from_dict(data: Mapping[str, Any]) -> Initializer:
-    """The inverse of `to_dict`.
+def from_dict(data: Mapping[str, Any], laws: Iterable[type[Initializer]] = ()) -> Initializer:
+    """The inverse of `to_dict`, for the laws of this package and for further `laws` of the caller's own.
 
     Raises:
         UnknownName: no such law.
@@ -47,12 +51,12 @@ def from_dict(data: Mapping[str, Any]) -> Initializer:
     """
     from fanin.initializers import ALL
 
-    laws = {f.__name__: f for f in ALL.values() if isinstance(f, type)}
+    known = {f.__name__: f for f in (*ALL.values(), *laws) if isinstance(f, type)}
     arguments = dict(data)
     name = str(arguments.pop("law", ""))
-    if name not in laws:
-        raise UnknownName("law", name, laws)
-    law: Any = laws[name]
+    if name not in known:
+        raise UnknownName("law", name, known)
+    law: Any = known[name]
     if unknown := arguments.keys() - set(_arguments(law)):
         raise BadInput(f"{name} has no field {', '.join(sorted(unknown))}; it has {_arguments(law)}.")
     made: Initializer = law(**arguments)

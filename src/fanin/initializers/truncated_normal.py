@@ -20,6 +20,8 @@ from fanin.initializers.base import (
 from fanin.stream import key, truncated_normal
 from fanin.stream.gaussian import truncated_std
 
+SMALLEST_CUT = 1e-4  # the stream counts in 2^-27 sigmas: 13,421 steps up to here
+
 
 @dataclass(frozen=True)
 class TruncatedNormal(Initializer):
@@ -41,8 +43,11 @@ class TruncatedNormal(Initializer):
     def __post_init__(self) -> None:
         require_non_negative(self, ["std"])
         require_finite(self, ["mean", "cut_in_sigmas"])
-        if self.cut_in_sigmas <= 0:
-            raise BadInput(f"TruncatedNormal: cut_in_sigmas must be above 0; got {self.cut_in_sigmas!r}.")
+        if self.cut_in_sigmas < SMALLEST_CUT:
+            raise BadInput(
+                f"TruncatedNormal: cut_in_sigmas must be at least {SMALLEST_CUT}; got {self.cut_in_sigmas!r}. "
+                "Cut that close to its mean, a normal law is uniform: use Uniform.of_std."
+            )
 
     @property
     def _parent_std(self) -> float:

@@ -40,7 +40,8 @@ class Uniform(Initializer):
 
     def law(self, target: Target) -> Law:
         """No element reaches a bound."""
-        return Law((self.low + self.high) / 2, (self.high - self.low) / math.sqrt(12), self.low, self.high)
+        mean, std = (self.low + self.high) / 2, (self.high - self.low) / math.sqrt(12)
+        return Law(mean, std, self.low, self.high, kurtosis=1.8)
 
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """One stream word an element."""

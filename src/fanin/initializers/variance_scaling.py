@@ -9,8 +9,17 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from fanin.errors import UnknownName
-from fanin.initializers.base import Elements, Initializer, Law, Target, require_fans, require_non_negative
+from fanin.errors import BadInput, UnknownName
+from fanin.initializers.base import (
+    Elements,
+    Initializer,
+    Law,
+    Target,
+    is_finite_number,
+    require_fans,
+    require_non_negative,
+)
+from fanin.initializers.constant import Zeros
 from fanin.initializers.normal import Normal
 from fanin.initializers.truncated_normal import TruncatedNormal
 from fanin.initializers.uniform import Uniform
@@ -55,7 +64,7 @@ class VarianceScaling(Initializer):
         require_non_negative(self, ["gain"])
         if self.mode not in MODES:
             raise UnknownName("mode", self.mode, MODES)
-        if self.distribution not in DISTRIBUTIONS:
+        if self.distribution not in tuple(DISTRIBUTIONS):
             raise UnknownName("distribution", self.distribution, DISTRIBUTIONS)
 
     def __str__(self) -> str:
@@ -65,7 +74,8 @@ class VarianceScaling(Initializer):
     def resolve(self, target: Target) -> Initializer:
         """The fixed law that this is for one target."""
         fan = require_fans(self, target).of(self.mode)
-        return DISTRIBUTIONS[self.distribution](self.gain / math.sqrt(fan)) if fan else Normal(0.0)
+        std = self.gain / math.sqrt(fan) if fan else 0.0
+        return DISTRIBUTIONS[self.distribution](std) if std else Zeros()
 
     def law(self, target: Target) -> Law:
         """That of the resolved law."""
@@ -88,12 +98,19 @@ def lecun_uniform() -> VarianceScaling:
 
 def he_normal(negative_slope: float = 0.0) -> VarianceScaling:
     """Var(w) = 2/((1 + a²) fan_in) undoes E[leaky(z)²] = E[z²] (1 + a²)/2 (He et al. 2015, eq. 10 and 15)."""
-    return VarianceScaling(gain=math.sqrt(2 / (1 + negative_slope**2)))
+    return VarianceScaling(gain=_rectifier_gain(negative_slope))
 
 
 def he_uniform(negative_slope: float = 0.0) -> VarianceScaling:
     """U(±√(6/((1 + a²) fan_in))), of the variance of `he_normal`."""
-    return VarianceScaling(gain=math.sqrt(2 / (1 + negative_slope**2)), distribution="uniform")
+    return VarianceScaling(gain=_rectifier_gain(negative_slope), distribution="uniform")
+
+
+def _rectifier_gain(negative_slope: float) -> float:
+    """√(2/(1 + a²))."""
+    if not is_finite_number(negative_slope):
+        raise BadInput(f"negative_slope must be a finite number; got {negative_slope!r}.")
+    return math.sqrt(2) / math.hypot(1, negative_slope)
 
 
 def glorot_normal(gain: float = 1.0) -> VarianceScaling:

@@ -19,13 +19,15 @@ def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | N
     Raises:
         NoParameters: the model has none.
         UncoveredParameters: neither the recipe nor an override covers all of them; the message lists those left.
-        BadInput: an override matches nothing, or an initializer cannot serve its parameter.
+        BadInput: an override matches nothing, the recipe decides on a parameter that the graph does not have, or an
+            initializer cannot serve its parameter.
     """
     if not graph.parameters:
         raise NoParameters(f"{graph.model} has no parameters: there is nothing to initialize.")
     name, rule = recipe(how)
-    plan = override(as_built(graph, name).decide(rule(graph)), overrides or {})
-    if missing := [e.parameter.path for e in plan if not e.why]:
+    undecided = as_built(graph, name)
+    plan = override(undecided.decide(rule(graph)), overrides or {})
+    if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
         raise UncoveredParameters(missing)
     return plan
 

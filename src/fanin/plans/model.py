@@ -15,7 +15,7 @@ from fanin.graph import Fans, Parameter, Role
 from fanin.initializers import Initializer, Keep, Target, from_dict, to_dict
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 FORMAT = 1  # of the JSON form
 
@@ -83,12 +83,16 @@ class Plan:
         return {path: e for e in self.entries for path in (e.parameter.path, *e.parameter.also)}
 
     def decide(self, decisions: Mapping[str, Decision]) -> Plan:
-        """A plan in which the parameters at these exact paths are given these decisions."""
+        """A plan in which the parameters at these exact paths are given these decisions.
+
+        Raises:
+            UnknownName: a path that no parameter has.
+        """
+        chosen = {self[path].parameter.path: decision for path, decision in decisions.items()}
         return replace(
             self,
             entries=tuple(
-                replace(e, **decisions[e.parameter.path]._asdict()) if e.parameter.path in decisions else e
-                for e in self
+                replace(e, **chosen[e.parameter.path]._asdict()) if e.parameter.path in chosen else e for e in self
             ),
         )
 
@@ -153,14 +157,14 @@ class Plan:
                 raise
             raise BadInput(f"Not a fanin plan: {type(error).__name__}: {error}.") from error
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         """The table that `print` and the command line show."""
         from fanin.plans.text import table
 
         return table(self)
 
     def __str__(self) -> str:
-        from fanin.plans.text import plain
+        from fanin.grid import plain
 
         return plain(self)
 

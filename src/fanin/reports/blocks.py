@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 from fanin.diagnosis import Diagnosis
 from fanin.plans import Plan
-from fanin.plans.text import rows
+from fanin.plans.text import HEADERS, NUMBERS, rows
 from fanin.reports.page import Column, FindingRow, Findings, LinePlot, Series, Table
 from fanin.signals import LayerSignal, Moments, by_depth
 
 
-def findings(diagnosis: Diagnosis, prefix: str = "") -> Findings:
+def findings(diagnosis: Diagnosis, prefix: str = "", *, counted: bool = True) -> Findings:
     """The findings, or one line that says there are none."""
     if diagnosis.healthy:
-        return Findings([FindingRow("", "ok", f"{prefix}healthy")])
+        return Findings([FindingRow("", "ok", f"{prefix}healthy")], counted)
     return Findings(
         [
             FindingRow(f.code, f.severity.value, f"{prefix}{f.name}", f"from {f.place}", f.why, f.what, f.remedy)
             for f in diagnosis
-        ]
+        ],
+        counted,
     )
 
 
 def plan_table(plan: Plan) -> Table:
     """Parameter, shape, fans, initializer, std, why; repeated layers share a row."""
-    names = ("parameter", "shape", "fan_in", "fan_out", "initializer", "std", "why")
-    right = {"fan_in", "fan_out", "std"}
-    return Table(
-        f"plan: {plan.recipe}", [Column(n, align="right" if n in right else "left") for n in names], rows(plan)
-    )
+    columns = [Column(name, align="right" if name in NUMBERS else "left") for name in HEADERS]
+    return Table(f"plan: {plan.recipe}", columns, rows(plan))
 
 
 def activations_over_depth(diagnoses: Mapping[str, Diagnosis], title: str = "Activations over depth") -> LinePlot:
@@ -85,14 +82,12 @@ def layer_table(diagnosis: Diagnosis) -> Table:
     )
 
 
-def reach(diagnosis: Diagnosis) -> tuple[float, float]:
+def reach(diagnosis: Diagnosis) -> tuple[float | None, float | None]:
     """How far signals come: E[x²] of the last layer over the first's, and E[δ²] of the first over the last's."""
     seen = by_depth(diagnosis.graph, diagnosis.signals)
     forward = _ratio(seen[-1].value, seen[0].value)
     return forward, _ratio(seen[0].gradient, seen[-1].gradient)
 
 
-def _ratio(far: Moments | None, near: Moments | None) -> float:
-    if far is None or near is None or near.second_moment == 0:
-        return math.nan
-    return far.second_moment / near.second_moment
+def _ratio(far: Moments | None, near: Moments | None) -> float | None:
+    return far.second_moment / near.second_moment if far and near and near.second_moment else None

@@ -18,45 +18,24 @@ def check_page(
     Args:
         remedy: the plan that was tried and what was measured with it, or why none could be tried.
     """
-    model = before.graph.model
     found = Section("Findings", [findings(before)], f"Loss {before.signals.loss:.4g}: {before.signals.loss_name}.")
-    signals = Section(
-        "Signals over depth",
-        [
-            activations_over_depth({"as it starts": before}),
-            gradients_over_depth({"as it starts": before}),
-            layer_table(before),
-        ],
-    )
-    sections = [found, signals]
+    layers = Section("Layers, as the model starts", [layer_table(before)])
     if isinstance(remedy, tuple):
-        plan, after = remedy
-        sections = [
-            found,
-            Section(
-                "After the remedy",
-                [
-                    SideBySide("as it starts", _signals(before), f"with the plan {plan.recipe}", _signals(after)),
-                    plan_table(plan),
-                ],
-            ),
-            Section("Layers", [layer_table(before)]),
-        ]
-        summary = f"{before.summary.capitalize()} as it starts; after the remedy: {after.summary}."
+        sections = [found, _after(before, *remedy), layers]
+        summary = f"{before.summary.capitalize()} as it starts; after the remedy: {remedy[1].summary}."
     else:
+        untried = [Section("Remedy", [Text(remedy, "warn")])] if remedy else []
+        sections = [found, *untried, Section("Signals over depth", _signals("as it starts", before)), layers]
         summary = f"{before.summary.capitalize()}."
-        if remedy:
-            sections.append(Section("Remedy", [Text(remedy, "warn")]))
-    return Page(
-        model,
-        f"{len(before.graph.parameters)} parameters, {len(before.graph.nodes)} operations",
-        sections,
-        facts,
-        program,
-        summary,
-    )
+    graph = before.graph
+    subtitle = f"{len(graph.parameters)} parameters, {len(graph.nodes)} operations"
+    return Page(graph.model, subtitle, sections, facts, program, summary)
 
 
-def _signals(diagnosis: Diagnosis) -> list[Block]:
-    named = {diagnosis.graph.model: diagnosis}
-    return [findings(diagnosis), activations_over_depth(named), gradients_over_depth(named)]
+def _after(before: Diagnosis, plan: Plan, after: Diagnosis) -> Section:
+    pair = SideBySide("as it starts", _signals("before", before), "after the remedy", _signals("after", after))
+    return Section("After the remedy", [plan_table(plan), pair, findings(after, counted=False)])
+
+
+def _signals(name: str, diagnosis: Diagnosis) -> list[Block]:
+    return [activations_over_depth({name: diagnosis}), gradients_over_depth({name: diagnosis})]

@@ -20,8 +20,9 @@ def demo_page(seen: FirstLight, facts: Mapping[str, Value], program: str) -> Pag
     return Page(
         title="Two deep nets, started badly and well",
         subtitle=(
-            f"{spec.depth} hidden layers of {spec.width} units on 1,797 handwritten digits; {training.steps} steps of SGD, "
-            f"learning rate {training.learning_rate:g}, momentum {training.momentum:g}, batches of {training.batch_size}"
+            f"{spec.depth} hidden layers of {spec.width} units on 1,797 handwritten digits; {training.steps} steps "
+            f"of SGD, learning rate {training.learning_rate:g}, momentum {training.momentum:g}, "
+            f"batches of {training.batch_size}"
         ),
         sections=[
             section
@@ -38,7 +39,7 @@ def before(checked: Checked) -> Section:
     """What is wrong with each of the starts that the field warns of."""
     return Section(
         f"{checked.net}: four starts the field warns of",
-        [findings(checked.diagnoses[start], prefix=f"{start}: ") for start in BAD_STARTS],
+        [findings(checked.diagnoses[start], prefix=f"{start}: ", counted=False) for start in BAD_STARTS],
         "Measured in one forward and backward pass of 256 digits, with the cross-entropy of their labels.",
     )
 
@@ -66,13 +67,16 @@ def starts_table(checked: Checked) -> Table:
     """Each start and the cure, with how much of a signal comes through the net."""
     columns = [
         Column("start"),
-        Column("activations: last layer / first", "scientific"),
-        Column("gradients: first layer / last", "scientific"),
+        Column("E[x²] last/first", "scientific"),
+        Column("E[δ²] first/last", "scientific"),
         Column("first loss", "number"),
         Column("check"),
     ]
     rows = [(start, *reach(d), d.signals.loss, d.summary) for start, d in checked.diagnoses.items()]
-    return Table("How much comes through (ratios of second moments; 1 is even)", columns, rows)
+    title = (
+        "How much comes through: E[x²] of activations and E[δ²] of gradients, where they arrive over where they start"
+    )
+    return Table(title, columns, rows)
 
 
 def trained(net: str, study: Study) -> Section:

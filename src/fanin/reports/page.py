@@ -147,9 +147,10 @@ class FindingRow:
 
 @dataclass(frozen=True)
 class Findings:
-    """A list of findings, shown in the order given."""
+    """A list of findings, shown in the order given, and counted at the top of the page unless they are of the past."""
 
     items: Sequence[FindingRow]
+    counted: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(self.items))
@@ -213,6 +214,7 @@ class Page:
         object.__setattr__(self, "sections", tuple(self.sections))
 
     def findings(self) -> tuple[FindingRow, ...]:
-        """The findings that stand: those of the sections themselves."""
+        """The findings that are counted: those of the sections themselves."""
         blocks = (block for section in self.sections for block in section.blocks)
-        return tuple(row for block in blocks if isinstance(block, Findings) for row in block.items)
+        counted = (block for block in blocks if isinstance(block, Findings) and block.counted)
+        return tuple(row for block in counted for row in block.items)

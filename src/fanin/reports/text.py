@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table as Grid
+from rich.table import Table as Columns
 from rich.text import Text as Words
 
+from fanin.grid import Grid
 from fanin.reports.curves import drawn_points, gap_note, paired, resampled, y_range
 from fanin.reports.formats import counts, shown
 from fanin.reports.page import Block, FindingRow, Findings, LinePlot, Page, Section, SideBySide, Table, Text, Value
@@ -78,7 +78,7 @@ def _section(section: Section) -> Iterator[RenderableType]:
 
 
 def _facts(page: Page) -> RenderableType:
-    grid = Grid.grid(padding=(0, 2))
+    grid = Columns.grid(padding=(0, 2))
     for name, value in page.facts.items():
         grid.add_row(Words(name, "dim"), Words(shown(value)))
     if page.generated_by:
@@ -107,18 +107,18 @@ def _side(title: str, blocks: Sequence[Block]) -> RenderableType:
 
 
 def _table(table: Table) -> RenderableType:
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in table.columns:
-        grid.add_column(Words(column.name), justify=column.alignment, overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(Words(shown(v, c.format)) for v, c in zip(row, table.columns, strict=True)))
+    grid = Grid(
+        [column.name for column in table.columns],
+        [[shown(v, c.format) for v, c in zip(row, table.columns, strict=True)] for row in table.rows],
+        [column.alignment for column in table.columns],
+    )
     return Group(Words(table.title, "bold"), grid, *(Words(note, "dim") for note in table.notes))
 
 
 def _finding(row: FindingRow) -> RenderableType:
     mark, style = MARKS[row.severity]
     head = Words.assemble((f"{mark} {row.severity} ", style), (f"{row.code} ", "dim"), (row.title, "bold"))
-    details = Grid.grid(padding=(0, 2))
+    details = Columns.grid(padding=(0, 2))
     for name in ("where", "why", "evidence", "remedy"):
         if value := getattr(row, name):
             details.add_row(Words(name, "dim"), Words(value))
@@ -149,7 +149,7 @@ class _Lines:
         names = min(max(len(series.name) for series in self.plot.series), options.max_width // 3)
         room = max(options.max_width - names - 2 * 9 - 3 * 2, len(LEVELS))
         low, high = (math.log10(v) if self.plot.log_y else v for v in self.extent)
-        grid = Grid.grid(padding=(0, 2, 0, 0))
+        grid = Columns.grid(padding=(0, 2, 0, 0))
         for width in (names, None, None, None):
             grid.add_column(width=width, no_wrap=True, overflow="ellipsis")
         for series in self.plot.series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -28,26 +27,32 @@ def normal_cdf(a: Decimal) -> Decimal:
 
     Reference: Φ(a) = ½ + ϕ(a)·(a + a³/3 + a⁵/(3·5) + …), Abramowitz & Stegun 1964, 26.2.11.
     """
-    term = total = a
-    odd = 1
-    while abs(term) > Decimal("1e-35"):
+    return Decimal("0.5") + normal_density(a) * (a + _beyond_linear(a))
+
+
+def _beyond_linear(a: Decimal) -> Decimal:
+    """a³/3 + a⁵/(3·5) + a⁷/(3·5·7) + …, all of one sign: nothing cancels, however small a is."""
+    term, total, odd = a, Decimal(0), 1
+    while abs(term) > abs(total) * Decimal("1e-45"):
         odd += 2
         term *= a * a / odd
         total += term
-    return Decimal("0.5") + normal_density(a) * total
+    return total
 
 
 @lru_cache(maxsize=256)
 def truncated_std(cut: float) -> float:
     """Standard deviation of a standard normal conditioned on |z| ≤ cut: √(1 − 2 c ϕ(c)/(2Φ(c) − 1)).
 
+    With 2Φ(c) − 1 = 2 ϕ(c) (c + r), r = c³/3 + c⁵/15 + …, that is √(r/(c + r)): c/√3 for small c.
+
     Example:
         >>> round(truncated_std(2.0), 6)
         0.879626
     """
-    if cut > 8:  # less than 1e-15 of the mass is beyond
+    if cut > 9:  # 1 − 1e-17: 1 in float64
         return 1.0
     with exact_digits():
         c = Decimal(cut)
-        variance = 1 - 2 * c * normal_density(c) / (2 * normal_cdf(c) - 1)
-    return math.sqrt(variance)
+        rest = _beyond_linear(c)
+        return float((rest / (c + rest)).sqrt())

@@ -3,35 +3,87 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
-from fanin.errors import CannotTrace, FaninError, ShapeMismatch
+from fanin.errors import BadInput, CannotTrace, FaninError, ShapeMismatch
+from fanin.frameworks.torch.layer import batch_is_missing, describe, given, takes
 
-_TORCH = str(Path(torch.__file__).parent)
-_SHAPE_WORDS = re.compile(r"shape|size|dimension|channels|must match|Expected \d+D|normalized_shape", re.IGNORECASE)
+TORCH = str(Path(torch.__file__).parent)
+_NOT_THE_USERS = (TORCH, str(Path(__file__).parents[1]), "<")  # "<": code that was never in a file
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+_CALLS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)  # what PyTorch raises of bad arguments
+_VALUES = re.compile(r"data-dependent|not supported for tensor subclasses|unbacked", re.IGNORECASE)
+_FITS = re.compile(
+    r"shape|size|dimension|channels|must match|reduction dim|should contain|broadcast|scalar types|must be Tensor"
+    r"|Expected \d+D|normalized_shape|same dtype|out of range",
+    re.IGNORECASE,
+)
 
 
 def explain(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
-    """ShapeMismatch where the example does not fit a layer, CannotTrace for all else."""
-    frames = list(_frames(error.__traceback__))
-    where, module = _innermost_module(frames, model)
-    cause = _first_line(error)
-    if isinstance(error, (RuntimeError, ValueError, TypeError)) and _SHAPE_WORDS.search(str(error)):
-        got = _input_shape(frames, module)
-        return ShapeMismatch(
-            f"The example does not fit {where}. Expected {_expectation(module)}; got {got}. "
-            f"The example has shape {_shapes(example)}. ({cause})"
-        )
+    """ShapeMismatch where the example does not fit a layer, BadInput where it does not fit the call, else CannotTrace."""
+    name, cause = type(model).__name__, first_line(error)
+    frames = _frames(error.__traceback__)
     line = _user_line(frames)
+    at = f", at {line}" if line else ""
+    if foreign := sorted({type(x).__name__ for x in tree_leaves(example) if type(x).__module__ == "numpy"}):
+        return BadInput(f"The example must be of tensors; got {', '.join(foreign)}. Convert it: torch.from_numpy(x).")
+    if "DeviceMismatch" in type(error).__name__:
+        return BadInput(f"The example and the model are not on one device{at}: {cause}.")
+    if isinstance(error, TypeError) and frames[-1].f_code.co_filename.endswith("inspect.py"):
+        return BadInput(f"{name} cannot be called with the {len(example)} value(s) of the example: {cause}.")
+    if _VALUES.search(cause):
+        return CannotTrace(
+            f"What {name} computes depends on the values of tensors{at}, and a graph is recorded without values. "
+            "Replace a branch by torch.where and .item() or .numpy() by operations on tensors, or give the submodules "
+            f"on either side of that line one at a time. ({cause})"
+        )
+    path, module, inputs = _innermost_module(frames, model)
+    raised_by_torch = bool(frames) and frames[-1].f_code.co_filename.startswith(TORCH)
+    if raised_by_torch and isinstance(error, _CALLS) and (takes(module) or _FITS.search(cause)):
+        return misfit(describe(path, module), module, inputs, example, f"{cause}{at}")
     return CannotTrace(
-        f"The forward pass of {type(model).__name__} could not be recorded, in {where}{f' at {line}' if line else ''}: "
-        f"{type(error).__name__}: {cause}. If it branches on the values of tensors, replace the branch by torch.where, "
-        "or give the submodules on either side of it one at a time."
+        f"The forward pass of {name} failed in {describe(path, module)}{at}: {type(error).__name__}: {cause}."
     )
+
+
+def misfit(
+    where: str, module: torch.nn.Module, inputs: tuple[Any, ...], example: tuple[Any, ...], cause: str
+) -> ShapeMismatch:
+    """The example does not fit: what the layer takes and got, what is likely, and the words of PyTorch."""
+    got, expected = given(inputs), takes(module)
+    sentences = [
+        f"The example does not fit {where}: expected {expected}, got {got}." if expected else
+        f"The example does not fit {where}: {cause}.",
+        _likely(module, inputs, cause),
+        "" if given(example) == got else f"The example has {given(example)}.",
+        f"({cause})" if expected else "",
+    ]
+    return ShapeMismatch(" ".join(s for s in sentences if s))
+
+
+def _likely(module: torch.nn.Module, inputs: tuple[Any, ...], cause: str) -> str:
+    """What is wrong where the shapes alone do not say it."""
+    tensors = [x for x in tree_leaves(inputs) if isinstance(x, torch.Tensor)]
+    if "more than 1 value per channel" in cause:
+        return "In training mode it needs more than one value per channel: a larger batch, or model.eval()."
+    if "greater than actual input size" in cause:
+        return "The image is smaller than the kernel."
+    if tensors and batch_is_missing(module, tensors[0]):
+        return "Is the batch axis missing?"
+    return ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what it says, without the full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def _frames(traceback: TracebackType | None) -> list[FrameType]:
@@ -42,53 +94,25 @@ def _frames(traceback: TracebackType | None) -> list[FrameType]:
     return frames
 
 
-def _innermost_module(frames: list[FrameType], model: torch.nn.Module) -> tuple[str, torch.nn.Module]:
-    """The submodule in whose forward the error arose, with its path."""
+def _innermost_module(frames: list[FrameType], model: torch.nn.Module) -> tuple[str, torch.nn.Module, tuple[Any, ...]]:
+    """The submodule in whose method the error arose, its path, and what it was called with."""
     paths = {id(module): path for path, module in model.named_modules()}
-    for frame in reversed(frames):
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, torch.nn.Module) and id(owner) in paths and paths[id(owner)]:
-            return f"layer {paths[id(owner)]!r}, {owner}", owner
-    return f"the model {type(model).__name__}", model
-
-
-def _expectation(module: torch.nn.Module) -> str:
-    if isinstance(module, torch.nn.Linear):
-        return f"a last axis of {module.in_features}"
-    if hasattr(module, "in_channels"):
-        return f"{module.in_channels} channels"
-    if hasattr(module, "num_features"):
-        return f"{module.num_features} features"
-    if hasattr(module, "normalized_shape"):
-        return f"last axes of {tuple(module.normalized_shape)}"  # type: ignore[arg-type]  # LayerNorm and RMSNorm
-    return "shapes that match in this layer"
-
-
-def _input_shape(frames: list[FrameType], module: torch.nn.Module) -> str:
-    """The shape of the tensor with which the module's forward was entered."""
-    for frame in reversed(frames):
-        if frame.f_locals.get("self") is module:
-            tensors = [v for v in frame.f_locals.values() if isinstance(v, torch.Tensor)]
-            if tensors:
-                return f"shape {tuple(tensors[0].shape)}"
-    return "another"
-
-
-def _shapes(example: tuple[Any, ...]) -> str:
-    shapes = [str(tuple(x.shape)) for x in torch.utils._pytree.tree_leaves(example) if isinstance(x, torch.Tensor)]
-    return ", ".join(shapes) or "none"
+    found: tuple[str, torch.nn.Module, tuple[Any, ...]] = ("", model, ())
+    for frame in frames:
+        code = frame.f_code
+        self, *arguments = [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]] or [None]
+        if isinstance(self, torch.nn.Module) and id(self) in paths and code.co_name == "forward":
+            found = paths[id(self)], self, tuple(x for x in arguments if x is not None)
+    return found
 
 
 def _user_line(frames: list[FrameType]) -> str:
-    """The innermost line that is the user's own: the last frame of his before PyTorch's."""
-    own = [
-        f"{Path(f.f_code.co_filename).name}:{f.f_lineno}"
-        for f in frames
-        if not f.f_code.co_filename.startswith((_TORCH, "<", str(Path(__file__).parents[3])))
-    ]
+    """The innermost line of the user's own, as "file.py:12"."""
+    own = [f"{Path(f.f_code.co_filename).name}:{f.f_lineno}" for f in frames if is_users(f.f_code.co_filename)]
     return own[-1] if own else ""
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+def is_users(file: str) -> bool:
+    """Not a file of PyTorch's, of fanin's adapters or of Python's; other installed packages count as the user's."""
+    standard = file.startswith(_STANDARD_LIBRARY) and "site-packages" not in file
+    return not (standard or file.startswith(_NOT_THE_USERS))

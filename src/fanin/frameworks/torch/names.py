@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
 
-WRAPPERS: Final = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "module.")
+# torch.compile, FSDP and checkpointing; whatever the depth, no user calls a submodule so.
+SEGMENTS: Final = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+# DataParallel, DDP and averaged models hold nothing but the model, under a name that a user may also choose.
+OUTERMOST: Final = "module"
 
 
-def logical(path: str) -> str:
+def logical(path: str, *, wrapped: bool = False) -> str:
     """The name that does not depend on torch.compile, FSDP, checkpointing or DDP.
 
-    Only whole segments count: a submodule of the user's that happens to be called "module" below the top is his own.
+    Args:
+        wrapped: the outermost "module" is a wrapper's, not the user's own.
 
     Example:
-        >>> logical("_orig_mod.module.layers.0.weight")
+        >>> logical("_orig_mod.module.layers.0.weight", wrapped=True)
         'layers.0.weight'
     """
-    if path.startswith("module."):
-        path = path.removeprefix("module.")
-    for wrapper in WRAPPERS[:3]:
-        path = path.replace(wrapper, "")
-    return path.removeprefix("module.")
+    segments = [s for s in path.split(".") if s not in SEGMENTS]
+    return ".".join(segments[1:] if wrapped and segments[:1] == [OUTERMOST] else segments)
+
+
+def naming(model: torch.nn.Module) -> Callable[[str], str]:
+    """`logical` for the paths of this model: whether its "module" is a wrapper is seen from what else it holds."""
+    outer = model
+    while len(children := dict(outer.named_children())) == 1 and children.keys() & SEGMENTS:
+        (outer,) = children.values()
+    wrapped = children.keys() == {OUTERMOST} and not dict(outer.named_parameters(recurse=False))
+    return lambda path: logical(path, wrapped=wrapped)
 
 
 def named_parameters(model: torch.nn.Module) -> dict[str, tuple[torch.nn.Parameter, tuple[str, ...]]]:
     """Each parameter once, under its first logical name, with its further names (tied weights)."""
-    names: dict[int, list[str]] = {}
+    name = naming(model)
+    names: dict[int, dict[str, None]] = {}
     tensors: dict[int, torch.nn.Parameter] = {}
     for path, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(logical(path))
+        names.setdefault(id(parameter), {})[name(path)] = None
         tensors[id(parameter)] = parameter
-    return {found[0]: (tensors[i], tuple(found[1:])) for i, found in names.items()}
+    return {first: (tensors[i], tuple(also)) for i, (first, *also) in names.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch.utils import _pytree as pytree
 
 from fanin.activations import activation
 from fanin.errors import BadInput
-from fanin.frameworks.torch.names import logical
-from fanin.frameworks.torch.state import undisturbed
+from fanin.frameworks.torch.names import naming
+from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.trace import Traced
 from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
@@ -34,28 +34,31 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
             random v: it shows how gradients grow or shrink with depth, whatever the task.
 
     Raises:
-        BadInput: the loss is not a scalar, or nothing in the output can be differentiated.
+        BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
+            model has no memory yet, or the example does not fit the traced program.
     """
+    path_of = naming(model)
+    stored = {path_of(path): p.detach() for path, p in model.named_parameters(remove_duplicate=False)}
+    if on_meta := [path for path, p in stored.items() if p.is_meta]:
+        raise BadInput(
+            f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: {', '.join(on_meta[:5])}"
+            f"{', …' if len(on_meta) > 5 else ''}. Call model.to_empty(device=…) and initialize_ first."
+        )
+    # Aliases: the same memory, but gradients and hooks of their own. A tied tensor has one, whatever its names.
+    leaves = {p.path: stored[p.path].requires_grad_(stored[p.path].is_floating_point()) for p in traced.graph.parameters}
     with undisturbed(model), torch.enable_grad():
-        torch.manual_seed(0)  # dropout and the like: the same masks in every observation, so that two compare
-        leaves = _leaves(traced.program)
+        fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         recorder = _Recorder(traced)
-        outputs = recorder.run(*_inputs(traced.program, leaves, example))
+        outputs = recorder.run(*_inputs(traced, leaves, path_of, example))
         result = _user_output(traced.program, outputs)
         scalar = _scalar(loss, result) if loss else _random_cotangent(result)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
         gradients = dict(zip(wanted, found, strict=True))
-    owned = traced.graph.by_path
-    parameters = {
-        owned[path].path: _parameter_signal(leaf.detach(), gradients.get(name))
-        for name, leaf in leaves.items()
-        if (path := logical(name)) in owned
-    }
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,
-        parameters=parameters,
+        parameters={path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()},
         loss=float(scalar.detach()),
         loss_name=(getattr(loss, "__name__", None) or type(loss).__name__) if loss else RANDOM_COTANGENT,
         graph=traced.graph,
@@ -115,33 +118,29 @@ def _bounds(graph: Graph) -> dict[str, tuple[float, float]]:
     }
 
 
-def _leaves(program: torch.export.ExportedProgram) -> dict[str, torch.Tensor]:
-    """Aliases of the parameters: the same memory, but gradients and hooks of their own."""
-    parameters = set(program.graph_signature.parameters)
-    return {
-        name: tensor.detach().requires_grad_(tensor.is_floating_point())
-        for name, tensor in program.state_dict.items()
-        if name in parameters
-    }
-
-
 def _inputs(
-    program: torch.export.ExportedProgram, leaves: dict[str, torch.Tensor], example: tuple[Any, ...]
+    traced: Traced, leaves: Mapping[str, torch.Tensor], path_of: Callable[[str], str], example: tuple[Any, ...]
 ) -> list[Any]:
-    """The program's flat inputs in its own order: parameters, buffers, constants, and the user's."""
+    """The program's flat inputs in its own order: parameters, buffers, constants, and the user's.
+
+    Buffers are copies and the user's tensors are detached, since some operations write into their inputs and hooks are
+    set on every result.
+    """
     kinds = torch.export.graph_signature.InputKind
+    program, owned = traced.program, traced.graph.by_path
     given = iter(pytree.tree_leaves((example, {})))
     flat: list[Any] = []
     for spec in program.graph_signature.input_specs:
+        name = str(spec.target)
         if spec.kind is kinds.PARAMETER:
-            flat.append(leaves[str(spec.target)])
+            flat.append(leaves[owned[path_of(name)].path])
         elif spec.kind is kinds.BUFFER:
-            name = str(spec.target)
-            flat.append(program.state_dict[name] if spec.persistent else program.constants[name])
+            flat.append((program.state_dict if spec.persistent else program.constants)[name].detach().clone())
         elif spec.kind is kinds.USER_INPUT:
-            flat.append(next(given))
+            value = next(given)
+            flat.append(value.detach() if isinstance(value, torch.Tensor) else value)
         else:
-            flat.append(program.constants[str(spec.target)])
+            flat.append(program.constants[name])
     return flat
 
 

@@ -9,55 +9,79 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fanin.graph import ActivationCall, Axis, Role, WeightUse
+from fanin.frameworks.torch.einsum import einsum_fans
+from fanin.graph import ActivationCall, Axis, Fans, Role, WeightUse, fans
 
 Arguments = Mapping[str, Any]  # by the names of the operation's schema
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What the parameter in one argument is, and for weights how it is used."""
+    """What the parameter in one argument is.
+
+    Attributes:
+        fans: for weights, from the call's arguments and the shape in which the operation sees the weight. That shape is
+            a view's where the user passes one: of the transposed weight, or of one slice, which is a weight of its own.
+            A weight that is passed whole and whose output is split later (query, key and value in
+            `nn.MultiheadAttention`) counts as one: its fan_in is that of each part, its fan_out that of all together.
+    """
 
     role: Role
-    use: Callable[[Arguments, int], WeightUse] | None = None  # of the call's arguments and the weight's rank
+    fans: Callable[[Arguments, Shape], Fans | None] | None = None
 
 
-def _axes(*axes: Axis) -> Callable[[Arguments, int], WeightUse]:
-    return lambda _, __: WeightUse(axes)
+UNKNOWN: Final = Slot(Role.UNKNOWN)
 
 
-def _conv(arguments: Arguments, rank: int) -> WeightUse:
-    axes = (Axis.OUT, Axis.IN, *[Axis.KERNEL] * (rank - 2))
-    return WeightUse(axes, groups=arguments.get("groups", 1), stride=_per_axis(arguments, rank - 2))
+def _matrix(*axes: Axis) -> Slot:
+    """A matrix, a batch of independent ones (the leading axes), or a vector, which makes one output."""
+
+    def of(_: Arguments, shape: Shape) -> Fans:
+        return fans(shape, WeightUse((Axis.IN,))) if len(shape) == 1 else fans(shape[-2:], WeightUse(axes))
+
+    return Slot(Role.WEIGHT, of)
 
 
-def _conv_transposed(arguments: Arguments, rank: int) -> WeightUse:
-    axes = (Axis.IN, Axis.OUT, *[Axis.KERNEL] * (rank - 2))
-    stride = _per_axis(arguments, rank - 2)
-    return WeightUse(axes, groups=arguments.get("groups", 1), stride=stride, transposed=True)
+def _conv(arguments: Arguments, shape: Shape) -> Fans:
+    axes = (Axis.OUT, Axis.IN, *[Axis.KERNEL] * (len(shape) - 2))
+    return fans(shape, WeightUse(axes, groups=arguments.get("groups", 1), stride=_per_axis(arguments, len(shape) - 2)))
+
+
+def _conv_transposed(arguments: Arguments, shape: Shape) -> Fans:
+    axes = (Axis.IN, Axis.OUT, *[Axis.KERNEL] * (len(shape) - 2))
+    stride = _per_axis(arguments, len(shape) - 2)
+    return fans(shape, WeightUse(axes, groups=arguments.get("groups", 1), stride=stride, transposed=True))
 
 
 def _per_axis(arguments: Arguments, axes: int) -> tuple[int, ...]:
     """A stride given once for all axes counts for each."""
-    stride = arguments.get("stride", [1])
-    stride = [stride] if isinstance(stride, int) else list(stride)
+    stride = list(arguments.get("stride", [1]))
     return tuple(stride * axes) if len(stride) == 1 else tuple(stride)
 
 
-def _gates(parts: int) -> Callable[[Arguments, int], WeightUse]:
-    return lambda _, __: WeightUse((Axis.OUT, Axis.IN), parts=parts)
+def _gates(parts: int, role: Role = Role.WEIGHT) -> Slot:
+    return Slot(role, lambda _, shape: fans(shape, WeightUse((Axis.OUT, Axis.IN), parts=parts)))
 
 
-_LINEAR = {"weight": Slot(Role.WEIGHT, _axes(Axis.OUT, Axis.IN)), "bias": Slot(Role.BIAS)}
-_CONV = {"weight": Slot(Role.WEIGHT, _conv), "bias": Slot(Role.BIAS)}
-_CONV_TRANSPOSED = {"weight": Slot(Role.WEIGHT, _conv_transposed), "bias": Slot(Role.BIAS)}
+def _bilinear(_: Arguments, shape: Shape) -> Fans:
+    """y = x₁ᵀ W x₂: each output sums over both inputs; seen from x₁, the axis of x₂ counts as a kernel's does."""
+    return fans(shape, WeightUse((Axis.OUT, Axis.IN, Axis.KERNEL)))
+
+
+_OUT_IN = _matrix(Axis.OUT, Axis.IN)  # W @ x
+_IN_OUT = _matrix(Axis.IN, Axis.OUT)  # x @ W
+_BIAS = Slot(Role.BIAS)
+_EMBEDDING = {"weight": Slot(Role.EMBEDDING)}
+_LINEAR = {"weight": _OUT_IN, "bias": _BIAS}
+_CONV = {"weight": Slot(Role.WEIGHT, _conv), "bias": _BIAS}
+_CONV_TRANSPOSED = {"weight": Slot(Role.WEIGHT, _conv_transposed), "bias": _BIAS}
 _NORM = {"weight": Slot(Role.NORM_SCALE), "bias": Slot(Role.NORM_SHIFT)}
-# x @ W reads W as (in, out); W @ x as (out, in).
-_MATMUL = {
-    "other": Slot(Role.WEIGHT, _axes(Axis.IN, Axis.OUT)),
-    "mat2": Slot(Role.WEIGHT, _axes(Axis.IN, Axis.OUT)),
-    "self": Slot(Role.WEIGHT, _axes(Axis.OUT, Axis.IN)),
-}
+
+
+def _cell(parts: int) -> Mapping[str, Slot]:
+    return {"w_ih": _gates(parts), "w_hh": _gates(parts, Role.RECURRENT), "b_ih": _BIAS, "b_hh": _BIAS}
+
 
 SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
     "linear": _LINEAR,
@@ -67,10 +91,15 @@ SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
     "conv_transpose1d": _CONV_TRANSPOSED,
     "conv_transpose2d": _CONV_TRANSPOSED,
     "conv_transpose3d": _CONV_TRANSPOSED,
-    "matmul": _MATMUL,
-    "mm": _MATMUL,
-    "addmm": {**_MATMUL, "mat1": _MATMUL["self"], "self": Slot(Role.BIAS)},
-    "embedding": {"weight": Slot(Role.EMBEDDING)},
+    "matmul": {"self": _OUT_IN, "other": _IN_OUT},
+    "mm": {"self": _OUT_IN, "mat2": _IN_OUT},
+    "mv": {"self": _OUT_IN},
+    "bmm": {"self": _OUT_IN, "mat2": _IN_OUT},
+    "addmm": {"self": _BIAS, "mat1": _OUT_IN, "mat2": _IN_OUT},
+    "baddbmm": {"self": _BIAS, "batch1": _OUT_IN, "batch2": _IN_OUT},
+    "bilinear": {"weight": Slot(Role.WEIGHT, _bilinear), "bias": _BIAS},
+    "embedding": _EMBEDDING,
+    "embedding_bag": _EMBEDDING,
     "layer_norm": _NORM,
     "rms_norm": _NORM,
     "group_norm": _NORM,
@@ -78,17 +107,37 @@ SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
     "instance_norm": _NORM,
     "_native_batch_norm_legit_functional": _NORM,
     "_native_batch_norm_legit_no_training": _NORM,
+    "lstm_cell": _cell(4),
+    "gru_cell": _cell(3),
+    "rnn_tanh_cell": _cell(1),
+    "rnn_relu_cell": _cell(1),
 }
 
-# Recurrent operations take one flat list `params`: W_ih, W_hh, b_ih, b_hh of each layer and direction in turn.
+# The number of gates packed in the weights of a recurrent operation.
 GATES: Final[Mapping[str, int]] = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
-def recurrent_slot(op: str, rank: int, position: int) -> Slot:
-    """The slot of one entry of a recurrent operation's list of parameters."""
-    if rank == 1:
-        return Slot(Role.BIAS)
-    return Slot(Role.WEIGHT if position % 2 == 0 else Role.RECURRENT, _gates(GATES[op]))
+def recurrent_slots(op: str, arguments: Arguments) -> list[Slot]:
+    """The slots of a recurrent operation's flat list `params`.
+
+    For each layer and direction in turn: W_ih, W_hh, then b_ih, b_hh if there are biases, then W_hr if the state is
+    projected.
+    """
+    parts = GATES[op]
+    cells = arguments["num_layers"] * (2 if arguments["bidirectional"] else 1)
+    biases = [_BIAS, _BIAS] if arguments["has_biases"] else []
+    cell = [_gates(parts), _gates(parts, Role.RECURRENT), *biases]
+    projected = len(arguments["params"]) > cells * len(cell)
+    return [*cell, _OUT_IN] * cells if projected else cell * cells
+
+
+def einsum_slots(arguments: Arguments) -> list[Slot]:
+    """The slots of the operands of an einsum."""
+
+    def slot(position: int) -> Slot:
+        return Slot(Role.WEIGHT, lambda a, shape: einsum_fans(a["equation"], position, shape))
+
+    return [slot(position) for position in range(len(arguments["tensors"]))]
 
 
 def _plain(name: str) -> Callable[[Arguments], ActivationCall]:
@@ -131,7 +180,15 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Arguments], ActivationCall]]] = {
 
 def arguments_of(node: Any) -> dict[str, Any]:
     """The arguments of an FX node by the names of its operation's schema, defaults included."""
-    schema = node.target._schema
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:  # not one of ATen's: a Python function of the exporter
+        return dict(node.kwargs)
     bound = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
     bound |= dict(zip((a.name for a in schema.arguments), node.args, strict=False))
     return bound | dict(node.kwargs)
+
+
+def op_of(node: Any) -> str:
+    """The name without namespace and overload: "linear" for aten.linear.default."""
+    packet = getattr(node.target, "overloadpacket", None)
+    return str(packet.__name__ if packet is not None else getattr(node.target, "__name__", node.target))

@@ -1,21 +1,56 @@
-"""What a call must give back as it found it: mode, gradients, buffers and random state."""
+"""What a call must give back as it found it: mode, attributes, gradients, buffers and random state."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
 @contextmanager
 def undisturbed(model: torch.nn.Module) -> Iterator[None]:
-    """Run a block that may not leave a trace: each module's mode and the generators' state are restored in any case."""
-    modes = {module: module.training for module in model.modules()}
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
+    """Run a block that may not leave a trace, whatever it raises.
+
+    Each module gets back its attributes (the mode is one), parameters, buffers and children, and PyTorch, NumPy and
+    Python their random state. What a forward pass changes inside a list or a dict of its own stays changed.
+    """
+    before = [(module, dict(module.__dict__), [dict(module.__dict__[r]) for r in _REGISTRIES])
+              for module in model.modules()]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the user's global one
+    with torch.random.fork_rng(devices=_cuda_devices()):
         try:
             yield
         finally:
-            for module, training in modes.items():
-                module.training = training
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+            for module, attributes, registries in before:
+                _restore(module.__dict__, attributes)
+                for name, held in zip(_REGISTRIES, registries, strict=True):
+                    _restore(module.__dict__[name], held)
+
+
+def fixed_randomness() -> None:
+    """Seed what draws in a forward pass; inside `undisturbed` only.
+
+    Not `torch.manual_seed`: where CUDA has not started yet, that would seed it for good when it does.
+    """
+    torch.default_generator.manual_seed(0)
+    for device in _cuda_devices():
+        torch.cuda.default_generators[device].manual_seed(0)
+
+
+def _cuda_devices() -> range:
+    return range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)  # type: ignore[no-untyped-call]
+
+
+def _restore(place: dict[str, Any], before: dict[str, Any]) -> None:
+    """Write only where something changed, so that an untouched module is not touched."""
+    if place.keys() != before.keys() or any(place[key] is not before[key] for key in before):
+        place.clear()
+        place.update(before)

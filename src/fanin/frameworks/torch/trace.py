@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import operator
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.fx.node import Node as FxNode
+from torch.utils._pytree import tree_map_only
 
 from fanin.errors import BadInput, NoParameters
-from fanin.frameworks.torch.failure import explain
-from fanin.frameworks.torch.names import logical, named_parameters
-from fanin.frameworks.torch.operations import ACTIVATIONS, GATES, SLOTS, Slot, arguments_of, recurrent_slot
+from fanin.frameworks.torch.failure import explain, is_users
+from fanin.frameworks.torch.names import named_parameters, naming
+from fanin.frameworks.torch.operations import (
+    ACTIVATIONS,
+    GATES,
+    SLOTS,
+    UNKNOWN,
+    Slot,
+    arguments_of,
+    einsum_slots,
+    op_of,
+    recurrent_slots,
+)
+from fanin.frameworks.torch.patterns import PRODUCTS, VIEWS, handwritten
+from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
-from fanin.graph import Graph, Node, Parameter, Role, fans
-
-# Views through which a parameter is still seen as itself, with its last two axes swapped or not.
-_SWAPS = {"t": True, "numpy_T": True, "mT": True, "alias": False, "to": False, "_to_copy": False, "contiguous": False}
+from fanin.graph import Graph, Node, Parameter, Role
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,14 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     parameters = named_parameters(model)
     if not parameters:
         raise NoParameters(f"{type(model).__name__} has no parameters: there is nothing to initialize.")
-    with undisturbed(model), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own notices concern its developers
+    if lazy := [path for path, (tensor, _) in parameters.items() if torch.nn.parameter.is_lazy(tensor)]:
+        raise BadInput(
+            f"{len(lazy)} parameter(s) have no shape yet: {', '.join(lazy[:5])}{', …' if len(lazy) > 5 else ''}. "
+            "Run the model once to make its lazy layers, model(x), and call again."
+        )
+    if all(tensor.is_meta for tensor, _ in parameters.values()):  # then only shapes and dtypes are known of anything
+        example = tree_map_only(torch.Tensor, lambda x: x.to("meta"), example)
+    with undisturbed(model), quiet():
         try:
             program = torch.export.export(model, example, strict=False).run_decompositions({})
         except Exception as error:  # whatever the user's forward raises is explained and re-raised
@@ -60,85 +75,77 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
 
 def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Traced:
     signature = program.graph_signature
+    logical = naming(model)
+    parameters = named_parameters(model)
+    first = {path: own for own, (_, also) in parameters.items() for path in (own, *also)}
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    first = {path: own for own, (_, also) in named_parameters(model).items() for path in (own, *also)}
     names = {name: first.get(logical(path), logical(path)) for name, path in lifted.items()}
-    swapped: set[str] = set()
+    stored = set(names)  # parameters, buffers and their views
     nodes: list[Node] = []
-    uses: dict[str, tuple[FxNode, Slot, bool]] = {}
+    uses: dict[str, _Use] = {}
     output = program.graph.output_node()
     for fx in program.graph.nodes:
-        if fx.op != "call_function":
+        op = op_of(fx)
+        if fx.op != "call_function" or op.startswith("_assert"):
+            continue
+        if op in VIEWS and fx.args and getattr(fx.args[0], "name", None) in stored:
+            names[fx.name] = names[fx.args[0].name]
+            stored.add(fx.name)
             continue
         if fx.target is operator.getitem and (fx.args[1] == 0 or not fx.users.keys() - {output}):
             names[fx.name] = names.get(fx.args[0].name, fx.args[0].name)  # an operation stands for its first result
             continue
-        if _is_view_of_parameter(fx, names, lifted):
-            source = fx.args[0]
-            names[fx.name] = names[source.name]
-            if _SWAPS[_op(fx)] != (source.name in swapped):
-                swapped.add(fx.name)
-            continue
-        for input_node, slot in _slots(fx):
-            path = names.get(input_node.name, "")
-            if path in first.values() and path not in uses:
-                uses[path] = (fx, slot, input_node.name in swapped)
-        nodes.append(_node(fx, names))
-    parameters = tuple(
-        _parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in named_parameters(model).items()
+        for entry, slot in _slots(fx, stored):
+            path = names.get(entry.name, "")
+            if path in parameters:
+                uses.setdefault(path, _Use(fx, slot, tuple(entry.meta["val"].shape)))
+        nodes.append(_node(fx, names, logical))
+    described = tuple(
+        _parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items()
     )
-    return Traced(Graph(type(model).__name__, tuple(nodes), parameters), program, names)
+    return Traced(Graph(type(model).__name__, tuple(nodes), described), program, names)
 
 
-def _op(fx: FxNode) -> str:
-    """The name without namespace and overload: "linear" for aten.linear.default."""
-    packet = getattr(fx.target, "overloadpacket", None)
-    return str(packet.__name__ if packet is not None else getattr(fx.target, "__name__", fx.target))
+class _Use(NamedTuple):
+    """The operation that first reads a parameter, what it is there, and the shape in which it is seen."""
+
+    fx: FxNode
+    slot: Slot
+    shape: tuple[int, ...]
 
 
-def _is_view_of_parameter(fx: FxNode, names: dict[str, str], lifted: dict[str, str]) -> bool:
-    source = fx.args[0] if fx.args else None
-    return (
-        _op(fx) in _SWAPS
-        and isinstance(source, FxNode)
-        and source.name in names
-        and (source.name in lifted or _op(source) in _SWAPS)
-    )
-
-
-def _slots(fx: FxNode) -> Iterator[tuple[FxNode, Slot]]:
+def _slots(fx: FxNode, stored: set[str]) -> Iterator[tuple[FxNode, Slot]]:
     """The inputs of an operation with what a parameter there would be."""
-    op = _op(fx)
-    if not hasattr(fx.target, "_schema"):
-        return
+    op = op_of(fx)
     arguments = arguments_of(fx)
-    for name, slot in SLOTS.get(op, {}).items():
-        if isinstance(arguments.get(name), FxNode):
-            yield arguments[name], slot
-    if op in GATES:
-        for position, entry in enumerate(arguments["params"]):
-            yield entry, recurrent_slot(op, entry.meta["val"].dim(), position)
+    if op not in PRODUCTS or not all(i.name in stored for i in fx.all_input_nodes):  # a product of weights is no layer
+        for name, slot in SLOTS.get(op, {}).items():
+            if isinstance(arguments.get(name), FxNode):
+                yield arguments[name], slot
+        if op in GATES:
+            yield from zip(arguments["params"], recurrent_slots(op, arguments), strict=True)
+        if op == "einsum":
+            yield from zip(arguments["tensors"], einsum_slots(arguments), strict=True)
     for entry in fx.all_input_nodes:  # last: an operation that is not in the table still uses its parameters
-        yield entry, Slot(Role.UNKNOWN)
+        yield entry, handwritten(fx, lambda i: i.name in stored) if entry.name in stored else UNKNOWN
 
 
-def _parameter(
-    path: str, tensor: torch.nn.Parameter, also: tuple[str, ...], use: tuple[FxNode, Slot, bool] | None
-) -> Parameter:
+def _parameter(path: str, tensor: torch.nn.Parameter, also: tuple[str, ...], use: _Use | None) -> Parameter:
     shape = tuple(tensor.shape)
     dtype = str(tensor.dtype).removeprefix("torch.")
     if use is None:
         return Parameter(path, shape, dtype, also=also)
-    fx, slot, swapped = use
-    seen = (*shape[:-2], shape[-1], shape[-2]) if swapped else shape
-    measured = fans(seen, slot.use(arguments_of(fx), len(seen))) if slot.use and len(seen) >= 2 else None
-    return Parameter(path, shape, dtype, slot.role, measured, also, fx.name)
+    if use.slot.fans is None:
+        return Parameter(path, shape, dtype, use.slot.role, None, also, use.fx.name)
+    measured = use.slot.fans(arguments_of(use.fx), use.shape)
+    role = use.slot.role if measured else Role.UNKNOWN
+    return Parameter(path, shape, dtype, role, measured, also, use.fx.name)
 
 
-def _node(fx: FxNode, names: dict[str, str]) -> Node:
+def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> Node:
     value = fx.meta.get("val")
     first = value[0] if isinstance(value, (tuple, list)) and value else value
-    op = _op(fx)
+    op = op_of(fx)
     module, module_type = _innermost_module(fx)
     return Node(
         name=fx.name,
@@ -162,10 +169,9 @@ def _innermost_module(fx: FxNode) -> tuple[str, str]:
 
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
-_TORCH = str(Path(torch.__file__).parent)
 
 
 def _user_line(stack_trace: str) -> str:
-    """The innermost frame outside PyTorch as "file.py:12", without folders, so that output is the same anywhere."""
-    frames = [m for m in _FRAME.finditer(stack_trace) if not m["file"].startswith(_TORCH)]
+    """The innermost frame of the user's as "file.py:12", without folders, so that output is the same anywhere."""
+    frames = [m for m in _FRAME.finditer(stack_trace) if is_users(m["file"])]
     return f"{Path(frames[-1]['file']).name}:{frames[-1]['line']}" if frames else ""

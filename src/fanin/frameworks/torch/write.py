@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
 from fanin.errors import CannotWrite
+from fanin.frameworks.torch.memory import shared_memory
 from fanin.frameworks.torch.names import named_parameters
 from fanin.plans import Entry, Plan
 from fanin.plans.model import writes
+from fanin.stream import key
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -20,11 +21,14 @@ def write_(model: torch.nn.Module, plan: Plan, seed: int, *, progress: Callable[
     """Draw every parameter of the plan and write it in place. A failure leaves the model bit for bit as it was.
 
     All that can be known to fail is checked before the first value is written; for what cannot (interruption, memory),
-    each tensor is copied before it is overwritten, and the copies are written back.
+    each tensor is copied before it is overwritten, and the copies are written back. Memory layouts are kept: the value
+    of an element depends on its logical index, not on where it lies.
 
     Raises:
+        BadInput: the seed is not an integer in [0, 2¹²⁸).
         CannotWrite: the plan and the model disagree, or a tensor cannot be written; lists every such parameter.
     """
+    key(seed, "")  # a plan that draws nothing must refuse a bad seed as well
     tensors: dict[str, torch.Tensor] = {path: tensor for path, (tensor, _) in named_parameters(model).items()}
     _agree(tensors, plan)
     before: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -33,8 +37,9 @@ def write_(model: torch.nn.Module, plan: Plan, seed: int, *, progress: Callable[
             for entry in plan:
                 if writes(entry):
                     tensor = tensors[entry.parameter.path]
+                    values = _draw(entry, seed)
                     before.append((tensor, tensor.detach().clone()))
-                    tensor.copy_(_draw(entry, seed))
+                    tensor.copy_(values)
                     if progress:
                         progress(entry.parameter.path)
     except BaseException:
@@ -57,13 +62,16 @@ def _agree(tensors: dict[str, torch.Tensor], plan: Plan) -> None:
     for path, tensor in tensors.items():
         if path in planned and writes(planned[path]):
             problems += [f"{path}: {what}" for what in _obstacles(tensor, planned[path])]
+    problems += shared_memory(tensors)
     if problems:
         shown = "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "")
         raise CannotWrite(f"Nothing was written. {len(problems)} parameter(s) stand in the way: {shown}.")
 
 
 def _obstacles(tensor: torch.Tensor, entry: Entry) -> list[str]:
-    planned: Any = entry.parameter
+    planned = entry.parameter
+    if torch.nn.parameter.is_lazy(tensor):
+        return ["it has no shape yet; run the model once to make its lazy layers"]
     dtype = str(tensor.dtype).removeprefix("torch.")
     found = []
     if tuple(tensor.shape) != planned.shape:

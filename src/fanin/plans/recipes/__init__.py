@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from fanin.call import bind
+from fanin.errors import BadInput
 from fanin.graph import Graph
 from fanin.plans.model import Decision
 from fanin.plans.recipes.auto import auto
@@ -36,8 +37,10 @@ def recipe(how: str | Recipe) -> tuple[str, Recipe]:
 
     Raises:
         UnknownName: no recipe of that name; the message names the nearest.
-        BadInput: arguments it does not take.
+        BadInput: arguments it does not take, or something else than a recipe.
     """
     if isinstance(how, str):
         return how, bind("recipe", how, RECIPES)
+    if not callable(how):
+        raise BadInput(f"Expected a recipe's name or a function from a graph to decisions; got {how!r}.")
     return getattr(how, "__name__", "custom"), how

@@ -14,8 +14,8 @@ from fanin.plans.model import Decision
 def auto(graph: Graph) -> Mapping[str, Decision]:
     """Gain from the activation that each weight really feeds; biases zero, norms at identity. The default."""
     feeding = {layer.weight: weight_for(layer) for layer in reversed(layers(graph))}  # the first use decides
-    unused = Decision(lecun_normal(), "no operation uses it: unit gain")
-    return by_role(graph, {**PLAIN, Role.WEIGHT: lambda p: feeding.get(p.path, unused)})
+    further = Decision(lecun_normal(), "not the first weight of its operation: unit gain")  # stacked LSTMs
+    return by_role(graph, {**PLAIN, Role.WEIGHT: lambda p: feeding.get(p.path, further)})
 
 
 def weight_for(layer: Layer) -> Decision:

@@ -1,9 +1,21 @@
-"""Progress on the terminal: a bar where there is one, nothing in a pipe."""
+"""The terminal: how wide it is, and progress on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(*, quiet: bool = False) -> Console:
+    """Standard output; in a pipe or a file 110 columns, where rich would take 80."""
+    from rich.console import Console
+
+    here = Console(quiet=quiet)
+    return here if here.is_terminal else Console(quiet=quiet, width=110)
 
 
 @contextmanager

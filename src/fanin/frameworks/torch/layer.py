@@ -1,0 +1,61 @@
+"""A layer in words: what it is, what it takes, and what it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+_AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
+
+
+def describe(path: str, module: torch.nn.Module) -> str:
+    """`layer 'body.2', Linear(in_features=5, …)`, without the lines of the layers inside it."""
+    own = f"{type(module).__name__}({module.extra_repr()})" if module.extra_repr() else type(module).__name__
+    return f"layer {path!r}, {own}" if path else f"the model {own}"
+
+
+def takes(module: torch.nn.Module) -> str:
+    """The input that a layer of PyTorch's own expects; "" where fanin does not know."""
+    m: Any = module
+    match module:
+        case torch.nn.Linear():
+            return f"a last axis of {m.in_features}"
+        case torch.nn.Embedding() | torch.nn.EmbeddingBag():
+            return f"integer indices from 0 to {m.num_embeddings - 1}"
+        case torch.nn.LayerNorm() | torch.nn.RMSNorm():
+            return f"last axes of {tuple(m.normalized_shape)}"
+        case torch.nn.GroupNorm():
+            return f"shape (batch, {m.num_channels}, …)"
+        case torch.nn.BatchNorm1d():
+            return f"shape (batch, {m.num_features}) or (batch, {m.num_features}, length)"
+        case torch.nn.MultiheadAttention():
+            return f"a last axis of {m.embed_dim}"
+        case torch.nn.RNNBase() | torch.nn.RNNCellBase():
+            return f"a last axis of {m.input_size}"
+    channels = getattr(m, "in_channels", getattr(m, "num_features", None))
+    axes = next((n for n in _AXES if type(module).__name__.endswith(f"{n}d")), 0)
+    return f"shape (batch, {channels}, {_AXES[axes]})" if channels and axes else ""
+
+
+def batch_is_missing(module: torch.nn.Module, x: torch.Tensor) -> bool:
+    """Whether x has all the axes that a layer over positions takes, but for the first."""
+    expected = takes(module)
+    return expected.startswith("shape (batch") and "…" not in expected and x.dim() == expected.split(" or ")[0].count(",")
+
+
+def given(values: Iterable[Any]) -> str:
+    """`shape (2, 3)`, with the dtype where it is not floating."""
+    leaves = tree_leaves(list(values))
+    tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
+    if not tensors:
+        return ", ".join(dict.fromkeys(type(x).__name__ for x in leaves)) or "nothing"
+    return ", ".join(shape(x) for x in tensors)
+
+
+def shape(x: torch.Tensor) -> str:
+    """The shape, and the dtype unless it is the default."""
+    dtype = "" if x.dtype is torch.float32 else f" of {str(x.dtype).removeprefix('torch.')}"
+    return f"shape {tuple(x.shape)}{dtype}"

@@ -1,0 +1,58 @@
+"""A table in the terminal: names and numbers stay on one line, sentences fold, and a narrow screen puts them below."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+SENTENCE = 30  # a cell longer than this is a sentence
+ROOM = 26  # columns below which a folded sentence is no pleasure to read
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows of text under headers; rich prints it as wide as the console is."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    justify: Sequence[Literal["left", "right"]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        sentences = [c for c in range(len(self.headers)) if any(len(row[c]) > SENTENCE for row in self.rows)]
+        short = [c for c in range(len(self.headers)) if c not in sentences]
+        needed = console.measure(self._table(short, sentences=[])).maximum + (ROOM + 2) * len(sentences)
+        if not sentences or needed <= options.max_width:
+            yield self._table(range(len(self.headers)), sentences)
+            return
+        yield self._table(short, sentences=[])
+        for c in sentences:
+            below = Table.grid(padding=(0, 2, 0, 0))
+            for row in self.rows:
+                below.add_row(Text(row[0]), Text(row[c]))
+            yield Text(self.headers[c], "bold")
+            yield Padding(below, (0, 0, 0, 2))
+
+    def _table(self, columns: Sequence[int], sentences: Sequence[int]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+        for c in columns:
+            table.add_column(
+                Text(self.headers[c]), justify=self.justify[c], overflow="fold", no_wrap=c not in sentences
+            )
+        for row in self.rows:
+            table.add_row(*(Text(row[c]) for c in columns))
+        return table
+
+
+def plain(view: RenderableType, width: int = 110) -> str:
+    """What rich would print, without colour and trailing spaces."""
+    file = io.StringIO()
+    Console(file=file, width=width, color_system=None).print(view)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())

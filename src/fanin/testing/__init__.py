@@ -1,0 +1,27 @@
+"""CONFORMANCE: what every initializer promises, as functions that raise AssertionError.
+
+A third party tests its own law in one line, `assert_conforms(MyLaw(0.1))`, or a table of them, `assert_all_conform(…)`.
+To add a promise: a function in initializers.py and its call in `assert_conforms`.
+"""
+
+from fanin.testing.initializers import (
+    TARGETS,
+    assert_all_conform,
+    assert_conforms,
+    assert_draws_are_pure,
+    assert_law_is_measured,
+    assert_round_trips,
+)
+from fanin.testing.tolerance import mean_tolerance, rounding_tolerance, std_tolerance
+
+__all__ = [
+    "TARGETS",
+    "assert_all_conform",
+    "assert_conforms",
+    "assert_draws_are_pure",
+    "assert_law_is_measured",
+    "assert_round_trips",
+    "mean_tolerance",
+    "rounding_tolerance",
+    "std_tolerance",
+]

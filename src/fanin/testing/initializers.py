@@ -1,0 +1,197 @@
+"""What an initializer promises: its declared law, draws that are pure functions, and a description that round-trips.
+
+Each promise is a function that raises AssertionError with what was expected, what was got, and the tolerance.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fanin.errors import BadInput
+from fanin.graph import Fans
+from fanin.initializers import ALL, Initializer, Law, Target, from_dict, to_dict
+from fanin.stream import to_bfloat16_bits, to_float16
+from fanin.testing.tolerance import mean_tolerance, rounding_tolerance, std_tolerance
+
+TARGETS: Final[tuple[Target, ...]] = (
+    Target("tall.weight", (128, 64), "float32", Fans(64, 128)),
+    Target("wide.weight", (48, 160), "float64", Fans(160, 48)),
+    Target("conv.weight", (32, 24, 3, 3), "bfloat16", Fans(216, 288)),
+    Target("square.weight", (90, 90), "float16", Fans(90, 90)),
+    Target("bias", (8192,), "float32"),
+)
+
+
+def assert_conforms(what: Initializer, targets: Sequence[Target] = TARGETS, seed: int = 0) -> None:
+    """All promises, on every target that the initializer accepts; it must accept at least one.
+
+    Example:
+        >>> from fanin import Normal
+        >>> assert_conforms(Normal(std=0.02))
+    """
+    assert_round_trips(what)
+    refusals = [refusal for target in targets if (refusal := _refusal(what, target))]
+    if len(refusals) == len(targets):
+        raise AssertionError(f"{what!r} refuses every target; expected it to accept one. The last: {refusals[-1:]}")
+    for target in targets:
+        assert_law_is_measured(what, target, seed)
+        assert_draws_are_pure(what, target, seed)
+
+
+def assert_all_conform(
+    table: Mapping[str, Callable[..., Initializer]] = ALL, targets: Sequence[Target] = TARGETS, seed: int = 0
+) -> None:
+    """`assert_conforms` for each line of a table such as `fanin.initializers.ALL`, built with its defaults."""
+    for name, make in table.items():
+        try:
+            assert_conforms(make(), targets, seed)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from error
+
+
+def assert_law_is_measured(what: Initializer, target: Target, seed: int = 0) -> None:
+    """The mean, standard deviation and bounds of a draw are those that the law declares.
+
+    The tolerances are 6 standard errors of `target.size` uncorrelated draws. Under `Law.fixed_norm` the sum of squares
+    does not vary, and only rounding is tolerated. A target that the law refuses must be refused by the draw too.
+    """
+    law = _law(what, target)
+    if law is None:
+        return
+    n = target.size
+    values = _as_float64(what.draw(target, seed), target.dtype)
+    _expect_equal(what, target, "number of values", values.shape, (n,))
+    # ‖x + δ‖ ≤ ‖x‖ + ‖δ‖: rounding errors δ_i move a mean or a standard deviation by no more than their own norm.
+    rounding = rounding_tolerance(target.dtype, abs(law.mean) + law.std)
+    _expect_close(what, target, "mean", values.mean(), law.mean, mean_tolerance(n, law.std) + rounding)
+    summation = n * 2.0**-53  # relative error of a sum of n terms in float64
+    relative = summation if law.fixed_norm else std_tolerance(n, law.kurtosis)
+    measured = math.sqrt(np.mean((values - law.mean) ** 2))
+    _expect_close(what, target, "std", measured, law.std, relative * law.std + rounding)
+    for side, extreme, bound in (("below", -values.min(), -law.low), ("above", values.max(), law.high)):
+        if math.isfinite(bound):
+            tolerance = rounding_tolerance(target.dtype, max(abs(bound), abs(law.mean)))
+            if extreme > bound + tolerance:
+                crossed = f"a value {extreme - bound:.6g} {side} its bounds [{law.low:.6g}, {law.high:.6g}]"
+                raise AssertionError(
+                    f"{_place(what, target)}: expected no value outside; got {crossed}, {tolerance=:.3g}"
+                )
+
+
+def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> None:
+    """A value is a function of seed, name and element: the same again, the same in any region, the same in any dtype.
+
+    Another seed or name gives other values, unless the law is constant.
+    """
+    law = _law(what, target)
+    if law is None:
+        return
+    n = target.size
+    whole = what.draw(target, seed)
+    _expect_same(what, target, "drawn again", what.draw(target, seed), whole)
+    everything = np.arange(n)
+    for region in (range(n // 3, 2 * n // 3), range(1, n, 7), range(0), range(n - 1, n), everything[::-5]):
+        _expect_same(what, target, f"region {region}", what.draw(target, seed, region), whole[np.asarray(region, int)])
+    single = what.draw(replace(target, dtype="float32"), seed)
+    if target.dtype in _FROM_FLOAT32:
+        _expect_same(what, target, "rounded from float32", whole, _FROM_FLOAT32[target.dtype](single))
+    else:
+        rounding = rounding_tolerance("float32", float(np.abs(whole).max(initial=0.0)) + abs(law.mean))
+        farthest = float(np.abs(single - whole).max(initial=0.0))
+        _expect_close(what, target, "distance from the float32 draw", farthest, 0.0, rounding)
+    if n > 1 and law.std > rounding_tolerance(target.dtype, abs(law.mean)):
+        others = {
+            "seed": what.draw(target, seed + 1),
+            "name": what.draw(replace(target, name=f"{target.name}.other"), seed),
+        }
+        for changed, other in others.items():
+            if np.array_equal(other, whole):
+                raise AssertionError(
+                    f"{_place(what, target)}: expected other values for another {changed}; got the same"
+                )
+
+
+def assert_round_trips(what: Initializer) -> None:
+    """Plain data and back gives an equal initializer with an equal hash, one that nobody can change."""
+    data = to_dict(what)
+    try:
+        through_json = json.loads(json.dumps(data, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"{what!r}: expected fields that JSON can hold; got {data} ({error})") from error
+    again = from_dict(through_json, [type(what)])
+    if again != what or hash(again) != hash(what):
+        raise AssertionError(f"{what!r}: expected an equal one from {through_json}; got {again!r}")
+    for name in [*(f.name for f in fields(what)), "anything"]:  # type: ignore[arg-type]  # a dataclass, or this raises
+        try:
+            setattr(what, name, None)
+        except FrozenInstanceError:
+            continue
+        raise AssertionError(f"{what!r}: expected a frozen dataclass; got one whose {name!r} can be set")
+    if not str(what).strip() or "\n" in str(what):
+        raise AssertionError(f"{what!r}: expected one line of text for a plan's table; got {str(what)!r}")
+
+
+_FROM_FLOAT32: Final[dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]]] = {
+    "float16": to_float16,
+    "bfloat16": to_bfloat16_bits,
+}
+
+
+def _law(what: Initializer, target: Target) -> Law | None:
+    """The declared law; None where there is nothing to draw, and then drawing must be refused with BadInput."""
+    law = None if _refusal(what, target) else what.law(target)
+    if law is not None and not math.isnan(law.std):
+        return law
+    try:
+        what.draw(target, 0)
+    except BadInput:
+        return None
+    raise AssertionError(f"{_place(what, target)}: expected BadInput from draw, as no law is declared; got values")
+
+
+def _refusal(what: Initializer, target: Target) -> str:
+    """Why the law does not take the target; empty where it does."""
+    try:
+        what.law(target)
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def _as_float64(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
+    if dtype == "bfloat16":
+        values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return values.astype(np.float64)
+
+
+def _expect_close(what: Initializer, target: Target, of: str, got: float, expected: float, tolerance: float) -> None:
+    if not abs(got - expected) <= tolerance < math.inf:  # NaN and ∞ fail too
+        place = _place(what, target)
+        raise AssertionError(f"{place}: expected {of} {expected:.6g}; got {got:.6g}, {tolerance=:.3g}")
+
+
+def _expect_equal(what: Initializer, target: Target, of: str, got: object, expected: object) -> None:
+    if got != expected:
+        raise AssertionError(f"{_place(what, target)}: expected {of} {expected}; got {got}")
+
+
+def _expect_same(
+    what: Initializer, target: Target, how: str, got: npt.NDArray[Any], expected: npt.NDArray[Any]
+) -> None:
+    """The same bits: NaNs and the sign of zero count."""
+    _expect_equal(what, target, f"dtype, {how},", (got.dtype, got.shape), (expected.dtype, expected.shape))
+    if got.tobytes() != expected.tobytes():
+        at = int(np.flatnonzero(got != expected)[:1].sum())
+        shown = f"{expected[at]} at position {at}; got {got[at]}"
+        raise AssertionError(f"{_place(what, target)}, {how}: expected {shown}, tolerance=0")
+
+
+def _place(what: Initializer, target: Target) -> str:
+    return f"{what!r} on {target.name!r} {target.shape} {target.dtype}"

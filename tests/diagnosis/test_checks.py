@@ -1,0 +1,190 @@
+"""Each check sees its fault where it starts, leaves healthy nets alone, and its remedy makes it go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import fanin
+from fanin.diagnosis import CHECKS, Diagnosis, Severity, check_named, remedy_plan
+from fanin.errors import UnknownName
+from fanin.experiments.nets import Perceptron
+
+DEPTH, WIDTH = 30, 64
+
+
+def mlp(activation: str, recipe: str = "auto", seed: int = 0) -> tuple[nn.Module, torch.Tensor]:
+    torch.manual_seed(0)
+    net = Perceptron(DEPTH, WIDTH, 32, 10, activation)
+    x = torch.randn(64, 32)
+    fanin.initialize_(net, x, recipe=recipe, seed=seed)
+    return net, x
+
+
+def labelled(net: nn.Module, x: torch.Tensor) -> Diagnosis:
+    labels = torch.arange(len(x)) % 10
+    return fanin.diagnose(net, x, loss=partial(nn.functional.cross_entropy, target=labels))
+
+
+def codes(diagnosis: Diagnosis) -> set[str]:
+    return {finding.code for finding in diagnosis}
+
+
+FAULTS: dict[str, tuple[Callable[[], tuple[nn.Module, torch.Tensor]], set[str]]] = {
+    "zeros": (lambda: mlp("tanh", "zeros"), {"U01"}),
+    "small tanh": (lambda: mlp("tanh", "normal(std=0.01)"), {"F01", "B01"}),
+    "small gelu": (lambda: mlp("gelu", "normal(std=0.01)"), {"F01", "B01"}),
+    "large tanh": (lambda: mlp("tanh", "normal(std=1.0)"), {"U02", "B02"}),
+    "large relu": (lambda: mlp("relu", "normal(std=1.0)"), {"F02", "B02"}),
+    "torch's default, relu": (lambda: mlp("relu", "torch_default"), {"B01"}),
+    "torch's default, tanh": (lambda: mlp("tanh", "torch_default"), {"B01"}),
+    "default sigmoid": (lambda: mlp("sigmoid", "torch_default"), {"B01"}),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else_is(name: str) -> None:
+    make, expected = FAULTS[name]
+    assert codes(labelled(*make())) == expected
+
+
+@pytest.mark.parametrize("name", [n for n in FAULTS if "sigmoid" not in n])
+def test_the_remedy_makes_the_findings_go(name: str) -> None:
+    net, x = FAULTS[name][0]()
+    before = labelled(net, x)
+    fanin.initialize_(net, x, recipe=remedy_plan(before), seed=1)
+    assert labelled(net, x).summary == "healthy"
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "leaky_relu"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_net_started_by_auto_is_healthy(activation: str, seed: int) -> None:
+    assert labelled(*mlp(activation, "auto", seed)).healthy
+
+
+def test_a_shallow_net_as_pytorch_builds_it_is_healthy() -> None:
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    assert labelled(net, torch.randn(64, 32)).healthy
+
+
+def test_residual_and_normalised_nets_are_healthy() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.up, self.down = nn.LayerNorm(64), nn.Linear(64, 128), nn.Linear(128, 64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.down(nn.functional.gelu(self.up(self.norm(x))))  # type: ignore[no-any-return]
+
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(32, 64), *[Block() for _ in range(20)], nn.LayerNorm(64), nn.Linear(64, 10))
+    assert labelled(net, torch.randn(64, 32)).healthy
+
+
+def test_a_head_that_starts_at_zero_on_purpose_is_not_symmetric() -> None:
+    net, x = mlp("relu")
+    with torch.no_grad():
+        net.readout.weight.zero_()  # type: ignore[union-attr, operator]
+    assert labelled(net, x).healthy
+
+
+def test_constant_weights_are_symmetric_from_the_first_such_layer() -> None:
+    net, x = mlp("tanh")
+    with torch.no_grad():
+        for layer in list(net.hidden)[4:]:  # type: ignore[arg-type]
+            layer.weight.fill_(0.05)
+    (finding,) = [f for f in labelled(net, x) if f.code == "U01"]
+    assert (finding.layer, finding.module) == (5, "hidden.4")
+
+
+def test_the_place_names_module_and_source_line() -> None:
+    net, x = mlp("relu", "torch_default")
+    (finding,) = labelled(net, x)
+    assert finding.source.startswith("nets.py:")
+    assert finding.place == f"layer {finding.layer} of 31 (hidden.{(finding.layer or 0) - 1}, {finding.source})"
+    assert "fan_in · E[w²] = 0.3" in finding.why
+    assert finding.severity is Severity.ERROR
+
+
+def test_the_factor_per_layer_is_that_of_the_theory() -> None:
+    """U(±1/√n) has variance 1/(3n) and ReLU halves: 1/6 a layer, within the fluctuation √(5/n) of each of 30 layers."""
+    net, x = mlp("relu", "torch_default")
+    (finding,) = labelled(net, x)
+    fluctuation = math.sqrt(5 / WIDTH / DEPTH)  # of the mean of log factors over the layers
+    assert math.log(finding.evidence["ratio_per_layer"] * 6) == pytest.approx(0, abs=6 * fluctuation)
+
+
+class Overflowing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.exp(100 * self.first(x).abs() + 100))  # type: ignore[no-any-return]
+
+
+def test_the_operation_that_first_makes_an_infinity_is_named() -> None:
+    torch.manual_seed(0)
+    (finding, *_) = fanin.diagnose(Overflowing(), torch.randn(4, 8))
+    assert finding.code == "N01"
+    assert "exp" in finding.what
+    assert finding.source.startswith("test_checks.py:")
+
+
+def test_overflow_through_depth_is_non_finite() -> None:
+    torch.manual_seed(0)
+    net = Perceptron(60, 256, 32, 10, "relu")
+    x = torch.randn(8, 32)
+    fanin.initialize_(net, x, recipe="normal(std=1.0)", seed=0)
+    assert "N01" in codes(labelled(net, x))
+
+
+def test_an_infinite_mask_before_a_softmax_is_no_finding() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.key = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = self.key(x) @ x.transpose(-1, -2)
+            mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+            return scores.masked_fill(mask, -math.inf).softmax(-1) @ x  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    assert fanin.diagnose(Masked(), torch.randn(2, 5, 8)).healthy
+
+
+def test_relu6_at_rest_is_not_saturated() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(32, 64), nn.ReLU6(), nn.Linear(64, 10))
+    assert fanin.diagnose(net, torch.randn(64, 32)).healthy
+
+
+def test_a_diagnosis_prints_and_serialises() -> None:
+    diagnosis = labelled(*mlp("relu", "normal(std=1.0)"))
+    text = str(diagnosis)
+    assert "F02 exploding activations (error) from layer" in text
+    assert "remedy" in text
+    data = diagnosis.to_dict()
+    assert [f["code"] for f in data["findings"]] == ["F02", "B02"]
+    assert len(diagnosis) == 2
+
+
+@pytest.mark.parametrize("code", CHECKS)
+def test_every_check_has_a_page_with_all_its_parts(code: str) -> None:
+    page = CHECKS[code].page
+    for part in ("What it does", "Why it is bad", "Example", "Remedy", "Known exceptions", "Source"):
+        assert f"## {part}\n" in page
+    assert CHECKS[code].summary.endswith(".")
+
+
+def test_a_check_is_found_by_code_and_by_name() -> None:
+    assert check_named("b01") is check_named("vanishing gradients") is CHECKS["B01"]
+    with pytest.raises(UnknownName, match=r"Did you mean 'B01'"):
+        check_named("B1")
