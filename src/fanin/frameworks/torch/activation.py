@@ -11,25 +11,48 @@ import numpy.typing as npt
 import torch
 
 from fanin.activations import Activation, activation
+from fanin.errors import BadInput
+from fanin.frameworks.torch.failure import first_line
 
 Array = npt.NDArray[np.float64]
 
 
 def array_activation(what: torch.nn.Module | Callable[[Any], Any]) -> Activation:
-    """The same function in float64, with its derivative by autograd."""
+    """The same function in float64, with its derivative by autograd; a module as it is in evaluation mode.
+
+    Raises:
+        BadInput: a module's class instead of a module, or a function that fails on a tensor or returns none.
+    """
+    name = getattr(what, "__name__", type(what).__name__)
+    if isinstance(what, type):
+        raise BadInput(f"{name} is a class; pass a module made from it: {name}().")
     if isinstance(what, torch.nn.Module):
-        what = copy.deepcopy(what).double()  # the user's module keeps its dtype
+        what = copy.deepcopy(what).to("cpu", torch.float64).eval()  # the user's own stays as it is
+
+    def apply(z: torch.Tensor) -> torch.Tensor:
+        try:
+            result = what(z)
+        except Exception as error:  # whatever the user's function raises is explained and re-raised
+            raise BadInput(
+                f"{name} failed on a float64 tensor of shape {tuple(z.shape)}: {type(error).__name__}: {first_line(error)}. "
+                "An activation takes a tensor of any shape and acts on each element."
+            ) from error
+        if not isinstance(result, torch.Tensor):
+            raise BadInput(f"{name} must return a tensor; got {type(result).__name__}.")
+        return result
 
     def function(x: Array) -> Array:
         with torch.no_grad():
-            return _array(what(torch.from_numpy(x)))
+            return _array(apply(torch.from_numpy(x)))
 
     def derivative(x: Array) -> Array:
-        z = torch.from_numpy(x).requires_grad_()
-        (slope,) = torch.autograd.grad(what(z).sum(), z)
+        with torch.enable_grad():
+            z = torch.from_numpy(x).requires_grad_()
+            total = apply(z).sum()
+            slope = torch.autograd.grad(total, z)[0] if total.requires_grad else torch.zeros_like(z)
         return _array(slope)
 
-    function.__name__ = getattr(what, "__name__", type(what).__name__)
+    function.__name__ = name
     return activation(function, derivative=derivative)
 
 

@@ -17,9 +17,9 @@ from fanin.frameworks.torch.layer import batch_is_missing, describe, given, take
 TORCH = str(Path(torch.__file__).parent)
 _NOT_THE_USERS = (TORCH, str(Path(__file__).parents[1]), "<")  # "<": code that was never in a file
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-_CALLS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)  # what PyTorch raises of bad arguments
+CALLS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)  # what PyTorch raises of bad arguments
 _VALUES = re.compile(r"data-dependent|not supported for tensor subclasses|unbacked", re.IGNORECASE)
-_FITS = re.compile(
+FITS = re.compile(
     r"shape|size|dimension|channels|must match|reduction dim|should contain|broadcast|scalar types|must be Tensor"
     r"|Expected \d+D|normalized_shape|same dtype|out of range",
     re.IGNORECASE,
@@ -29,9 +29,7 @@ _FITS = re.compile(
 def explain(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
     """ShapeMismatch where the example does not fit a layer, BadInput where it does not fit the call, else CannotTrace."""
     name, cause = type(model).__name__, first_line(error)
-    frames = _frames(error.__traceback__)
-    line = _user_line(frames)
-    at = f", at {line}" if line else ""
+    frames, at = _frames(error.__traceback__), where(error)
     if foreign := sorted({type(x).__name__ for x in tree_leaves(example) if type(x).__module__ == "numpy"}):
         return BadInput(f"The example must be of tensors; got {', '.join(foreign)}. Convert it: torch.from_numpy(x).")
     if "DeviceMismatch" in type(error).__name__:
@@ -46,21 +44,22 @@ def explain(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) 
         )
     path, module, inputs = _innermost_module(frames, model)
     raised_by_torch = bool(frames) and frames[-1].f_code.co_filename.startswith(TORCH)
-    if raised_by_torch and isinstance(error, _CALLS) and (takes(module) or _FITS.search(cause)):
-        return misfit(describe(path, module), module, inputs, example, f"{cause}{at}")
+    if raised_by_torch and isinstance(error, CALLS) and (takes(module) or FITS.search(cause)):
+        return misfit(path, module, inputs, example, f"{cause}{at}")
     return CannotTrace(
         f"The forward pass of {name} failed in {describe(path, module)}{at}: {type(error).__name__}: {cause}."
     )
 
 
 def misfit(
-    where: str, module: torch.nn.Module, inputs: tuple[Any, ...], example: tuple[Any, ...], cause: str
+    path: str, module: torch.nn.Module, inputs: tuple[Any, ...], example: tuple[Any, ...], cause: str
 ) -> ShapeMismatch:
     """The example does not fit: what the layer takes and got, what is likely, and the words of PyTorch."""
-    got, expected = given(inputs), takes(module)
+    layer, expected, got = describe(path, module), takes(module), given(inputs[:1])
+    if "scalar types" in cause and inputs:
+        got = f"dtype {str(inputs[0].dtype).removeprefix('torch.')}"
     sentences = [
-        f"The example does not fit {where}: expected {expected}, got {got}." if expected else
-        f"The example does not fit {where}: {cause}.",
+        f"The example does not fit {layer}: {f'expected {expected}, got {got}' if expected else cause}.",
         _likely(module, inputs, cause),
         "" if given(example) == got else f"The example has {given(example)}.",
         f"({cause})" if expected else "",
@@ -106,10 +105,11 @@ def _innermost_module(frames: list[FrameType], model: torch.nn.Module) -> tuple[
     return found
 
 
-def _user_line(frames: list[FrameType]) -> str:
-    """The innermost line of the user's own, as "file.py:12"."""
+def where(error: BaseException) -> str:
+    """The innermost line of the user's own, as ", at file.py:12"; "" if there is none."""
+    frames = _frames(error.__traceback__)
     own = [f"{Path(f.f_code.co_filename).name}:{f.f_lineno}" for f in frames if is_users(f.f_code.co_filename)]
-    return own[-1] if own else ""
+    return f", at {own[-1]}" if own else ""
 
 
 def is_users(file: str) -> bool:

@@ -47,15 +47,12 @@ def batch_is_missing(module: torch.nn.Module, x: torch.Tensor) -> bool:
 
 
 def given(values: Iterable[Any]) -> str:
-    """`shape (2, 3)`, with the dtype where it is not floating."""
+    """The shapes of the tensors among the values, each with its dtype unless that is float32."""
     leaves = tree_leaves(list(values))
-    tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
-    if not tensors:
-        return ", ".join(dict.fromkeys(type(x).__name__ for x in leaves)) or "nothing"
-    return ", ".join(shape(x) for x in tensors)
+    shapes = [_shape(x) for x in leaves if isinstance(x, torch.Tensor)]
+    return ", ".join(shapes or dict.fromkeys(type(x).__name__ for x in leaves)) or "nothing"
 
 
-def shape(x: torch.Tensor) -> str:
-    """The shape, and the dtype unless it is the default."""
+def _shape(x: torch.Tensor) -> str:
     dtype = "" if x.dtype is torch.float32 else f" of {str(x.dtype).removeprefix('torch.')}"
     return f"shape {tuple(x.shape)}{dtype}"

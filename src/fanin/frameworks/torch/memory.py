@@ -43,5 +43,5 @@ def _addresses(tensor: torch.Tensor) -> torch.Tensor:
     places = torch.full(tensor.shape, int(tensor.storage_offset()), dtype=torch.int64)
     for axis, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
         places += (torch.arange(n) * stride).reshape(-1, *[1] * (tensor.dim() - 1 - axis))
-    found: torch.Tensor = torch.unique(places * tensor.element_size())  # type: ignore[no-untyped-call]
+    found: torch.Tensor = torch.unique(places * tensor.element_size())
     return found

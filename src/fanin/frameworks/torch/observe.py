@@ -12,10 +12,12 @@ from torch.fx.node import Node as FxNode
 from torch.utils import _pytree as pytree
 
 from fanin.activations import activation
-from fanin.errors import BadInput
+from fanin.errors import BadInput, ShapeMismatch
+from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
+from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
-from fanin.frameworks.torch.trace import Traced
+from fanin.frameworks.torch.trace import Traced, innermost_module
 from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
 
@@ -48,7 +50,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
     leaves = {p.path: stored[p.path].requires_grad_(stored[p.path].is_floating_point()) for p in traced.graph.parameters}
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
-        recorder = _Recorder(traced)
+        recorder = _Recorder(traced, model, example)
         outputs = recorder.run(*_inputs(traced, leaves, path_of, example))
         result = _user_output(traced.program, outputs)
         scalar = _scalar(loss, result) if loss else _random_cotangent(result)
@@ -60,7 +62,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         gradients=recorder.gradients,
         parameters={path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()},
         loss=float(scalar.detach()),
-        loss_name=(getattr(loss, "__name__", None) or type(loss).__name__) if loss else RANDOM_COTANGENT,
+        loss_name=_name(loss) if loss else RANDOM_COTANGENT,
         graph=traced.graph,
     )
 
@@ -68,15 +70,22 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
 class _Recorder(torch.fx.Interpreter):
     """Runs the program node by node; keeps moments, not tensors."""
 
-    def __init__(self, traced: Traced) -> None:
+    def __init__(self, traced: Traced, model: torch.nn.Module, example: tuple[Any, ...]) -> None:
         super().__init__(traced.program.graph_module)
+        self.extra_traceback = False  # the errors are explained here
         self.values: dict[str, Moments] = {}
         self.gradients: dict[str, Moments] = {}
         self._bounds = _bounds(traced.graph)
         self._recorded = traced.graph.by_name
+        self._traced, self._model, self._example = traced, model, example
 
     def run_node(self, n: FxNode) -> Any:
-        result = super().run_node(n)
+        try:
+            result = super().run_node(n)
+        except CALLS as error:
+            if FITS.search(first_line(error)):
+                raise self._explained(n, error) from error
+            raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
         if n.name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
             self.values[n.name] = moments(tensor.detach(), self._bounds.get(n.name))
@@ -84,22 +93,38 @@ class _Recorder(torch.fx.Interpreter):
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
         return result
 
+    def _explained(self, n: FxNode, error: Exception) -> ShapeMismatch:
+        """What only values show, such as an index that is too large."""
+        path, _ = innermost_module(n)
+        stored = self._traced.graph.by_path
+        inputs = [self.env[i] for i in n.all_input_nodes if self._traced.names.get(i.name) not in stored]
+        cause = first_line(error)
+        if "out of range" in cause and inputs and not inputs[0].is_floating_point():
+            cause += f": the values go from {int(inputs[0].min())} to {int(inputs[0].max())}"
+        source = self._recorded[n.name].source if n.name in self._recorded else ""
+        layer = dict(self._model.named_modules())[path]
+        return misfit(path, layer, tuple(inputs), self._example, f"{cause}{f', at {source}' if source else ''}")
+
     def _see_gradient(self, name: str, gradient: torch.Tensor) -> None:
         self.gradients[name] = moments(gradient.detach())
 
 
 def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Moments:
-    """The moments of a tensor, accumulated in float64 so that float32 values up to 1e38 can be squared."""
+    """The moments of a tensor, accumulated in float64 so that float32 values up to 1e38 can be squared.
+
+    Of complex values, the mean of the real part and E[|x|²].
+    """
     n = x.numel()
     if n == 0:
         return Moments(math.nan, math.nan)
-    norm = float(torch.linalg.vector_norm(x, dtype=torch.float64))
+    wide = x.to(torch.complex128 if x.is_complex() else torch.float64)
+    norm = float(torch.linalg.vector_norm(wide))
     finite = math.isfinite(norm)
     return Moments(
-        mean=float(x.mean(dtype=torch.float64)),
+        mean=float(wide.mean().real),
         second_moment=norm * (norm / n),
-        zeros=1 - int(torch.count_nonzero(x)) / n,
-        non_finite=0.0 if finite else 1 - int(torch.isfinite(x).sum()) / n,
+        zeros=1 - int(torch.count_nonzero(wide)) / n,
+        non_finite=0.0 if finite else 1 - int(torch.isfinite(wide).sum()) / n,
         saturated=_saturated(x, *bounds) if bounds else None,
     )
 
@@ -128,7 +153,7 @@ def _inputs(
     """
     kinds = torch.export.graph_signature.InputKind
     program, owned = traced.program, traced.graph.by_path
-    given = iter(pytree.tree_leaves((example, {})))
+    given = iter(_checked(program, example))
     flat: list[Any] = []
     for spec in program.graph_signature.input_specs:
         name = str(spec.target)
@@ -144,6 +169,17 @@ def _inputs(
     return flat
 
 
+def _checked(program: torch.export.ExportedProgram, example: tuple[Any, ...]) -> list[Any]:
+    """The example's leaves, if they look like those that the program was recorded with: it holds their shapes."""
+    kinds = torch.export.graph_signature.InputKind
+    specs = zip(program.graph_signature.input_specs, program.graph.find_nodes(op="placeholder"), strict=True)
+    recorded = [node.meta["val"] for spec, node in specs if spec.kind is kinds.USER_INPUT]
+    leaves = pytree.tree_leaves((example, {}))
+    if len(leaves) != len(recorded) or given(leaves) != given(recorded):
+        raise BadInput(f"The graph was recorded with {given(recorded)}; got {given(leaves)}. Trace the model again.")
+    return leaves
+
+
 def _user_output(program: torch.export.ExportedProgram, outputs: Any) -> Any:
     kinds = torch.export.graph_signature.OutputKind
     specs = program.graph_signature.output_specs
@@ -153,13 +189,24 @@ def _user_output(program: torch.export.ExportedProgram, outputs: Any) -> Any:
 
 
 def _scalar(loss: Loss, result: Any) -> torch.Tensor:
-    value = loss(result)
+    try:
+        value = loss(result)
+    except Exception as error:  # whatever the user's loss raises is explained and re-raised
+        raise BadInput(
+            f"The loss, {_name(loss)}, failed on the model's output of {given([result])}: "
+            f"{type(error).__name__}: {first_line(error)}{where(error)}."
+        ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
         got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with .mean() or .sum().")
     if not value.requires_grad:
         raise BadInput("The loss does not depend on the model's parameters: nothing can be differentiated.")
     return value.reshape(())
+
+
+def _name(loss: Loss) -> str:
+    name = str(getattr(loss, "__name__", type(loss).__name__))
+    return "a lambda" if name == "<lambda>" else name
 
 
 def _random_cotangent(result: Any) -> torch.Tensor:

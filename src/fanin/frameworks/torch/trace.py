@@ -146,7 +146,7 @@ def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> N
     value = fx.meta.get("val")
     first = value[0] if isinstance(value, (tuple, list)) and value else value
     op = op_of(fx)
-    module, module_type = _innermost_module(fx)
+    module, module_type = innermost_module(fx)
     return Node(
         name=fx.name,
         op=op,
@@ -160,7 +160,8 @@ def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> N
     )
 
 
-def _innermost_module(fx: FxNode) -> tuple[str, str]:
+def innermost_module(fx: FxNode) -> tuple[str, str]:
+    """The path, as it is in the model, and the type of the module that runs an operation."""
     stack = fx.meta.get("nn_module_stack") or {}
     if not stack:
         return "", ""

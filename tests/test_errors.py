@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from fanin.errors import (
+    BadInput,
+    CannotTrace,
+    CannotWrite,
+    FaninError,
+    MissingExtra,
+    NoParameters,
+    ShapeMismatch,
+    UncoveredParameters,
+    UnknownName,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "also"),
+    [
+        (BadInput, ValueError),
+        (UnknownName, BadInput),
+        (ShapeMismatch, BadInput),
+        (NoParameters, BadInput),
+        (CannotTrace, FaninError),
+        (UncoveredParameters, FaninError),
+        (CannotWrite, FaninError),
+        (MissingExtra, ImportError),
+    ],
+)
+def test_every_error_is_a_fanin_error_and_what_python_calls_it(error: type, also: type) -> None:
+    assert issubclass(error, FaninError)
+    assert issubclass(error, also)
+
+
+def test_an_unknown_name_suggests_the_nearest_in_its_own_spelling() -> None:
+    message = str(UnknownName("recipe", "xavierr", ["he", "Xavier"]))
+    assert message == "There is no recipe 'xavierr'. Did you mean 'Xavier'? Known: Xavier, he."
+
+
+def test_an_unknown_name_unlike_all_others_suggests_none() -> None:
+    assert str(UnknownName("recipe", "qqqq", ["he"])) == "There is no recipe 'qqqq'. Known: he."
+
+
+@pytest.mark.parametrize("name", [3, None, ["he"], b"he"])
+def test_a_name_that_is_no_text_is_unknown_too(name: object) -> None:
+    assert f"There is no recipe {name!r}." in str(UnknownName("recipe", name, ["other"]))
+
+
+def test_of_many_known_names_fifty_are_shown() -> None:
+    message = str(UnknownName("parameter", "layers.070.wieght", [f"layers.{i:03}.weight" for i in range(200)]))
+    assert "Did you mean 'layers.070.weight'?" in message
+    assert "layers.049.weight, …." in message
+    assert "layers.050.weight" not in message
+
+
+def test_uncovered_parameters_shows_five_and_carries_all() -> None:
+    error = UncoveredParameters(f"p{i}" for i in range(7))
+    assert error.missing == ("p0", "p1", "p2", "p3", "p4", "p5", "p6")
+    assert str(error).startswith("7 parameter(s) have no initializer: p0, p1, p2, p3, p4, …. Give each one in overrides=")
+    assert "…" not in str(UncoveredParameters(["only"])).partition(". ")[0]
+
+
+def test_a_missing_extra_names_the_command() -> None:
+    assert str(MissingExtra("torch", "torch", "Tracing")) == (
+        "Tracing needs torch, which is not installed. Install it: pip install 'fanin[torch]'"
+    )
