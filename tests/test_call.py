@@ -31,8 +31,8 @@ TABLE = {"double": double, "plain": plain}
         ("  normal ( ) ", ("normal", {})),
         ("normal(std=0.01)", ("normal", {"std": 0.01})),
         ("normal(std=-1e-3, mean=+2)", ("normal", {"std": -1e-3, "mean": 2})),
-        ("he(uniform=True, how='x', shape=(1, 2), none=None)",)
-        + (("he", {"uniform": True, "how": "x", "shape": (1, 2), "none": None}),),
+        ("he(uniform=True, how='x', no=None)", ("he", {"uniform": True, "how": "x", "no": None})),
+        ("he(shape=(1, 2))", ("he", {"shape": (1, 2)})),
         ("normal(\n  std=0.01,\n)", ("normal", {"std": 0.01})),
     ],
 )

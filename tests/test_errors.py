@@ -57,7 +57,9 @@ def test_of_many_known_names_fifty_are_shown() -> None:
 def test_uncovered_parameters_shows_five_and_carries_all() -> None:
     error = UncoveredParameters(f"p{i}" for i in range(7))
     assert error.missing == ("p0", "p1", "p2", "p3", "p4", "p5", "p6")
-    assert str(error).startswith("7 parameter(s) have no initializer: p0, p1, p2, p3, p4, …. Give each one in overrides=")
+    assert str(error).startswith(
+        "7 parameter(s) have no initializer: p0, p1, p2, p3, p4, …. Give each one in overrides="
+    )
     assert "…" not in str(UncoveredParameters(["only"])).partition(". ")[0]
 
 

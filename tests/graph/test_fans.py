@@ -112,7 +112,7 @@ class Case:
     def inner(self, fine: torch.Tensor) -> torch.Tensor:
         """One step of the positions that every kernel offset can reach."""
         where = tuple(slice(r, r + s) for r, s in zip(self.reach(), self.stride, strict=True))
-        return fine[(..., *where)]
+        return fine[(slice(None), slice(None), *where)] if where else fine
 
 
 BATCH = 4096

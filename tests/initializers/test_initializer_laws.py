@@ -135,7 +135,7 @@ def test_the_std_is_that_of_the_closed_form(what: Initializer, std: float) -> No
 )
 def test_the_bounds_are_those_of_the_closed_form(what: Initializer, bound: float) -> None:
     law = what.law(CONV)
-    assert (law.low, law.high) == (pytest.approx(-bound, rel=1e-12), pytest.approx(bound, rel=1e-12))
+    assert [law.low, law.high] == pytest.approx([-bound, bound], rel=1e-12)
 
 
 def test_torch_uniform_is_the_law_that_torch_draws() -> None:

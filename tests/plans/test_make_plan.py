@@ -50,7 +50,9 @@ def test_every_parameter_is_covered_in_order() -> None:
 
 
 def test_all_uncovered_parameters_are_listed() -> None:
-    with pytest.raises(UncoveredParameters, match=r"^2 parameter\(s\) have no initializer: odd, strange\. Give") as error:
+    with pytest.raises(
+        UncoveredParameters, match=r"^2 parameter\(s\) have no initializer: odd, strange\. Give"
+    ) as error:
         make_plan(ODD)
     assert error.value.missing == ("odd", "strange")
 
@@ -134,7 +136,9 @@ def test_an_override_changes_nothing_else() -> None:
 
 @pytest.mark.parametrize("pattern", ["Encoder.weight", "encoder", "bias", "decoder.bias", ""])
 def test_an_override_that_matches_nothing_is_refused(pattern: str) -> None:
-    message = rf"The override '{pattern}' matches no parameter\. Paths look like encoder\.weight, encoder\.bias, decoder"
+    message = (
+        rf"The override '{pattern}' matches no parameter\. Paths look like encoder\.weight, encoder\.bias, decoder"
+    )
     with pytest.raises(BadInput, match=message):
         make_plan(NET, overrides={"*.weight": Zeros(), pattern: Zeros()})
 

@@ -104,7 +104,11 @@ def test_torch_default_zeroes_a_bias_whose_fan_in_is_not_known() -> None:
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
-        ("hee", UnknownName, "There is no recipe 'hee'. Did you mean 'he'? Known: auto, he, lecun, normal, torch_default"),
+        (
+            "hee",
+            UnknownName,
+            "There is no recipe 'hee'. Did you mean 'he'? Known: auto, he, lecun, normal, torch_default",
+        ),
         ("Xavier", UnknownName, "Did you mean 'xavier'?"),
         ("normal(sdt=0.1)", BadInput, "normal does not take sdt; it takes std."),
         ("auto(gain=2)", BadInput, "auto does not take gain; it takes no arguments."),
@@ -141,7 +145,9 @@ def feeding(*activations: ActivationCall | None, op: str = "add") -> Plan:
             nodes.append(Node(f"h{i}", activation.name, (f"z{i}",), (2, 4), "float32", activation))
         elif op != "output":
             nodes.append(Node(f"y{i}", op, (f"z{i}", "x"), (2, 4), "float32"))
-    return make_plan(Graph("Net", tuple(nodes), (Parameter("w", (4, 8), "float32", Role.WEIGHT, Fans(8, 4), node="z0"),)))
+    return make_plan(
+        Graph("Net", tuple(nodes), (Parameter("w", (4, 8), "float32", Role.WEIGHT, Fans(8, 4), node="z0"),))
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,8 @@ def feeding(*activations: ActivationCall | None, op: str = "add") -> Plan:
 def test_auto_takes_the_gain_of_the_activation(activation: ActivationCall, gain: float, mode: str) -> None:
     entry = feeding(activation)["w"]
     assert isinstance(entry.initializer, VarianceScaling)
-    assert (entry.initializer.gain, entry.initializer.mode) == (pytest.approx(gain, rel=1e-5), mode)
+    assert entry.initializer.gain == pytest.approx(gain, rel=1e-5)
+    assert entry.initializer.mode == mode
     assert entry.std == pytest.approx(gain / math.sqrt(8 if mode == "fan_in" else 6), rel=1e-5)
     assert entry.why.startswith(f"feeds {activation}")
     assert f"{gain:.4g}" in entry.why
@@ -181,7 +188,8 @@ def test_auto_shows_relus_gain_in_the_table() -> None:
 )
 def test_auto_gives_unit_gain_where_no_activation_follows(op: str, why: str) -> None:
     entry = feeding(None, op=op)["w"]
-    assert (entry.std, entry.why) == (pytest.approx(1 / math.sqrt(8)), why)
+    assert entry.std == pytest.approx(1 / math.sqrt(8))
+    assert entry.why == why
 
 
 def test_auto_lets_the_first_use_of_a_shared_weight_decide() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,12 +103,12 @@ class Plan:
             BadInput: a glob that matches no parameter.
         """
         for pattern in overrides:
-            if not fnmatch.filter(self._by_path, pattern):
+            if not any(fnmatchcase(path, pattern) for path in self._by_path):
                 raise BadInput(f"The override {pattern!r} matches no parameter. Paths look like {self._some_paths()}.")
 
         def decided(entry: Entry) -> Entry:
             paths = (entry.parameter.path, *entry.parameter.also)
-            matches = [d for pattern, d in overrides.items() if fnmatch.filter(paths, pattern)]
+            matches = [d for pattern, d in overrides.items() if any(fnmatchcase(path, pattern) for path in paths)]
             return replace(entry, **matches[-1]._asdict()) if matches else entry
 
         return replace(self, entries=tuple(decided(e) for e in self.entries))

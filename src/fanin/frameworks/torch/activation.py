@@ -52,6 +52,9 @@ def array_activation(what: torch.nn.Module | Callable[[Any], Any]) -> Activation
             slope = torch.autograd.grad(total, z)[0] if total.requires_grad else torch.zeros_like(z)
         return _array(slope)
 
+    probes = np.linspace(-1.0, 1.0, 5)
+    if not np.allclose(function(probes)[:1], function(probes[:1])):
+        raise BadInput(f"{name} must act on each element alone; its first result changes with the others.")
     function.__name__ = name
     return activation(function, derivative=derivative)
 

@@ -151,6 +151,11 @@ def _with(name: str, **renamed: str) -> Callable[[Arguments], ActivationCall]:
     )
 
 
+def _hardtanh(arguments: Arguments) -> ActivationCall:
+    bounds = {"min_val": float(arguments["min_val"]), "max_val": float(arguments["max_val"])}
+    return ActivationCall("relu6") if tuple(bounds.values()) == (0, 6) else ActivationCall("hardtanh", bounds)
+
+
 ACTIVATIONS: Final[Mapping[str, Callable[[Arguments], ActivationCall]]] = {
     **{
         name: _plain(name)
@@ -173,7 +178,7 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Arguments], ActivationCall]]] = {
     "elu": _with("elu", alpha="alpha"),
     "celu": _with("celu", alpha="alpha"),
     "softplus": _with("softplus", beta="beta"),
-    "hardtanh": _with("hardtanh", min_val="min_val", max_val="max_val"),
+    "hardtanh": _hardtanh,  # nn.ReLU6 is one, too
     "log_sigmoid": _plain("logsigmoid"),
 }
 
