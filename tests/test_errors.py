@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from fanin.errors import (
@@ -67,3 +69,11 @@ def test_a_missing_extra_names_the_command() -> None:
     assert str(MissingExtra("torch", "torch", "Tracing")) == (
         "Tracing needs torch, which is not installed. Install it: pip install 'fanin[torch]'"
     )
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownName("recipe", "hee", ["he"]), UncoveredParameters(["a", "b"]), MissingExtra("a", "b", "c")]
+)
+def test_an_error_survives_the_way_back_from_a_worker_process(error: FaninError) -> None:
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), vars(back)) == (type(error), str(error), vars(error))

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from fanin.diagnosis import Evidence
 from fanin.graph import Fans, Role
 from fanin.initializers import Normal
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
+from fanin.signals import LayerSignal
 from fanin.stream import key
 
 TESTS = Path(__file__).parent
@@ -32,6 +34,11 @@ def random_norm_scales(patch: pytest.MonkeyPatch) -> None:
     """As in paddle: one rule for biases and everything else that is a vector."""
     for rules in (PLAIN, NORMS_AT_IDENTITY):
         patch.setitem(rules, Role.NORM_SCALE, always(Normal(0.1), "like any vector"))
+
+
+def same(evidence: Evidence, seen: LayerSignal) -> bool:
+    """All units have the same weights, whatever their gradients."""
+    return evidence.weight(seen.layer).same_rows
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,25 @@ MUTANTS = (
         "layers told apart by their first and last number only",
         put("fanin.plans.text", "_combinations", lambda group: [group]),
         ("plans/test_plan_text.py",),
+    ),
+    Mutant(
+        "a vanishing net reported as healthy",
+        put("fanin.diagnosis.checks.trend", "NOTICEABLE", 1e300),
+        ("diagnosis/test_checks.py",),
+    ),
+    Mutant(
+        "symmetry judged by the weights alone, so that a zero head is a finding",
+        put(
+            "fanin.diagnosis.checks.symmetric",
+            "_symmetric_layers",
+            lambda seen: [s for s in seen.layers if same(seen, s)],
+        ),
+        ("diagnosis/test_checks.py::test_a_head_that_starts_at_zero_on_purpose_is_not_symmetric",),
+    ),
+    Mutant(
+        "auto without the activation's gain",
+        put("fanin.plans.recipes.auto", "_forward_gain", lambda phi: 1.0),
+        ("diagnosis/test_checks.py::test_a_net_started_by_auto_is_healthy", "plans/test_recipes.py"),
     ),
 )
 

@@ -30,7 +30,8 @@ def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Ov
         overrides: glob over paths → initializer, or its spelling; the last match wins.
 
     Raises:
-        BadInput: no example, an override that matches nothing, an initializer that cannot serve its parameter.
+        BadInput: no example, or one that the model cannot be called with; lazy layers that have no shape yet; an
+            override that matches nothing; an initializer that cannot serve its parameter.
         UnknownName: no such recipe or initializer; the message names the nearest.
         ShapeMismatch, CannotTrace, NoParameters, UncoveredParameters: see `fanin.errors`.
 
@@ -54,12 +55,14 @@ def initialize_(
     """Decide, write, and return the plan that was written: all parameters, or none if anything fails.
 
     Args:
+        example: as for `plan`; a finished `Plan` needs none.
         recipe: as for `plan`, or a finished `Plan`.
         seed: 0 … 2¹²⁸ − 1; every value is a function of the seed, the parameter's name and the element's index.
             None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning.
 
     Raises:
         CannotWrite: a parameter cannot be written; nothing was changed.
+        BadInput: the seed is not an integer in its range; nothing was changed.
         All that `plan` raises.
 
     Example:
@@ -88,8 +91,16 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
             gradient is that of ⟨output, v⟩/batch with a fixed random v.
 
     Raises:
-        BadInput: a loss that is not a scalar or cannot be differentiated.
+        BadInput: a loss that raises, is not a scalar or cannot be differentiated; a model on the meta device.
         ShapeMismatch, CannotTrace, NoParameters: see `fanin.errors`.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU())
+        >>> _ = initialize_(net, torch.zeros(1, 64), recipe="zeros", seed=0)
+        >>> signals = measure(net, torch.randn(8, 64), loss=lambda out: (out - 1).square().mean())
+        >>> signals.values["relu"].zeros, signals.loss
+        (1.0, 1.0)
     """
     adapter = adapter_of(model)
     signals: Signals = adapter.observe(adapter.trace(model, *example), model, example, loss)

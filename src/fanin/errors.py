@@ -20,7 +20,18 @@ from collections.abc import Iterable
 
 
 class FaninError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose; they survive the way back from a worker process."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[FaninError], arguments: tuple[object, ...], attributes: dict[str, object]) -> FaninError:
+    """Without the constructor, whose arguments are not those of the message."""
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
 
 
 class BadInput(FaninError, ValueError):

@@ -15,7 +15,7 @@ from fanin.diagnosis import CHECKS, Diagnosis, Severity, check_named, remedy_pla
 from fanin.errors import UnknownName
 from fanin.experiments.nets import Perceptron
 
-DEPTH, WIDTH = 30, 64
+DEPTH, WIDTH = 20, 64
 
 
 def mlp(activation: str, recipe: str = "auto", seed: int = 0) -> tuple[nn.Module, torch.Tensor]:
@@ -107,13 +107,13 @@ def test_the_place_names_module_and_source_line() -> None:
     net, x = mlp("relu", "torch_default")
     (finding,) = labelled(net, x)
     assert finding.source.startswith("nets.py:")
-    assert finding.place == f"layer {finding.layer} of 31 (hidden.{(finding.layer or 0) - 1}, {finding.source})"
+    assert finding.place == f"layer {finding.layer} of 21 (hidden.{(finding.layer or 0) - 1}, {finding.source})"
     assert "fan_in · E[w²] = 0.3" in finding.why
     assert finding.severity is Severity.ERROR
 
 
 def test_the_factor_per_layer_is_that_of_the_theory() -> None:
-    """U(±1/√n) has variance 1/(3n) and ReLU halves: 1/6 a layer, within the fluctuation √(5/n) of each of 30 layers."""
+    """U(±1/√n) has variance 1/(3n) and ReLU halves: 1/6 a layer, within the fluctuation √(5/n) of each layer."""
     net, x = mlp("relu", "torch_default")
     (finding,) = labelled(net, x)
     fluctuation = math.sqrt(5 / WIDTH / DEPTH)  # of the mean of log factors over the layers

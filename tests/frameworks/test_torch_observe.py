@@ -165,7 +165,7 @@ def test_without_a_loss_the_gradient_is_that_of_a_fixed_random_cotangent() -> No
     loss = (output * v).sum() / 7
     (expected,) = torch.autograd.grad(loss, model[0].weight)
     assert close(signals.parameters["0.weight"].gradient, expected)
-    assert (signals.loss_name, signals.loss) == (RANDOM_COTANGENT, pytest.approx(float(loss), rel=1e-5))
+    assert (signals.loss_name, signals.loss) == (RANDOM_COTANGENT, pytest.approx(loss.item(), rel=1e-5))
 
 
 def test_frozen_parameters_are_measured_and_stay_frozen() -> None:
@@ -311,7 +311,7 @@ def test_activations_are_not_kept_beyond_what_autograd_keeps() -> None:
     ("loss", "message"),
     [
         (lambda y: y, r"a tensor with one element; got shape \(7, 5\)"),
-        (lambda y: float(y.sum()), "a tensor with one element; got float"),
+        (lambda y: 3.0, "a tensor with one element; got float"),
         (lambda y: y.detach().sum(), "does not depend on the model's parameters"),
         (
             lambda y: F.cross_entropy(y, torch.zeros(3, dtype=torch.long)),
@@ -344,7 +344,7 @@ def test_what_cannot_be_measured_is_said() -> None:
         measured(mlp(), torch.ones(7, 9, dtype=torch.long))
     with torch.device("meta"):
         ghost = mlp()
-    with pytest.raises(BadInput, match=r"4 parameter\(s\) are on the meta device .* call|Call model\.to_empty"):
+    with pytest.raises(BadInput, match=r"4 parameter\(s\) are on the meta device .* Call model\.to_empty"):
         measured(ghost, torch.zeros(7, 9))
     traced = trace(mlp(), torch.zeros(7, 9))
     for example in [(torch.zeros(3, 9),), (), (torch.zeros(7, 9), torch.zeros(7, 9)), (torch.zeros(7, 9).double(),)]:

@@ -34,7 +34,7 @@ class Busy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         random.random()
-        np.random.rand()  # noqa: NPY002
+        np.random.rand()
         x.mul_(2)
         h = self.drop(self.norm(self.first(x))) * self.passing
         self.last = h
@@ -67,7 +67,7 @@ def snapshot(model: nn.Module, x: Tensor) -> dict[str, Any]:
         "grad bits": [None if t.grad is None else t.grad.numpy().tobytes() for t in tensors],
         "torch": torch.get_rng_state().numpy().tobytes(),
         "python": random.getstate(),
-        "numpy": str(np.random.get_state()),  # noqa: NPY002
+        "numpy": str(np.random.get_state()),
         "flags": (
             torch.is_grad_enabled(),
             torch.are_deterministic_algorithms_enabled(),

@@ -258,3 +258,11 @@ def test_garbage_is_refused(text: object) -> None:
 def test_garbage_is_said_to_be_no_plan() -> None:
     with pytest.raises(BadInput, match=r"Not a fanin plan: KeyError: 'fanin_plan'\."):
         Plan.from_json("{}")
+
+
+def test_a_recipe_may_give_initializers_alone() -> None:
+    def small(graph: Graph) -> dict[str, Initializer | str]:
+        return {p.path: "zeros" if p.role is Role.BIAS else Normal(0.02) for p in graph.parameters}
+
+    plan = make_plan(NET, small)
+    assert {e.why for e in plan} == {"given by small"}

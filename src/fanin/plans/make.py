@@ -10,7 +10,7 @@ from fanin.initializers import Initializer, Keep, initializer
 from fanin.plans.model import Decision, Entry, Plan
 from fanin.plans.recipes import Recipe, recipe
 
-Overrides = Mapping[str, Initializer | str]
+Overrides = Mapping[str, Decision | Initializer | str]
 
 
 def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
@@ -26,7 +26,8 @@ def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | N
         raise NoParameters(f"{graph.model} has no parameters: there is nothing to initialize.")
     name, rule = recipe(how)
     undecided = as_built(graph, name)
-    plan = override(undecided.decide(rule(graph)), overrides or {})
+    decisions = {path: _decision(what, f"given by {name}") for path, what in rule(graph).items()}
+    plan = override(undecided.decide(decisions), overrides or {})
     if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
         raise UncoveredParameters(missing)
     return plan
@@ -44,12 +45,15 @@ def override(plan: Plan, overrides: Overrides) -> Plan:
         BadInput: a glob that matches nothing, or an initializer that cannot serve its parameter.
         UnknownName: an initializer's spelling that is not known.
     """
-    changed = plan.override(
-        {glob: Decision(initializer(what), "given by the caller") for glob, what in overrides.items()}
-    )
+    changed = plan.override({glob: _decision(what, "given by the caller") for glob, what in overrides.items()})
     for entry in changed:
         _check(entry)
     return changed
+
+
+def _decision(what: Decision | Initializer | str, why: str) -> Decision:
+    """A recipe or a caller may give the initializer alone."""
+    return what if isinstance(what, Decision) else Decision(initializer(what), why)
 
 
 def _check(entry: Entry) -> None:

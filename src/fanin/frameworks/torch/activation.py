@@ -31,7 +31,7 @@ def array_activation(what: torch.nn.Module | Callable[[Any], Any]) -> Activation
 
     def apply(z: torch.Tensor) -> torch.Tensor:
         try:
-            result = what(z)
+            result = what(z.clone())  # it may write in place
         except Exception as error:  # whatever the user's function raises is explained and re-raised
             raise BadInput(
                 f"{name} failed on a float64 tensor of shape {tuple(z.shape)}: {type(error).__name__}: {first_line(error)}. "

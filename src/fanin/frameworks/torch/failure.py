@@ -61,7 +61,7 @@ def misfit(
     sentences = [
         f"The example does not fit {layer}: {f'expected {expected}, got {got}' if expected else cause}.",
         _likely(module, inputs, cause),
-        "" if given(example) == got else f"The example has {given(example)}.",
+        "" if expected and given(example) == got else f"The example has {given(example)}.",
         f"({cause})" if expected else "",
     ]
     return ShapeMismatch(" ".join(s for s in sentences if s))

@@ -43,7 +43,9 @@ def takes(module: torch.nn.Module) -> str:
 def batch_is_missing(module: torch.nn.Module, x: torch.Tensor) -> bool:
     """Whether x has all the axes that a layer over positions takes, but for the first."""
     expected = takes(module)
-    return expected.startswith("shape (batch") and "…" not in expected and x.dim() == expected.split(" or ")[0].count(",")
+    return (
+        expected.startswith("shape (batch") and "…" not in expected and x.dim() == expected.split(" or ")[0].count(",")
+    )
 
 
 def given(values: Iterable[Any]) -> str:

@@ -47,7 +47,9 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
             f"{', …' if len(on_meta) > 5 else ''}. Call model.to_empty(device=…) and initialize_ first."
         )
     # Aliases: the same memory, but gradients and hooks of their own. A tied tensor has one, whatever its names.
-    leaves = {p.path: stored[p.path].requires_grad_(stored[p.path].is_floating_point()) for p in traced.graph.parameters}
+    leaves = {
+        p.path: stored[p.path].requires_grad_(stored[p.path].is_floating_point()) for p in traced.graph.parameters
+    }
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         recorder = _Recorder(traced, model, example)
@@ -217,11 +219,12 @@ def _random_cotangent(result: Any) -> torch.Tensor:
             "Give a loss: measure(model, x, loss=…)."
         )
     generator = torch.Generator().manual_seed(0)
-    total = [
-        (t * torch.randn(t.shape, generator=generator).to(t)).sum() / max(t.shape[0] if t.dim() else 1, 1)
-        for t in floating
-    ]
-    return torch.stack([t.float() for t in total]).sum()
+    total = torch.zeros(())
+    for t in floating:
+        v = torch.randn(t.shape, generator=generator).to(t.device)
+        wide = t.to(torch.promote_types(t.dtype, torch.float32))  # a sum of float16 overflows
+        total = total.to(t.device) + (wide * v).sum() / max(t.shape[0] if t.dim() else 1, 1)
+    return total
 
 
 def _parameter_signal(value: torch.Tensor, gradient: torch.Tensor | None) -> ParameterSignal:

@@ -65,7 +65,7 @@ def _gates(parts: int, role: Role = Role.WEIGHT) -> Slot:
 
 
 def _bilinear(_: Arguments, shape: Shape) -> Fans:
-    """y = x₁ᵀ W x₂: each output sums over both inputs; seen from x₁, the axis of x₂ counts as a kernel's does."""
+    """Y = x₁ᵀ W x₂: each output sums over both inputs; seen from x₁, the axis of x₂ counts as a kernel's does."""
     return fans(shape, WeightUse((Axis.OUT, Axis.IN, Axis.KERNEL)))
 
 

@@ -47,7 +47,7 @@ def _behind(fx: FxNode) -> FxNode:
 
 
 def _is_normalised(fx: FxNode) -> bool:
-    """x · rsqrt(…), or x / √…, or x / (std + ε)."""
+    """X · rsqrt(…), or x / √…, or x / (std + ε)."""
     inputs = [_behind(i) for i in fx.all_input_nodes]
     if op_of(fx) == "mul":
         return any(op_of(i) == "rsqrt" for i in inputs)

@@ -20,15 +20,16 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
     Each module gets back its attributes (the mode is one), parameters, buffers and children, and PyTorch, NumPy and
     Python their random state. What a forward pass changes inside a list or a dict of its own stays changed.
     """
-    before = [(module, dict(module.__dict__), [dict(module.__dict__[r]) for r in _REGISTRIES])
-              for module in model.modules()]
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the user's global one
+    before = [
+        (module, dict(module.__dict__), [dict(module.__dict__[r]) for r in _REGISTRIES]) for module in model.modules()
+    ]
+    python, numpy = random.getstate(), np.random.get_state()  # the user's global one
     with torch.random.fork_rng(devices=_cuda_devices()):
         try:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+            np.random.set_state(numpy)
             for module, attributes, registries in before:
                 _restore(module.__dict__, attributes)
                 for name, held in zip(_REGISTRIES, registries, strict=True):

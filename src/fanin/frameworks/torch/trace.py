@@ -100,9 +100,7 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Trac
             if path in parameters:
                 uses.setdefault(path, _Use(fx, slot, tuple(entry.meta["val"].shape)))
         nodes.append(_node(fx, names, logical))
-    described = tuple(
-        _parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items()
-    )
+    described = tuple(_parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items())
     return Traced(Graph(type(model).__name__, tuple(nodes), described), program, names)
 
 

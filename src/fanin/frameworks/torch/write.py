@@ -50,8 +50,8 @@ def write_(model: torch.nn.Module, plan: Plan, seed: int, *, progress: Callable[
 
 
 def _draw(entry: Entry, seed: int) -> torch.Tensor:
-    values = entry.initializer.draw(entry.target, seed).reshape(entry.parameter.shape)
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    flat = np.ascontiguousarray(entry.initializer.draw(entry.target, seed))
+    tensor = torch.from_numpy(flat).reshape(entry.parameter.shape)
     return tensor.view(torch.bfloat16) if entry.parameter.dtype == "bfloat16" else tensor
 
 

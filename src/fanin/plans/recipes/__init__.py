@@ -10,6 +10,7 @@ from typing import Final
 from fanin.call import bind
 from fanin.errors import BadInput
 from fanin.graph import Graph
+from fanin.initializers import Initializer
 from fanin.plans.model import Decision
 from fanin.plans.recipes.auto import auto
 from fanin.plans.recipes.he import he
@@ -19,7 +20,7 @@ from fanin.plans.recipes.torch_default import torch_default
 from fanin.plans.recipes.xavier import xavier
 from fanin.plans.recipes.zeros import zeros
 
-Recipe = Callable[[Graph], Mapping[str, Decision]]
+Recipe = Callable[[Graph], Mapping[str, Decision | Initializer | str]]
 
 RECIPES: Final[dict[str, Callable[..., Mapping[str, Decision]]]] = {
     "auto": auto,
