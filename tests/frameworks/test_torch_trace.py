@@ -126,16 +126,15 @@ def test_attention_by_torch() -> None:
     }
     keys = Does(lambda m, x, y: m.a(x, y, y)[0], a=nn.MultiheadAttention(4, 2, batch_first=True, kdim=6, vdim=6))
     found = seen(graph(keys, X, zeros(2, 5, 6)))
-    assert found["a.k_proj_weight"] == (W, (6, 4))
-    assert found["a.in_proj_bias"] == (B, None)  # used in three slices
+    expected = {"a.k_proj_weight": (W, (6, 4)), "a.in_proj_bias": (B, None)}  # the bias is used in three slices
+    assert expected.items() <= found.items()
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_transformer_layer_is_the_same_in_training_and_on_the_fast_path(training: bool) -> None:
     layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).train(training)
     found = seen(graph(layer, X))
-    assert found["linear1.weight"] == (W, (4, 8))
-    assert found["norm2.weight"] == (S, None)
+    assert {"linear1.weight": (W, (4, 8)), "norm2.weight": (S, None)}.items() <= found.items()
     assert U not in {role for role, _ in found.values()}
 
 
@@ -286,7 +285,9 @@ def test_buffers_persistent_or_not_are_inputs_and_no_parameters() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.w = nn.Linear(4, 4)
+            self.kept: Tensor
             self.register_buffer("kept", torch.ones(4))
+            self.passing: Tensor
             self.register_buffer("passing", torch.ones(4), persistent=False)
 
         def forward(self, x: Tensor) -> Tensor:
@@ -335,7 +336,7 @@ def test_what_cannot_be_traced_at_all_is_said_before_trying() -> None:
 def test_a_lazy_model_is_named_and_not_made() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that lazy modules are new
-        net = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+        net: Any = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
     with pytest.raises(BadInput, match=r"0\.weight, 0\.bias\. Run the model once"):
         trace(net, X2)
     assert torch.nn.parameter.is_lazy(net[0].weight)

@@ -85,7 +85,7 @@ def busy() -> tuple[Busy, Tensor]:
     model.drop.eval()
     model.first.weight.grad = torch.full((8, 6), 7.0)
     model.first.register_forward_hook(lambda *_: None)
-    model.norm.weight.register_hook(lambda g: g)
+    model.norm.weight.register_hook(lambda g: g)  # type: ignore[no-untyped-call]
     return model, torch.randn(5, 6)
 
 

@@ -24,6 +24,10 @@ DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 class Holds(nn.Module):
     """A model that is its parameters."""
 
+    a: Any
+    w: Any
+    scalar: Any
+
     def __init__(self, **parameters: Tensor) -> None:
         super().__init__()
         for name, tensor in parameters.items():
@@ -78,7 +82,7 @@ def test_scalars_and_empty_tensors_are_written() -> None:
 
 
 def test_a_tied_parameter_is_drawn_once_under_its_first_name() -> None:
-    net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    net: Any = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
     net[1].weight = net[0].weight
     write_(net, planned(net, Normal()), seed=0)
     assert net[1].weight is net[0].weight
@@ -220,7 +224,7 @@ def test_a_drawn_seed_is_that_of_manual_seed_and_advances_it() -> None:
 
 
 def test_a_parametrized_module_is_written_through_its_originals() -> None:
-    net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
+    net: Any = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
     path = "0.parametrizations.weight.original1"
     rules = {"0.bias": "zeros", "*original0": "ones", "*original1": "normal(std=0.5)"}
     write_(net, make_plan(trace(net, torch.zeros(2, 4)).graph, overrides=rules), seed=0)

@@ -34,7 +34,8 @@ def array_activation(what: torch.nn.Module | Callable[[Any], Any]) -> Activation
             result = what(z.clone())  # it may write in place
         except Exception as error:  # whatever the user's function raises is explained and re-raised
             raise BadInput(
-                f"{name} failed on a float64 tensor of shape {tuple(z.shape)}: {type(error).__name__}: {first_line(error)}. "
+                f"{name} failed on a float64 tensor of shape {tuple(z.shape)}: "
+                f"{type(error).__name__}: {first_line(error)}. "
                 "An activation takes a tensor of any shape and acts on each element."
             ) from error
         if not isinstance(result, torch.Tensor):

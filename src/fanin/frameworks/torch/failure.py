@@ -27,7 +27,7 @@ FITS = re.compile(
 
 
 def explain(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
-    """ShapeMismatch where the example does not fit a layer, BadInput where it does not fit the call, else CannotTrace."""
+    """ShapeMismatch where the example does not fit a layer, BadInput where it does not fit the call, or CannotTrace."""
     name, cause = type(model).__name__, first_line(error)
     frames, at = _frames(error.__traceback__), where(error)
     if foreign := sorted({type(x).__name__ for x in tree_leaves(example) if type(x).__module__ == "numpy"}):

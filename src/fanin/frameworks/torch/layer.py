@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import torch
 from torch.utils._pytree import tree_leaves
 
-_AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
+_AXES: Final = {1: "length", 2: "height, width", 3: "depth, height, width"}
+_TAKES: Final[Mapping[type[torch.nn.Module], Callable[[Any], str]]] = {
+    torch.nn.Linear: lambda m: f"a last axis of {m.in_features}",
+    torch.nn.Embedding: lambda m: f"integer indices from 0 to {m.num_embeddings - 1}",
+    torch.nn.EmbeddingBag: lambda m: f"integer indices from 0 to {m.num_embeddings - 1}",
+    torch.nn.LayerNorm: lambda m: f"last axes of {tuple(m.normalized_shape)}",
+    torch.nn.RMSNorm: lambda m: f"last axes of {tuple(m.normalized_shape)}",
+    torch.nn.GroupNorm: lambda m: f"shape (batch, {m.num_channels}, …)",
+    torch.nn.BatchNorm1d: lambda m: f"shape (batch, {m.num_features}) or (batch, {m.num_features}, length)",
+    torch.nn.MultiheadAttention: lambda m: f"a last axis of {m.embed_dim}",
+    torch.nn.RNNBase: lambda m: f"a last axis of {m.input_size}",
+    torch.nn.RNNCellBase: lambda m: f"a last axis of {m.input_size}",
+}
 
 
 def describe(path: str, module: torch.nn.Module) -> str:
@@ -20,21 +32,9 @@ def describe(path: str, module: torch.nn.Module) -> str:
 def takes(module: torch.nn.Module) -> str:
     """The input that a layer of PyTorch's own expects; "" where fanin does not know."""
     m: Any = module
-    match module:
-        case torch.nn.Linear():
-            return f"a last axis of {m.in_features}"
-        case torch.nn.Embedding() | torch.nn.EmbeddingBag():
-            return f"integer indices from 0 to {m.num_embeddings - 1}"
-        case torch.nn.LayerNorm() | torch.nn.RMSNorm():
-            return f"last axes of {tuple(m.normalized_shape)}"
-        case torch.nn.GroupNorm():
-            return f"shape (batch, {m.num_channels}, …)"
-        case torch.nn.BatchNorm1d():
-            return f"shape (batch, {m.num_features}) or (batch, {m.num_features}, length)"
-        case torch.nn.MultiheadAttention():
-            return f"a last axis of {m.embed_dim}"
-        case torch.nn.RNNBase() | torch.nn.RNNCellBase():
-            return f"a last axis of {m.input_size}"
+    for kind, phrase in _TAKES.items():
+        if isinstance(module, kind):
+            return phrase(m)
     channels = getattr(m, "in_channels", getattr(m, "num_features", None))
     axes = next((n for n in _AXES if type(module).__name__.endswith(f"{n}d")), 0)
     return f"shape (batch, {channels}, {_AXES[axes]})" if channels and axes else ""

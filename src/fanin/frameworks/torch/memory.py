@@ -30,9 +30,7 @@ def _collisions(held: dict[str, torch.Tensor]) -> list[str]:
     for path, tensor in held.items():
         own = _addresses(tensor)
         if own.numel() < tensor.numel():
-            found.append(
-                f"{path}: several of its elements are one place in memory (an expanded tensor); give it its own"
-            )
+            found.append(f"{path}: several of its elements are one place in memory; make it contiguous")
         for other, addresses in taken.items():
             if torch.isin(own, addresses, assume_unique=True).any():
                 found.append(f"{path}: it shares memory with {other}; tie them by assigning one Parameter to both")

@@ -43,8 +43,9 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
     stored = {path_of(path): p.detach() for path, p in model.named_parameters(remove_duplicate=False)}
     if on_meta := [path for path, p in stored.items() if p.is_meta]:
         raise BadInput(
-            f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: {', '.join(on_meta[:5])}"
-            f"{', …' if len(on_meta) > 5 else ''}. Call model.to_empty(device=…) and initialize_ first."
+            f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: "
+            f"{', '.join(on_meta[:5])}{', …' if len(on_meta) > 5 else ''}. "
+            "Call model.to_empty(device=…) and initialize_ first."
         )
     # Aliases: the same memory, but gradients and hooks of their own. A tied tensor has one, whatever its names.
     leaves = {
