@@ -1,6 +1,6 @@
 """Take the README's picture: the signals before and after the plan, from the report that `make demo` wrote.
 
-    .venv/bin/python scripts/picture_of_report.py report.html docs/images/report.png
+.venv/bin/python scripts/picture_of_report.py report.html docs/images/report.png
 """
 
 from __future__ import annotations

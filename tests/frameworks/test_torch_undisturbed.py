@@ -142,13 +142,18 @@ def test_nothing_is_left_behind(what: Callable[[Busy, Tensor], None], grad_mode:
         assert after[name] == value, name
 
 
-def test_an_example_that_requires_a_gradient_gets_neither_gradient_nor_hook() -> None:
-    model = nn.Sequential(nn.Linear(4, 4))
-    x = torch.randn(3, 4, requires_grad=True)
-    traced = trace(model, x)
-    observe(traced, model, (x,))
-    assert x.grad is None
-    assert not x._backward_hooks
+class Doubles(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * 2)
+
+
+def test_an_example_that_requires_a_gradient_is_measured_like_any_other_and_gets_none() -> None:
+    model, x = Doubles(4, 4), torch.randn(3, 4)
+    tracked = x.clone().requires_grad_()
+    found = observe(trace(model, tracked), model, (tracked,))
+    assert found == observe(trace(model, x), model, (x,))  # mutant: run on the example itself, not on an alias
+    assert tracked.grad is None
+    assert not tracked._backward_hooks
 
 
 def test_no_seed_is_queued_for_a_cuda_that_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
