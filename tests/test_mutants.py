@@ -112,6 +112,11 @@ MUTANTS = (
         ("diagnosis/test_checks.py",),
     ),
     Mutant(
+        "any one layer out of range taken for a trend",
+        put("fanin.diagnosis.checks.trend", "takewhile", filter),
+        ("diagnosis/test_checks.py::test_a_side_branch_with_a_small_signal_is_no_trend",),
+    ),
+    Mutant(
         "symmetry judged by the weights alone, so that a zero head is a finding",
         put(
             "fanin.diagnosis.checks.symmetric",

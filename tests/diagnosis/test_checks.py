@@ -166,6 +166,24 @@ def test_relu6_at_rest_is_not_saturated() -> None:
     assert fanin.diagnose(net, torch.randn(64, 32)).healthy
 
 
+def test_a_side_branch_with_a_small_signal_is_no_trend() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.squeeze, self.expand, self.last = (nn.Linear(32, 32) for _ in range(4))
+            with torch.no_grad():
+                self.squeeze.weight.mul_(1e-4)
+                self.squeeze.bias.zero_()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.tanh(self.first(x))
+            gate = torch.sigmoid(self.expand(torch.tanh(self.squeeze(x))))
+            return self.last(x * gate)  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    assert fanin.diagnose(Gated(), torch.randn(64, 32)).healthy
+
+
 def test_a_diagnosis_prints_and_serialises() -> None:
     diagnosis = labelled(*mlp("relu", "normal(std=1.0)"))
     text = str(diagnosis)

@@ -142,13 +142,13 @@ def test_nothing_is_left_behind(what: Callable[[Busy, Tensor], None], grad_mode:
         assert after[name] == value, name
 
 
-class Doubles(nn.Linear):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x * 2)
+class Echoes(nn.Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x), x
 
 
 def test_an_example_that_requires_a_gradient_is_measured_like_any_other_and_gets_none() -> None:
-    model, x = Doubles(4, 4), torch.randn(3, 4)
+    model, x = Echoes(4, 4), torch.randn(3, 4)
     tracked = x.clone().requires_grad_()
     found = observe(trace(model, tracked), model, (tracked,))
     assert found == observe(trace(model, x), model, (x,))  # mutant: run on the example itself, not on an alias

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Severity
@@ -21,7 +22,7 @@ class Trend:
     """A signal that left its range.
 
     Attributes:
-        start: the first layer, in the direction of the signal, beyond `NOTICEABLE`.
+        start: the first layer, in the direction of the signal, from which on all are beyond `NOTICEABLE`.
         affected: how many layers lie beyond.
         total: second moment at the far end over that at the near end.
         per_layer: its geometric mean over the layers between.
@@ -48,9 +49,14 @@ def backward_trend(evidence: Evidence, *, grows: bool) -> Trend | None:
     return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient, grows=grows)
 
 
-def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], Moments | None], *, grows: bool) -> Trend | None:
-    """Compare each layer with the first on the path.
+def _beyond(ratio: float, grows: bool) -> bool:
+    return ratio > NOTICEABLE if grows else ratio < 1 / NOTICEABLE
 
+
+def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], Moments | None], *, grows: bool) -> Trend | None:
+    """Compare each layer with the first on the path; a trend is a signal that leaves its range and does not come back.
+
+    A side branch, such as a squeeze-and-excite gate, may carry a small signal while the main path is well.
     Exact zeros and non-finite values are left out: they are findings of their own (U01, N01), and a head or branch that
     starts at zero on purpose sends exact zeros back until its first step.
     """
@@ -60,7 +66,7 @@ def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], Moments | None],
         return None
     near = usable[0][1]
     ratios = [(seen, q / near) for seen, q in usable]
-    beyond = [(seen, r) for seen, r in ratios if (r > NOTICEABLE if grows else r < 1 / NOTICEABLE)]
+    beyond = list(reversed(list(takewhile(lambda pair: _beyond(pair[1], grows), reversed(ratios)))))
     if not beyond:
         return None
     extreme = max(beyond, key=lambda pair: abs(math.log(pair[1])))

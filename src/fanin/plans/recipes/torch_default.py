@@ -16,9 +16,12 @@ EMBEDDING = "torch.nn.Embedding.reset_parameters"
 
 
 def torch_default(graph: Graph) -> Mapping[str, Decision]:
-    """U(±1/√fan_in) for weights and biases, as `torch.nn.Linear` and `Conv` do: a third of LeCun's variance."""
+    """U(±1/√fan_in) for weights and biases, as `torch.nn.Linear` and `Conv` do: a third of LeCun's variance.
+
+    With true fans: for transposed and grouped convolutions PyTorch itself takes others (pytorch/pytorch#23854).
+    """
     fan_in = {p.node: p.fans.fan_in for p in graph.parameters if p.role is Role.WEIGHT and p.fans}
-    hidden = {p.node: p.shape[-1] for p in graph.parameters if p.role is Role.RECURRENT}
+    hidden = {p.node: p.fans.fan_out for p in graph.parameters if p.role is Role.RECURRENT and p.fans}
 
     def recurrent(p: Parameter) -> Decision:
         return Decision(_within(hidden[p.node]), "U(±1/√hidden) for all of a recurrent layer", RECURRENT)
