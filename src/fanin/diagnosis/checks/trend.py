@@ -1,4 +1,4 @@
-"""How a second moment changes over depth: shared by the checks for vanishing and exploding signals."""
+"""How a second moment changes over depth: the one law behind the checks for vanishing and exploding signals."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 
+from fanin.diagnosis.check import Check
 from fanin.diagnosis.evidence import Evidence
-from fanin.diagnosis.model import Severity
+from fanin.diagnosis.model import Finding, Severity
+from fanin.diagnosis.remedies import fit_all_to_activations
+from fanin.plans import Plan
 from fanin.signals import LayerSignal, Moments
 
 # Second moments, so 1e4 is a factor 100 in amplitude. The random fluctuation of a healthy net of finite width stays
@@ -39,12 +42,38 @@ class Trend:
         return Severity.ERROR if abs(math.log(self.total)) > math.log(HOPELESS) else Severity.WARNING
 
 
-def forward_trend(evidence: Evidence, *, grows: bool) -> Trend | None:
+def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, advice: str) -> Check:
+    """The check for a signal that grows or falls over depth, forward (activations) or backward (gradients)."""
+    signal = "the second moment of the output" if forward else "going back, the second moment of the gradient"
+    verb, measure = ("grows", "times") if grows else ("falls", "of")
+
+    def find(check: Check, evidence: Evidence) -> Finding | None:
+        trend = _forward(evidence, grows) if forward else _backward(evidence, grows)
+        if trend is None:
+            return None
+        return check.finding(
+            evidence,
+            trend.severity,
+            trend.start,
+            what=f"{signal} {verb} by ×{trend.per_layer:.3g} a layer, to {trend.total:.2g} {measure} where it began",
+            why=evidence.scale_sentence(trend.start.layer),
+            total_ratio=trend.total,
+            ratio_per_layer=trend.per_layer,
+            layers_beyond=trend.affected,
+        )
+
+    def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
+        return fit_all_to_activations(plan, evidence)
+
+    return Check(code, name, page, find, remedy, advice)
+
+
+def _forward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the layers' outputs, from the first to the last."""
     return _trend(list(evidence.layers), lambda seen: seen.value, grows=grows)
 
 
-def backward_trend(evidence: Evidence, *, grows: bool) -> Trend | None:
+def _backward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the gradients, from the last layer to the first."""
     return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient, grows=grows)
 

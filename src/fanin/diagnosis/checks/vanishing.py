@@ -26,44 +26,9 @@ Hochreiter 1991; Bengio, Simard & Frasconi 1994; Glorot & Bengio 2010; He et al.
 
 from __future__ import annotations
 
-from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks.trend import Trend, backward_trend, forward_trend
-from fanin.diagnosis.evidence import Evidence
-from fanin.diagnosis.model import Finding
-from fanin.diagnosis.remedies import fit_all_to_activations
-from fanin.plans import Plan
+from fanin.diagnosis.checks.trend import trend_check
 
+ADVICE = "give every weight the gain of the activation that it feeds (recipe auto); if that is not enough, add a norm"
 
-def find_forward(check: Check, evidence: Evidence) -> Finding | None:
-    """Outputs below 1e-4 of the first layer's."""
-    trend = forward_trend(evidence, grows=False)
-    return _finding(check, evidence, trend, "the second moment of the output") if trend else None
-
-
-def find_backward(check: Check, evidence: Evidence) -> Finding | None:
-    """Gradients below 1e-4 of the last layer's."""
-    trend = backward_trend(evidence, grows=False)
-    return _finding(check, evidence, trend, "going back, the second moment of the gradient") if trend else None
-
-
-def _finding(check: Check, evidence: Evidence, trend: Trend, signal: str) -> Finding:
-    return check.finding(
-        evidence,
-        trend.severity,
-        trend.start,
-        what=f"{signal} falls by ×{trend.per_layer:.3g} a layer, to {trend.total:.2g} of where it began",
-        why=evidence.scale_sentence(trend.start.layer),
-        total_ratio=trend.total,
-        ratio_per_layer=trend.per_layer,
-        layers_beyond=trend.affected,
-    )
-
-
-def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
-    """Gains that keep the signal, in every layer."""
-    return fit_all_to_activations(plan, evidence)
-
-
-_ADVICE = "give every weight the gain of the activation that it feeds (recipe auto); if that is not enough, add a norm"
-FORWARD = Check("F01", "vanishing activations", __doc__, find_forward, remedy, _ADVICE)
-BACKWARD = Check("B01", "vanishing gradients", __doc__, find_backward, remedy, _ADVICE)
+FORWARD = trend_check("F01", "vanishing activations", __doc__, forward=True, grows=False, advice=ADVICE)
+BACKWARD = trend_check("B01", "vanishing gradients", __doc__, forward=False, grows=False, advice=ADVICE)
