@@ -1,4 +1,4 @@
-"""The verbs, in the order of a call: describe → plan → write, describe → measure → diagnose.
+"""The verbs, in the order of a call: trace → plan → write, trace → measure → diagnose.
 
 Each is a few lines: it finds the framework's adapter, traces the model once, and hands over to the package that
 decides.

@@ -67,10 +67,11 @@ class UncoveredParameters(FaninError):
 
     def __init__(self, missing: Iterable[str]) -> None:
         self.missing = tuple(missing)
-        shown = ", ".join(self.missing[:5]) + (", …" if len(self.missing) > 5 else "")
+        shown = ", ".join(self.missing[:50]) + (", …" if len(self.missing) > 50 else "")
         super().__init__(
             f"{len(self.missing)} parameter(s) have no initializer: {shown}. "
-            "Give each one in overrides={'path.or.glob': initializer}, or fanin.Keep() to leave it as it is."
+            "Give each one in overrides={'path.or.glob': initializer}, or fanin.Keep() to leave it as it is; "
+            "on the command line, --override 'path.or.glob=keep'."
         )
 
 

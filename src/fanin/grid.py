@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 SENTENCE = 30  # a cell longer than this is a sentence
+GAP = 2  # columns between two cells
 ROOM = 26  # columns below which a folded sentence is no pleasure to read
 
 
@@ -26,19 +28,33 @@ class Grid:
     justify: Sequence[Literal["left", "right"]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        sentences = [c for c in range(len(self.headers)) if any(len(row[c]) > SENTENCE for row in self.rows)]
-        short = [c for c in range(len(self.headers)) if c not in sentences]
-        needed = console.measure(self._table(short, sentences=[])).maximum + (ROOM + 2) * len(sentences)
-        if not sentences or needed <= options.max_width:
-            yield self._table(range(len(self.headers)), sentences)
+        every = range(len(self.headers))
+        sentences = [c for c in every if any(len(row[c]) > SENTENCE for row in self.rows)]
+        short = [c for c in every if c not in sentences]
+        if sum(map(self._width, short)) + (ROOM + GAP) * len(sentences) <= options.max_width:
+            yield self._table(every, sentences)
             return
-        yield self._table(short, sentences=[])
+        for columns in self._pages(short, options.max_width):
+            yield self._table(columns, sentences=[])
         for c in sentences:
-            below = Table.grid(padding=(0, 2, 0, 0))
+            below = Table.grid(padding=(0, GAP, 0, 0))
             for row in self.rows:
                 below.add_row(Text(row[0]), Text(row[c]))
             yield Text(self.headers[c], "bold")
             yield Padding(below, (0, 0, 0, 2))
+
+    def _pages(self, columns: Sequence[int], room: int) -> Iterator[list[int]]:
+        """The columns in groups that fit, each led by the first: a number is never cut to make a table narrower."""
+        first, page = columns[0], [columns[0]]
+        for c in columns[1:]:
+            if len(page) > 1 and sum(map(self._width, [*page, c])) > room:
+                yield page
+                page = [first]
+            page.append(c)
+        yield page
+
+    def _width(self, column: int) -> int:
+        return max(cell_len(text) for text in (self.headers[column], *(row[column] for row in self.rows))) + GAP
 
     def _table(self, columns: Sequence[int], sentences: Sequence[int]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))

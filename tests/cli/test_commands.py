@@ -46,6 +46,9 @@ def broken():
 def empty():
     return nn.ReLU()
 
+def tokens():
+    return nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
+
 constant = 3
 """
 
@@ -97,12 +100,14 @@ def test_a_healthy_model_exits_with_zero_and_json_is_strict(fanin: Run) -> None:
     ended = fanin("check", "net.py:shallow", "--json")
     assert ended.returncode == 0, ended.stderr
     page = json.loads(ended.stdout, parse_constant=pytest.fail)
-    assert page["summary"] == "Healthy."
+    assert page["healthy"] is True
+    assert page["remedy"] is None
 
 
 def test_the_same_command_sees_the_same_model(fanin: Run) -> None:
     first, second = (fanin("check", "net.py:deep", "--input", "4,16", "--json").stdout for _ in range(2))
-    assert json.loads(first)["sections"] == json.loads(second)["sections"]
+    assert json.loads(first)["signals"] == json.loads(second)["signals"]
+    assert json.loads(first)["remedy"]["after"]["healthy"] is True
 
 
 BAD: dict[str, tuple[list[str], list[str]]] = {
@@ -117,6 +122,9 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "no shape": (["check", "net.py:deep", "--input", "a,b"], ["--input takes a shape", "'a,b'"]),
     "no parameters": (["check", "net.py:empty", "--input", "2,3"], ["no parameters"]),
     "does not fit": (["check", "net.py:deep", "--input", "4,17"], ["'stem'", "16", "(4, 17)"]),
+    "seed too large": (["check", "net.py:deep", "--input", "4,16", "--seed", str(2**128)], ["2**128"]),
+    "seed below zero": (["check", "net.py:deep", "--input", "4,16", "--seed", "-1"], ["-1"]),
+    "noise for tokens": (["plan", "net.py:tokens", "--input", "4,7"], ["integer", "return (model, example)"]),
     "unknown recipe": (["plan", "net.py:shallow", "--recipe", "hee"], ["Did you mean 'he'?"]),
     "unknown argument": (["plan", "net.py:shallow", "--recipe", "normal(sd=1)"], ["does not take sd; it takes std"]),
     "override of nothing": (["plan", "net.py:shallow", "--override", "x=zeros"], ["matches no parameter"]),
@@ -155,6 +163,7 @@ def test_lists_have_a_sentence_for_every_name(what: str) -> None:
     rows = json.loads(CliRunner().invoke(app, ["list", what, "--json"]).output)
     assert len(rows) >= 7
     assert all(text for text in rows.values())
+    assert "E[y²] = E[x²]" in CliRunner().invoke(app, ["list", "initializers"]).output  # no markup is read
     assert all(name.split("(")[0] in CliRunner().invoke(app, ["list", what]).output for name in rows)
 
 
@@ -162,8 +171,9 @@ def test_explain_prints_the_page_and_gain_the_numbers() -> None:
     page = CliRunner().invoke(app, ["explain", "b01"]).output
     assert "vanishing gradients" in page
     assert "Hochreiter 1991" in page
-    numbers = json.loads(CliRunner().invoke(app, ["gain", "leaky_relu(negative_slope=0.2)", "--json"]).output)
-    assert numbers["second_moment"] == pytest.approx(0.52)
+    for slope in ("0.2", "-0.2", "2e-1"):
+        numbers = json.loads(CliRunner().invoke(app, ["gain", f"leaky-relu(negative_slope={slope})", "--json"]).output)
+        assert numbers["second_moment"] == pytest.approx(0.52)
 
 
 def test_help_needs_no_framework_and_the_version_is_printed(fanin: Run) -> None:

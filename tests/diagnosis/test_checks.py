@@ -160,10 +160,65 @@ def test_an_infinite_mask_before_a_softmax_is_no_finding() -> None:
     assert fanin.diagnose(Masked(), torch.randn(2, 5, 8)).healthy
 
 
+def test_a_mask_is_not_blamed_for_the_operation_after_it() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.key = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = self.key(x) @ x.transpose(-1, -2)
+            mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+            return torch.log(scores.masked_fill(mask, -math.inf).softmax(-1) @ x * 0)
+
+    torch.manual_seed(0)
+    (finding, *_) = fanin.diagnose(Masked(), torch.randn(2, 5, 8))
+    assert finding.code == "N01"
+    assert "output of log" in finding.what
+
+
 def test_relu6_at_rest_is_not_saturated() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(32, 64), nn.ReLU6(), nn.Linear(64, 10))
     assert fanin.diagnose(net, torch.randn(64, 32)).healthy
+
+
+class Pooled(nn.Module):
+    """A convolutional net with batch norm and global average pooling, as anyone writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
+        self.conv2, self.norm2 = nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x))))))
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def lenet() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(16 * 25, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    )
+
+
+def transformer() -> nn.Module:
+    class Mean(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(1)
+
+    layers = [nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True, norm_first=True) for _ in range(4)]
+    return nn.Sequential(nn.Flatten(2), nn.Linear(1024, 32), *layers, Mean(), nn.Linear(32, 10))
+
+
+@pytest.mark.parametrize("make", [Pooled, lenet, transformer])
+@pytest.mark.parametrize("seed", range(3))
+def test_averaging_over_positions_is_no_vanishing_gradient(make: Callable[[], nn.Module], seed: int) -> None:
+    """Mutant: E[δ²] in place of ‖δ‖², which falls by the square of the number of positions."""
+    torch.manual_seed(seed)
+    assert labelled(make(), torch.randn(16, 3, 32, 32)).healthy
 
 
 def test_a_side_branch_with_a_small_signal_is_no_trend() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -266,3 +266,12 @@ def test_a_recipe_may_give_initializers_alone() -> None:
 
     plan = make_plan(NET, small)
     assert {e.why for e in plan} == {"given by small"}
+
+
+def test_a_frozen_parameter_is_kept_unless_an_override_says_otherwise() -> None:
+    frozen = Graph("Net", (), tuple(replace(p, frozen=p.role is Role.WEIGHT) for p in NET.parameters))
+    kept = {e.parameter.path for e in make_plan(frozen) if e.initializer == Keep()}
+    assert kept == {p.path for p in NET.parameters if p.role is Role.WEIGHT}
+    (path, *_) = kept
+    assert make_plan(frozen, overrides={path: "zeros"})[path].initializer == Zeros()
+    assert Plan.from_json(make_plan(frozen).to_json()) == make_plan(frozen)

@@ -27,25 +27,35 @@ def check(
 
     from fanin import api
     from fanin.cli.facts import PROGRAM, facts
-    from fanin.cli.model import load_model
+    from fanin.cli.model import load_model, noise_hint
     from fanin.cli.terminal import console
-    from fanin.reports import render, to_json, write_html
+    from fanin.reports import check_target, render, strict_json, write_html
     from fanin.reports.check_page import check_page
 
+    if html is not None:
+        check_target(html)
     started = time.perf_counter()
     built, example = load_model(model, shape, seed)
-    if recipe is not None:
-        api.initialize_(built, *example, recipe=recipe, seed=seed)
-    before = api.diagnose(built, *example)
+    with noise_hint(shape):
+        if recipe is not None:
+            api.initialize_(built, *example, recipe=recipe, seed=seed)
+        before = api.diagnose(built, *example)
     remedy = None if before.healthy else _try_remedy(built, example, before, seed)
     page = check_page(before, remedy, facts(started, "torch"), PROGRAM)
     if as_json:
-        typer.echo(to_json(page), nl=False)
+        typer.echo(strict_json(_data(before, remedy) | {"facts": page.facts}), nl=False)
     else:
         render(page, console())
     if html is not None:
         typer.echo(f"Report: {write_html(page, html)}", err=True)
     raise typer.Exit(0 if before.healthy else 1)
+
+
+def _data(before: Diagnosis, remedy: tuple[Plan, Diagnosis] | str | None) -> dict[str, Any]:
+    """The facts of the report; `remedy` has the plan and what was measured with it, or why it was not tried."""
+    if isinstance(remedy, tuple):
+        return before.to_dict() | {"remedy": {"plan": remedy[0].to_dict(), "after": remedy[1].to_dict()}}
+    return before.to_dict() | {"remedy": {"not_tried": remedy} if remedy else None}
 
 
 def _try_remedy(model: Any, example: tuple[Any, ...], before: Diagnosis, seed: int) -> tuple[Plan, Diagnosis] | str:

@@ -16,7 +16,7 @@ def demo(
 
     from fanin.cli.facts import PROGRAM, facts
     from fanin.errors import MissingExtra
-    from fanin.reports import render_section, strict_json, write_html
+    from fanin.reports import check_target, render_section, strict_json, write_html
 
     try:
         from fanin.experiments import Training, first_light
@@ -25,6 +25,7 @@ def demo(
         raise MissingExtra(error.name or "PyTorch", "demo", "The demonstration") from error
     from fanin.cli.terminal import console, progress
 
+    check_target(html)
     started = time.perf_counter()
     out = console(quiet=as_json)
     checked = []

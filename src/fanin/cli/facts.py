@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 import time
 from importlib.metadata import version
@@ -17,7 +18,7 @@ PROGRAM = f"fanin {__version__}"
 def facts(started: float, *packages: str) -> dict[str, str | int | float]:
     """Command, seconds since `started` (of `time.perf_counter`), machine, and versions."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seconds": round(time.perf_counter() - started, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),

@@ -19,6 +19,7 @@ def gain(
     from fanin.activations import moments
     from fanin.call import parse_call
 
-    spelled, parameters = parse_call(name.replace("-", "_"))
+    spelled, bracket, rest = name.partition("(")
+    spelled, parameters = parse_call(spelled.replace("-", "_") + bracket + rest)
     found = moments(spelled, std=std, mean=mean, **parameters)
     typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))

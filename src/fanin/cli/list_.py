@@ -16,6 +16,7 @@ def list_(
     import json
 
     from rich.table import Table
+    from rich.text import Text
 
     from fanin.cli.terminal import console
     from fanin.errors import UnknownName
@@ -36,7 +37,7 @@ def list_(
     view.add_column(style="bold", no_wrap=True)
     view.add_column(overflow="fold")
     for name, text in rows.items():
-        view.add_row(name, text)
+        view.add_row(Text(name), Text(text))
     console().print(view)
 
 

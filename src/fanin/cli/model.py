@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fanin.errors import BadInput, MissingExtra, UnknownName
+from fanin.errors import BadInput, MissingExtra, ShapeMismatch, UnknownName
+from fanin.stream import key
 
 
 def load_model(reference: str, shape: str | None, seed: int = 0) -> tuple[Any, tuple[Any, ...]]:
@@ -24,7 +26,8 @@ def load_model(reference: str, shape: str | None, seed: int = 0) -> tuple[Any, t
     """
     module, factory = _factory(reference)
     torch = _torch()
-    torch.manual_seed(seed)
+    key(seed, "")  # refuses what is no seed
+    torch.manual_seed(seed % 2**64)
     try:
         made = factory()
     except Exception as error:
@@ -43,6 +46,19 @@ def load_model(reference: str, shape: str | None, seed: int = 0) -> tuple[Any, t
     if not example:
         raise BadInput(f"{reference}() gives no example input. Add --input with its shape, for example --input 32,64.")
     return model, tuple(example)
+
+
+@contextmanager
+def noise_hint(shape: str | None) -> Iterator[None]:
+    """Where --input made the example, say what else can be done if it is of the wrong kind."""
+    try:
+        yield
+    except ShapeMismatch as error:
+        if shape is None or "integer" not in str(error):
+            raise
+        raise ShapeMismatch(
+            f"{error} --input makes floating-point noise; let the function return (model, example) for anything else."
+        ) from error
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -9,21 +9,22 @@ def plan(
     model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
     shape: str = typer.Option(None, "--input", help="Shape of the example input, such as 32,3,224,224."),
     recipe: str = typer.Option("auto", help="A recipe, with arguments if need be: 'normal(std=0.02)'."),
-    override: list[str] = typer.Option([], help="PATH=INITIALIZER, such as '*.head.weight=zeros'; may be repeated."),
+    override: list[str] = typer.Option([], help="PATH=INITIALIZER, such as '*head.weight=zeros'; may be repeated."),
     as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
 ) -> None:
     """Decide the initial value of every parameter of a model, and say why; nothing is written."""
     from fanin import api
-    from fanin.cli.model import load_model
+    from fanin.cli.model import load_model, noise_hint
     from fanin.cli.terminal import console
     from fanin.errors import BadInput
 
     pairs = [item.partition("=") for item in override]
     if wrong := [path for path, _, what in pairs if not what]:
-        raise BadInput(f"--override takes PATH=INITIALIZER, such as '*.head.weight=zeros'; got {wrong[0]!r}.")
+        raise BadInput(f"--override takes PATH=INITIALIZER, such as '*head.weight=zeros'; got {wrong[0]!r}.")
     overrides = {path: what for path, _, what in pairs}
     built, example = load_model(model, shape)
-    decided = api.plan(built, *example, recipe=recipe, overrides=overrides)
+    with noise_hint(shape):
+        decided = api.plan(built, *example, recipe=recipe, overrides=overrides)
     if as_json:
         typer.echo(decided.to_json())
     else:

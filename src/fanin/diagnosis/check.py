@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ class Check:
     Codes go by family: F forward signals, B backward signals, U units, N numerics.
 
     Attributes:
+        summary: a sentence for lists.
         page: the text of `fanin explain CODE`: what it does, why it is bad, example, remedy, exceptions, source.
         find: from evidence to at most one finding, at the layer where it starts.
         remedy: the plan, changed so that the finding should go.
@@ -27,15 +27,11 @@ class Check:
 
     code: str
     name: str
+    summary: str
     page: str
     find: Callable[[Check, Evidence], Finding | None]
     remedy: Callable[[Plan, Evidence, Finding], Plan]
     advice: str
-
-    @property
-    def summary(self) -> str:
-        """The page's first paragraph in one line."""
-        return " ".join(inspect.cleandoc(self.page).split("\n\n")[0].split())
 
     def finding(
         self,

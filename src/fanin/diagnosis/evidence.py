@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fanin.activations import activation, moments
-from fanin.errors import BadInput
 from fanin.graph import Graph, Layer
+from fanin.initializers import Target
+from fanin.plans.recipes.auto import weight_for
 from fanin.signals import LayerSignal, ParameterSignal, Signals, by_depth
 
 
@@ -33,26 +33,11 @@ class Evidence:
         return fans.fan_in * self.weight(layer).value.second_moment if fans else None
 
     def scale_sentence(self, layer: Layer) -> str:
-        """The weight's scale beside the one that its activation asks for, in words."""
-        scale = self.weight_scale(layer)
-        if scale is None:
+        """The weight's scale beside the one that the recipe auto would give it, in words."""
+        scale, parameter = self.weight_scale(layer), self.graph.by_path[layer.weight]
+        if scale is None or parameter.fans is None:
             return f"the operation {layer.node.op} gives its weight no fans"
-        have = f"fan_in · E[w²] = {scale:.3g} in {layer.weight}"
-        wanted = _wanted_scale(layer)
-        return have + (
-            f", where {layer.activation or 'a linear layer'} keeps its signal at {wanted:.3g}" if wanted else ""
-        )
-
-
-def _wanted_scale(layer: Layer) -> float | None:
-    """The scale at which the layer neither shrinks nor grows a signal of second moment 1."""
-    phi = layer.activation
-    if phi is None:
-        return 1.0
-    known = activation(phi.name, **phi.parameters)
-    if known.saturates:
-        return 1 / known.slope_at_zero**2 if known.slope_at_zero else None
-    try:
-        return moments(phi.name, **phi.parameters).forward ** 2
-    except BadInput:  # an activation that gives nothing back has no gain
-        return None
+        law = weight_for(layer).initializer.law(Target(parameter.path, parameter.shape, fans=parameter.fans))
+        wanted = parameter.fans.fan_in * law.std**2
+        asks = f"{layer.activation} asks for" if layer.activation else "a linear layer asks for"
+        return f"fan_in · E[w²] = {scale:.3g} in {layer.weight}, where {asks} {wanted:.3g}"

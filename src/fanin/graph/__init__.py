@@ -1,7 +1,7 @@
 """WHERE: a framework-free picture of a model.
 
 `Graph` holds the operations in the order they run and every parameter with its role and fans.
-A framework adapter builds one (`frameworks/<name>/describe.py`); everything above only reads it.
+A framework adapter builds one (`frameworks/<name>/trace.py`); everything above only reads it.
 To teach a new operation its parameters' roles and fans, edit the adapter's table of operations.
 """
 

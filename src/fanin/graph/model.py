@@ -69,6 +69,7 @@ class Parameter:
         fans: None where the operation gives no meaning to fans.
         also: further names of the same tensor (tied weights).
         node: the operation that first reads it, None if none does.
+        frozen: not to be trained; recipes leave it as it is.
     """
 
     path: str
@@ -78,6 +79,7 @@ class Parameter:
     fans: Fans | None = None
     also: tuple[str, ...] = ()
     node: str | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def unit_embedding(p: Parameter) -> Decision:
 EMBEDDINGS_AT_ONE: Final[Mapping[Role, Rule]] = {Role.EMBEDDING: unit_embedding}
 
 PLAIN: Final[Mapping[Role, Rule]] = {
-    Role.RECURRENT: always(lecun_normal(), "keeps the second moment of the state through one step"),
+    Role.RECURRENT: always(lecun_normal(), "unit gain through time, before the cell's activation and gates"),
     **NORMS_AT_IDENTITY,
     **ZERO_BIASES,
     **EMBEDDINGS_AT_ONE,

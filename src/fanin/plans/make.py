@@ -10,6 +10,7 @@ from fanin.initializers import Initializer, Keep, initializer
 from fanin.plans.model import Decision, Entry, Plan
 from fanin.plans.recipes import Recipe, recipe
 
+FROZEN = Decision(Keep(), "frozen (requires_grad is False): kept as it is; an override can change that")
 Overrides = Mapping[str, Decision | Initializer | str]
 
 
@@ -27,6 +28,7 @@ def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | N
     name, rule = recipe(how)
     undecided = as_built(graph, name)
     decisions = {path: _decision(what, f"given by {name}") for path, what in rule(graph).items()}
+    decisions |= {p.path: FROZEN for p in graph.parameters if p.frozen}
     plan = override(undecided.decide(decisions), overrides or {})
     if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
         raise UncoveredParameters(missing)

@@ -187,6 +187,7 @@ def _entry(row: dict[str, Any]) -> Entry:
         fans=Fans(**row["fans"]) if row["fans"] else None,
         also=tuple(row["also"]),
         node=row["node"],
+        frozen=row["frozen"],
     )
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
 

@@ -21,7 +21,7 @@ from fanin.reports.page import (
     Value,
 )
 from fanin.reports.text import render, render_section, to_text
-from fanin.reports.write import write_html
+from fanin.reports.write import check_target, write_html
 
 __all__ = [
     "Block",
@@ -36,6 +36,7 @@ __all__ = [
     "Table",
     "Text",
     "Value",
+    "check_target",
     "render",
     "render_section",
     "strict_json",

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from fanin.diagnosis import Diagnosis
 from fanin.plans import Plan
 from fanin.plans.text import HEADERS, NUMBERS, rows
-from fanin.reports.page import Column, FindingRow, Findings, LinePlot, Series, Table
-from fanin.signals import LayerSignal, Moments, by_depth
+from fanin.reports.page import Column, FindingRow, Findings, LinePlot, Series, Table, Text
+from fanin.signals import LayerSignal, by_depth
 
 
-def findings(diagnosis: Diagnosis, prefix: str = "", *, counted: bool = True) -> Findings:
+def findings(diagnosis: Diagnosis, prefix: str = "", *, counted: bool = True) -> Findings | Text:
     """The findings, or one line that says there are none."""
     if diagnosis.healthy:
-        return Findings([FindingRow("", "ok", f"{prefix}healthy")], counted)
+        return Text(f"{prefix}healthy: no check found anything", "good")
     return Findings(
         [
             FindingRow(f.code, f.severity.value, f"{prefix}{f.name}", f"from {f.place}", f.why, f.what, f.remedy)
@@ -32,62 +32,59 @@ def plan_table(plan: Plan) -> Table:
 
 def activations_over_depth(diagnoses: Mapping[str, Diagnosis], title: str = "Activations over depth") -> LinePlot:
     """Second moment of every layer's output, a series for each start."""
-    return _over_depth(diagnoses, title, "E[x²] of the layer's output", lambda seen: seen.value)
+    return _over_depth(diagnoses, title, "E[x²] of the layer's output", lambda seen: seen.value.second_moment)
 
 
 def gradients_over_depth(diagnoses: Mapping[str, Diagnosis], title: str = "Gradients over depth") -> LinePlot:
-    """Second moment of the gradient at every layer's pre-activation, a series for each start."""
-    return _over_depth(diagnoses, title, "E[δ²], δ = ∂loss/∂z", lambda seen: seen.gradient)
+    """Squared norm of the gradient at every layer's pre-activation, a series for each start."""
+    return _over_depth(diagnoses, title, "‖δ‖², δ = ∂loss/∂z", lambda seen: seen.gradient_norm)
 
 
 def _over_depth(
-    diagnoses: Mapping[str, Diagnosis], title: str, y_label: str, of: Callable[[LayerSignal], Moments | None]
+    diagnoses: Mapping[str, Diagnosis], title: str, y_label: str, of: Callable[[LayerSignal], float | None]
 ) -> LinePlot:
     series = []
     for name, diagnosis in diagnoses.items():
         seen = by_depth(diagnosis.graph, diagnosis.signals)
-        moments = [of(layer) for layer in seen]
-        series.append(Series(name, [s.layer.index for s in seen], [m.second_moment if m else None for m in moments]))
+        series.append(Series(name, [s.layer.index for s in seen], [of(s) for s in seen]))
     return LinePlot(title, "layer", y_label, series, log_y=True, x_integer=True)
 
 
 def layer_table(diagnosis: Diagnosis) -> Table:
-    """Every layer with what flows out of it and what comes back."""
+    """Every layer with what flows out of it and what comes back; the source where it is known."""
     columns = [
         Column("layer", "integer"),
         Column("module"),
         Column("operation"),
         Column("activation"),
         Column("E[x²]", "scientific"),
-        Column("E[δ²]", "scientific"),
+        Column("‖δ‖²", "scientific"),
         Column("saturated", "percent"),
         Column("source"),
     ]
-    return Table(
-        "layers",
-        columns,
-        [
-            (
-                s.layer.index,
-                s.layer.module,
-                s.layer.node.op,
-                str(s.layer.activation or ""),
-                s.value.second_moment,
-                s.gradient.second_moment if s.gradient else None,
-                s.value.saturated,
-                s.layer.node.source,
-            )
-            for s in by_depth(diagnosis.graph, diagnosis.signals)
-        ],
-    )
+    rows = [
+        (
+            s.layer.index,
+            s.layer.module,
+            s.layer.node.op,
+            str(s.layer.activation or ""),
+            s.value.second_moment,
+            s.gradient_norm,
+            s.value.saturated,
+            s.layer.node.source,
+        )
+        for s in by_depth(diagnosis.graph, diagnosis.signals)
+    ]
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    return Table("layers", columns[:shown], [row[:shown] for row in rows])
 
 
 def reach(diagnosis: Diagnosis) -> tuple[float | None, float | None]:
-    """How far signals come: E[x²] of the last layer over the first's, and E[δ²] of the first over the last's."""
+    """How far signals come: E[x²] of the last layer over the first's, and ‖δ‖² of the first over the last's."""
     seen = by_depth(diagnosis.graph, diagnosis.signals)
-    forward = _ratio(seen[-1].value, seen[0].value)
-    return forward, _ratio(seen[0].gradient, seen[-1].gradient)
+    forward = _ratio(seen[-1].value.second_moment, seen[0].value.second_moment)
+    return forward, _ratio(seen[0].gradient_norm, seen[-1].gradient_norm)
 
 
-def _ratio(far: Moments | None, near: Moments | None) -> float | None:
-    return far.second_moment / near.second_moment if far and near and near.second_moment else None
+def _ratio(far: float | None, near: float | None) -> float | None:
+    return far / near if far is not None and near else None

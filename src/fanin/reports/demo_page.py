@@ -68,13 +68,13 @@ def starts_table(checked: Checked) -> Table:
     columns = [
         Column("start"),
         Column("E[x²] last/first", "scientific"),
-        Column("E[δ²] first/last", "scientific"),
+        Column("‖δ‖² first/last", "scientific"),
         Column("first loss", "number"),
         Column("check"),
     ]
     rows = [(start, *reach(d), d.signals.loss, d.summary) for start, d in checked.diagnoses.items()]
     title = (
-        "How much comes through: E[x²] of activations and E[δ²] of gradients, where they arrive over where they start"
+        "How much comes through: E[x²] of activations and ‖δ‖² of gradients, where they arrive over where they start"
     )
     return Table(title, columns, rows)
 

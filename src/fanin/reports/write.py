@@ -18,17 +18,27 @@ def write_html(page: Page, path: str | os.PathLike[str]) -> Path:
         BadInput: the folder does not exist or cannot be written to, or `path` is a folder.
 
     """
-    target = Path(path)
-    if target.is_dir():
-        raise BadInput(f"{target} is a folder. Give the name of a file, such as {target / 'report.html'}.")
-    if not target.parent.is_dir():
-        raise BadInput(f"Cannot write {target}: the folder {target.parent} does not exist. Create it, or give another.")
+    target = check_target(path)
     # A lone surrogate, which a file name may bring along, has no UTF-8 form: it is written as an escape.
     content = to_html(page).encode("utf-8", "backslashreplace")
     try:
         _replace(target, content)
     except OSError as error:
         raise BadInput(f"Cannot write {target}: {error.strerror}. Give a path in a folder you may write to.") from error
+    return target
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """The path as one that can be written to, as far as that can be known before the work is done.
+
+    Raises:
+        BadInput: the folder does not exist, or `path` is a folder.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise BadInput(f"{target} is a folder. Give the name of a file, such as {target / 'report.html'}.")
+    if not target.parent.is_dir():
+        raise BadInput(f"Cannot write {target}: the folder {target.parent} does not exist. Create it, or give another.")
     return target
 
 

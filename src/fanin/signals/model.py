@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -89,6 +90,15 @@ class LayerSignal:
     layer: Layer
     value: Moments
     gradient: Moments | None
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """‖δ‖², the sum of δ² over the layer's whole output.
+
+        The sum and not the mean: where a map of P positions is averaged into one, each position's δ² falls by P² and
+        nothing is lost but a factor P.
+        """
+        return self.gradient.second_moment * math.prod(self.layer.node.shape) if self.gradient else None
 
 
 def by_depth(graph: Graph, signals: Signals) -> tuple[LayerSignal, ...]:

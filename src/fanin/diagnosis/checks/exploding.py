@@ -1,8 +1,9 @@
 """The signal, or its gradient, grows from layer to layer.
 
 ## What it does
-Compares the second moment of each layer's output with the first layer's (F02), and that of the gradient at each layer's
-pre-activation with the last layer's (B02). Above 1e4 it is a warning, above 1e8 an error.
+Compares the second moment of each layer's output with the first layer's (F02), and ‖δ‖², the squared norm of the
+gradient at each layer's pre-activation, with the last layer's (B02). Above 1e4 it is a warning, above 1e8 an error.
+A layer counts only if all that follow it, in the direction of the signal, are out of range too.
 
 ## Why it is bad
 F02: logits are huge, so the first loss is far above chance and its gradient is that of a confident mistake; further on

@@ -31,13 +31,14 @@ from fanin.diagnosis.check import Check
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_all_to_activations
+from fanin.graph import Node
 from fanin.plans import Plan
 
 
 def find(check: Check, evidence: Evidence) -> Finding | None:
     """The operation that first made it."""
     signals, nodes = evidence.signals, evidence.graph.nodes
-    forward = next((n for n in nodes if n.name in signals.values and signals.values[n.name].non_finite > 0), None)
+    forward = _first_that_lasts(evidence)
     backward = next(
         (n for n in reversed(nodes) if n.name in signals.gradients and signals.gradients[n.name].non_finite), None
     )
@@ -68,6 +69,17 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     return finding if layer or not node else _at(finding, node.module or node.name, node.source)
 
 
+def _first_that_lasts(evidence: Evidence) -> Node | None:
+    """The first operation whose infinities or NaNs reach the output; those that a softmax makes finite do not."""
+    graph, values = evidence.graph, evidence.signals.values
+    lasting: dict[str, bool] = {}
+    for node in reversed(graph.nodes):
+        users = graph.users.get(node.name, ())
+        broken = node.name in values and values[node.name].non_finite > 0
+        lasting[node.name] = broken and (not users or any(lasting[user.name] for user in users))
+    return next((node for node in graph.nodes if lasting[node.name]), None)
+
+
 def _at(finding: Finding, module: str, source: str) -> Finding:
     """An operation outside the layers is placed by its module."""
     return replace(finding, module=module, source=source)
@@ -81,6 +93,7 @@ def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
 CHECK = Check(
     code="N01",
     name="non-finite values",
+    summary="A value, a gradient or the loss is infinite or not a number.",
     page=__doc__,
     find=find,
     remedy=remedy,

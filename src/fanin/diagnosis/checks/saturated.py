@@ -12,7 +12,7 @@ two values whatever its input, and hardly any gradient reaches its weights.
     torch.nn.init.normal_(layer.weight)          # std 1 where 1/sqrt(fan_in) was needed
 
 ## Remedy
-Smaller weights: Var(w) = 1/fan_in times 1/φ'(0)², so that the input of the activation stays in its linear part.
+Smaller weights: Var(w) = 1/(φ'(0)² fan_avg), so that the input of the activation stays in its linear part.
 
 ## Known exceptions
 A gate that is meant to start open or closed, such as an LSTM's forget gate with a bias of several units.
@@ -62,8 +62,9 @@ def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
 CHECK = Check(
     code="U02",
     name="saturated units",
+    summary="Most units of a layer sit at a bound of their activation, where its slope is almost zero.",
     page=__doc__,
     find=find,
     remedy=remedy,
-    advice="scale these weights down to Var(w) = 1/(φ'(0)² fan) (recipe auto)",
+    advice="scale these weights down to Var(w) = 1/(φ'(0)² fan_avg) (recipe auto)",
 )

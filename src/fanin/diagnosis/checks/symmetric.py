@@ -65,6 +65,7 @@ def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
 CHECK = Check(
     code="U01",
     name="symmetric units",
+    summary="All units of a layer have the same weights and receive the same gradients.",
     page=__doc__,
     find=find,
     remedy=remedy,

@@ -12,7 +12,7 @@ from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_all_to_activations
 from fanin.plans import Plan
-from fanin.signals import LayerSignal, Moments
+from fanin.signals import LayerSignal
 
 # Second moments, so 1e4 is a factor 100 in amplitude. The random fluctuation of a healthy net of finite width stays
 # well below: std(log q) = √(5 L/n) for ReLU (Hanin & Nica 2020), 1.25 for 40 layers of 128 units, 7 σ from 1e4.
@@ -44,7 +44,7 @@ class Trend:
 
 def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, advice: str) -> Check:
     """The check for a signal that grows or falls over depth, forward (activations) or backward (gradients)."""
-    signal = "the second moment of the output" if forward else "going back, the second moment of the gradient"
+    signal = "the second moment of the output" if forward else "going back, the squared norm of the gradient"
     verb, measure = ("grows", "times") if grows else ("falls", "of")
 
     def find(check: Check, evidence: Evidence) -> Finding | None:
@@ -65,32 +65,34 @@ def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, 
     def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
         return fit_all_to_activations(plan, evidence)
 
-    return Check(code, name, page, find, remedy, advice)
+    what = "The outputs" if forward else "Going back, the gradients"
+    how = "grow from layer to layer" if grows else "shrink from layer to layer until nothing is left"
+    return Check(code, name, f"{what} {how}.", page, find, remedy, advice)
 
 
 def _forward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the layers' outputs, from the first to the last."""
-    return _trend(list(evidence.layers), lambda seen: seen.value, grows=grows)
+    return _trend(list(evidence.layers), lambda seen: seen.value.second_moment, grows=grows)
 
 
 def _backward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the gradients, from the last layer to the first."""
-    return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient, grows=grows)
+    return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient_norm, grows=grows)
 
 
 def _beyond(ratio: float, grows: bool) -> bool:
     return ratio > NOTICEABLE if grows else ratio < 1 / NOTICEABLE
 
 
-def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], Moments | None], *, grows: bool) -> Trend | None:
+def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], float | None], *, grows: bool) -> Trend | None:
     """Compare each layer with the first on the path; a trend is a signal that leaves its range and does not come back.
 
     A side branch, such as a squeeze-and-excite gate, may carry a small signal while the main path is well.
     Exact zeros and non-finite values are left out: they are findings of their own (U01, N01), and a head or branch that
     starts at zero on purpose sends exact zeros back until its first step.
     """
-    moments = [(seen, m.second_moment) for seen in path if (m := of(seen))]
-    usable = [(seen, q) for seen, q in moments if q > 0 and math.isfinite(q)]
+    sizes = [(seen, q) for seen in path if (q := of(seen)) is not None]
+    usable = [(seen, q) for seen, q in sizes if q > 0 and math.isfinite(q)]
     if len(usable) < 2:
         return None
     near = usable[0][1]

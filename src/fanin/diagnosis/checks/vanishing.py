@@ -1,8 +1,9 @@
 """The signal, or its gradient, shrinks from layer to layer until nothing is left.
 
 ## What it does
-Compares the second moment of each layer's output with the first layer's (F01), and that of the gradient at each layer's
-pre-activation with the last layer's (B01). Below 1e-4 it is a warning, below 1e-8 an error.
+Compares the second moment of each layer's output with the first layer's (F01), and ‖δ‖², the squared norm of the
+gradient at each layer's pre-activation, with the last layer's (B01). Below 1e-4 it is a warning, below 1e-8 an error.
+A layer counts only if all that follow it, in the direction of the signal, are out of range too.
 
 ## Why it is bad
 F01: the last layers see almost the same input whatever the sample is; the output is its bias.
@@ -14,7 +15,8 @@ of 1/6 a layer (PyTorch's default with ReLU) is 1e-31 after 40 layers.
     for layer in layers: torch.nn.init.normal_(layer.weight, std=0.01)
 
 ## Remedy
-The gain of the activation: Var(w) = 2/fan_in for ReLU (He), 1/fan for tanh (Glorot), 1/(E[φ²] fan_in) for any other.
+The gain of the activation: Var(w) = 2/fan_in for ReLU (He), 1/fan_avg for tanh (Glorot), 1/(φ'(0)² fan_avg) for
+others that saturate, 1/(E[φ²] fan_in) for the rest.
 Very deep sigmoid nets cannot be saved by their start: use a norm, a residual connection, or another activation.
 
 ## Known exceptions

@@ -131,13 +131,14 @@ def _slots(fx: FxNode, stored: set[str]) -> Iterator[tuple[FxNode, Slot]]:
 def _parameter(path: str, tensor: torch.nn.Parameter, also: tuple[str, ...], use: _Use | None) -> Parameter:
     shape = tuple(tensor.shape)
     dtype = str(tensor.dtype).removeprefix("torch.")
+    frozen = not tensor.requires_grad
     if use is None:
-        return Parameter(path, shape, dtype, also=also)
+        return Parameter(path, shape, dtype, also=also, frozen=frozen)
     if use.slot.fans is None:
-        return Parameter(path, shape, dtype, use.slot.role, None, also, use.fx.name)
+        return Parameter(path, shape, dtype, use.slot.role, None, also, use.fx.name, frozen)
     measured = use.slot.fans(arguments_of(use.fx), use.shape)
     role = use.slot.role if measured else Role.UNKNOWN
-    return Parameter(path, shape, dtype, role, measured, also, use.fx.name)
+    return Parameter(path, shape, dtype, role, measured, also, use.fx.name, frozen)
 
 
 def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> Node:

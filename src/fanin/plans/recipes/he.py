@@ -15,5 +15,7 @@ SOURCE = "He et al. 2015, eq. 10"
 def he(graph: Graph, *, negative_slope: float = 0.0, uniform: bool = False) -> Mapping[str, Decision]:
     """Var(w) = 2/((1 + a²) fan_in). For ReLU and leaky ReLU; in deep tanh nets it makes gradients grow."""
     what = (he_uniform if uniform else he_normal)(negative_slope)
-    rule = always(what, "Var(w) = 2/fan_in makes good the half of the signal that ReLU drops", SOURCE)
+    rule = always(
+        what, f"Var(w) = {2 / (1 + negative_slope**2):.4g}/fan_in gives back what the rectifier takes", SOURCE
+    )
     return by_role(graph, {**PLAIN, Role.WEIGHT: rule})
