@@ -126,7 +126,7 @@ MUTANTS = (
         ("diagnosis/test_checks.py::test_a_head_that_starts_at_zero_on_purpose_is_not_symmetric",),
     ),
     Mutant(
-        "auto without the activation's gain",
+        "auto without the gain of an activation that is no rectifier",
         put("fanin.plans.recipes.auto", "_forward_gain", lambda phi: 1.0),
         ("diagnosis/test_checks.py::test_a_net_started_by_auto_is_healthy", "plans/test_recipes.py"),
     ),

@@ -61,7 +61,7 @@ def test_the_remedy_makes_the_findings_go(name: str) -> None:
     assert labelled(net, x).summary == "healthy"
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "leaky_relu"])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "leaky_relu", "gelu"])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_net_started_by_auto_is_healthy(activation: str, seed: int) -> None:
     assert labelled(*mlp(activation, "auto", seed)).healthy
