@@ -82,7 +82,7 @@ def uniform(
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
     bound, center = _not_negative("bound", bound), _finite("center", center)
-    law = Law(UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center)
+    law = (UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center)
     return _draw(key, elements, law, bound, dtype, out)
 
 
@@ -120,7 +120,7 @@ def normal(
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
     std, mean = _not_negative("std", std), _finite("mean", mean)
-    law = Law(NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean)
+    law = (NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean)
     return _draw(key, elements, law, _LARGEST_SIGMA * std, dtype, out)
 
 
@@ -165,7 +165,7 @@ def truncated_normal(
     """
     std, mean = _not_negative("std", std), _finite("mean", mean)
     farthest = min(max(abs(low), abs(high)), _LARGEST_SIGMA)
-    law = Law(TRUNCATED, *_window(float(low), float(high)), std * 2.0**-27, mean)
+    law = (TRUNCATED, *_window(float(low), float(high)), std * 2.0**-27, mean)
     return _draw(key, elements, law, farthest * std, dtype, out)
 
 
@@ -173,9 +173,10 @@ def _draw(key: Key, elements: Elements, law: Law, reach: float, dtype: str, out:
     form = FORMATS.get(dtype)
     if form is None:
         raise UnknownName("dtype", dtype, FORMATS)
-    if abs(law.shift) + reach > form.largest:
+    shift = law[-1]
+    if abs(shift) + reach > form.largest:
         raise BadInput(
-            f"Values of magnitude up to {abs(law.shift) + reach:.4g} do not fit in {dtype}, whose largest number is "
+            f"Values of magnitude up to {abs(shift) + reach:.4g} do not fit in {dtype}, whose largest number is "
             f"{form.largest:.4g}. Use a smaller scale or a wider dtype."
         )
     return draw(key, elements, dtype, form.stored, law, lambda words: reference.values(words, law, form), out)

@@ -41,14 +41,17 @@ def draw(
     out: Values | None,
 ) -> Values:
     """`reference(words(key, elements))`, by the kernel of that name where there is one, into `out` if it is given."""
-    if type(elements) is range and elements.step == 1:
-        start, count = elements.start, len(elements)
-        if start >= 0 and elements.stop <= 1 << 64:
-            kernel = _kernels.get(name) or _started(name, count)
-            if kernel is not None:
-                values = np.empty(count, stored) if out is None else _checked(out, (count,), stored)
-                _fill(kernel, key, start, arguments, values)
-                return values
+    if type(elements) is range and elements.step == 1 and elements.start >= 0 and elements.stop <= 1 << 64:
+        count = len(elements)
+        kernel = _kernels.get(name) or _started(name, count)
+        if kernel is not None:
+            values = np.empty(count, stored) if out is None else _checked(out, (count,), stored)
+            start, target = elements.start, values.view(np.uint16) if name == "float16" else values
+            if count < 2 * SHARE:
+                kernel(key.k0, key.k1, key.c2, key.c3, start >> 2, start & 3, *arguments, target)
+            else:
+                _fill_in_parallel(kernel, key, start, arguments, target)
+            return values
     check_elements(elements)
     shape = (len(elements),) if isinstance(elements, range) else elements.shape
     values = np.empty(shape, stored) if out is None else _checked(out, shape, stored)
@@ -56,16 +59,14 @@ def draw(
     return values
 
 
-def _fill(kernel: Callable[..., None], key: Key, start: int, arguments: tuple[float, ...], values: Values) -> None:
-    if values.dtype == np.float16:
-        values = values.view(np.uint16)
-    if len(values) < 2 * SHARE:
-        kernel(key.k0, key.k1, key.c2, key.c3, start >> 2, start & 3, *arguments, values)
-        return
+def _fill_in_parallel(
+    kernel: Callable[..., None], key: Key, start: int, arguments: tuple[float, ...], values: Values
+) -> None:
+    k0, k1, c2, c3 = key.k0, key.k1, key.c2, key.c3
 
     def piece(begin: int, end: int) -> None:
         first = start + begin
-        kernel(key.k0, key.k1, key.c2, key.c3, first >> 2, first & 3, *arguments, values[begin:end])
+        kernel(k0, k1, c2, c3, first >> 2, first & 3, *arguments, values[begin:end])
 
     share_out(piece, len(values))
 

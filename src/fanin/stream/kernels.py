@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from fanin.stream.laws import NORMAL, TRUNCATED, UNIFORM, Law
+from fanin.stream.laws import NORMAL, TRUNCATED, UNIFORM
 from fanin.stream.quantile import TABLE
 
 BLOCKS: Final = 512  # of a tile: 2,048 words and as many float32 are 16 KiB, with 8 KiB of table
@@ -233,6 +233,6 @@ def cached() -> bool:
 
 def compile_now(name: str) -> None:
     """Compile a fill for the types it is called with, or load it from the cache: by one call that draws nothing."""
-    arguments = () if name == "words" else (*Law(NORMAL, 0, 0, 0, 0, 1.0, 0.0),)
+    arguments = () if name == "words" else (NORMAL, 0, 0, 0, 0, 1.0, 0.0)
     stored = np.uint16 if name in {"float16", "bfloat16"} else np.uint32 if name == "words" else np.dtype(name)
     FILLS[name](0, 0, 0, 0, 0, 0, *arguments, np.empty(0, stored))

@@ -11,6 +11,7 @@ from enum import IntEnum
 from fanin.errors import BadInput
 
 _VERSION = b"fanin/stream/v1\0"
+_FOUR_WORDS = struct.Struct("<4I")
 
 
 class Domain(IntEnum):
@@ -58,8 +59,15 @@ def key(seed: int, name: str, *, domain: Domain = Domain.VALUES, draw: int = 0) 
     draw_bytes = _integer("draw", draw, bits=32).to_bytes(4, "little")
     name_bytes = _utf8(name)
     length_bytes = len(name_bytes).to_bytes(4, "little")
-    message = _VERSION + bytes([Domain(domain)]) + seed_bytes + draw_bytes + length_bytes + name_bytes
-    return Key(*struct.unpack_from("<4I", hashlib.sha256(message).digest()))
+    message = (
+        _VERSION
+        + bytes((domain if type(domain) is Domain else Domain(domain),))
+        + seed_bytes
+        + draw_bytes
+        + length_bytes
+        + name_bytes
+    )
+    return Key(*_FOUR_WORDS.unpack_from(hashlib.sha256(message).digest()))
 
 
 def _utf8(name: str) -> bytes:
@@ -72,6 +80,8 @@ def _utf8(name: str) -> bytes:
 
 
 def _integer(label: str, value: int, *, bits: int) -> int:
+    if type(value) is int and 0 <= value < 1 << bits:  # a model has a key a tensor: no text unless it is needed
+        return value
     expected = f"{label}: expected an integer in [0, 2**{bits})"
     if isinstance(value, bool):
         raise BadInput(f"{expected}, got {value!r}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +15,12 @@ NORMAL: Final = 1
 TRUNCATED: Final = 2
 
 
-class Law(NamedTuple):
-    """`integer(word) · RN(unit) + RN(shift)`.
+Law: TypeAlias = tuple[int, int, int, int, int, float, float]
+"""`(kind, first, within, lowest, highest, unit, shift)`, for `integer(word) · RN(unit) + RN(shift)`.
 
-    Attributes:
-        kind: UNIFORM (odd integers of 24 bits), NORMAL (q32) or TRUNCATED.
-        first, within: the first word between the cuts of TRUNCATED, and how many there are.
-        lowest, highest: the integers that TRUNCATED may have.
-    """
-
-    kind: int
-    first: int
-    within: int
-    lowest: int
-    highest: int
-    unit: float
-    shift: float
+kind: UNIFORM (odd integers of 24 bits), NORMAL (q32) or TRUNCATED. For TRUNCATED, else 0: the first word between the
+cuts, how many there are, and the lowest and highest integer. A plain tuple, as a model makes one a tensor.
+"""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from fanin.stream.rounding import to_bfloat16_bits, to_float16
 
 def values(words: Words, law: Law, form: Format) -> Values:
     """`integer(word) · RN(unit) + RN(shift)`, a rounding after each operation, then rounded to the stored format."""
+    *_, unit, shift = law
     result: Values = integers(words, law).astype(form.computed)
-    result = result * form.computed(law.unit)
-    if law.shift:
-        result = result + form.computed(law.shift)
+    result = result * form.computed(unit)
+    if shift:
+        result = result + form.computed(shift)
     if form.name == "bfloat16":
         return to_bfloat16_bits(result)
     return to_float16(result) if form.name == "float16" else result
@@ -24,9 +25,10 @@ def values(words: Words, law: Law, form: Format) -> Values:
 
 def integers(words: Words, law: Law) -> npt.NDArray[np.int32]:
     """The integer of each word."""
-    if law.kind == UNIFORM:
+    kind, first, within, lowest, highest, *_ = law
+    if kind == UNIFORM:
         return ((words ^ np.uint32(0x80000000)).view(np.int32) >> 7) | 1
-    if law.kind == TRUNCATED:
-        share = words.astype(np.uint64) * np.uint64(law.within) >> np.uint64(32)
-        return np.clip(q32(np.uint32(law.first) + share.astype(np.uint32)), law.lowest, law.highest)
+    if kind == TRUNCATED:
+        share = words.astype(np.uint64) * np.uint64(within) >> np.uint64(32)
+        return np.clip(q32(np.uint32(first) + share.astype(np.uint32)), lowest, highest)
     return q32(words)
