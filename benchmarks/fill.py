@@ -3,8 +3,8 @@
     python benchmarks/fill.py            a few minutes
     python benchmarks/fill.py --quick    half a minute, fewer sizes
 
-Each cell is the median of several rounds; in a round every contender fills once, so that what else the machine does falls
-on all of them alike. Memory is allocated and touched before.
+Each cell is the median of several rounds; in a round every contender fills once, so that what else the machine does
+falls on all of them alike. Memory is allocated and touched before.
 """
 
 from __future__ import annotations

@@ -178,6 +178,12 @@ class TestOut:
         assert not memory[:5].any()
         assert not memory[-5:].any()
 
+    def test_a_mapped_file_is_filled(self, tmp_path: Path) -> None:
+        for dtype in ("float32", "float16"):
+            out = np.memmap(tmp_path / dtype, dtype, "w+", shape=(3000,))
+            assert normal(WEIGHT, range(3000), 0.02, dtype=dtype, out=out) is out
+            assert np.array_equal(out, normal(WEIGHT, range(3000), 0.02, dtype=dtype))
+
     @pytest.mark.parametrize("elements", [range(10), np.arange(10)], ids=["range", "list"])
     @pytest.mark.parametrize(
         ("out", "message"),
@@ -185,8 +191,9 @@ class TestOut:
             (np.zeros(10), r"expected an array of float32 of shape \(10,\), got float64 of shape \(10,\)"),
             (np.zeros(9, np.float32), r"got float32 of shape \(9,\)"),
             ([0.0] * 10, r"got \[0.0, "),
-            (np.zeros(20, np.float32)[::2], "one with gaps or a read-only one"),
-            (np.frombuffer(bytes(40), np.float32), "one with gaps or a read-only one"),
+            (np.zeros(20, np.float32)[::2], "expected a contiguous, aligned array that can be written"),
+            (np.zeros(41, np.uint8)[1:].view(np.float32), "expected a contiguous, aligned array that can be written"),
+            (np.frombuffer(bytes(40), np.float32), "expected a contiguous, aligned array that can be written"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, elements: Any, out: Any, message: str) -> None:
@@ -219,7 +226,7 @@ class TestStart:
                 deadline = time.monotonic() + 10
                 while not module._said and time.monotonic() < deadline:
                     time.sleep(0.001)
-        assert capsys.readouterr().err == "fanin: compiling its kernels (once on this machine) …\n"
+        assert capsys.readouterr().err == "fanin: preparing its kernels (compiled once on this machine) …\n"
 
     def test_a_fast_start_says_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         with module._said_if_slow(cached=True):
@@ -267,7 +274,7 @@ print(kernels.cached(), normal(key(0, "weight"), range(3), 0.02), *draw._kernels
 def test_a_cache_serves_the_next_process(tmp_path: Path) -> None:
     first = run(START, NUMBA_CACHE_DIR=str(tmp_path))
     assert first.stdout == "True [-0.0082145  -0.01846856 -0.03745741] float32\n", first.stderr
-    assert first.stderr == "fanin: compiling its kernels (once on this machine) …\n"
+    assert first.stderr == "fanin: preparing its kernels (compiled once on this machine) …\n"
     written = set(tmp_path.rglob("*.nbc"))
     assert written
     assert run(START, NUMBA_CACHE_DIR=str(tmp_path)).stdout == first.stdout

@@ -46,9 +46,13 @@ def draw(
         kernel = _kernels.get(name) or _started(name, count)
         if kernel is not None:
             values = np.empty(count, stored) if out is None else _checked(out, (count,), stored)
-            start, target = elements.start, values.view(np.uint16) if name == "float16" else values
+            if name == "float16" or type(values) is not np.ndarray:
+                target = values.view(np.uint16 if name == "float16" else values.dtype, np.ndarray)
+            else:
+                target = values
+            start = elements.start
             if count < 2 * SHARE:
-                kernel(key.k0, key.k1, key.c2, key.c3, start >> 2, start & 3, *arguments, target)
+                kernel(*key, start >> 2, start & 3, *arguments, target)
             else:
                 _fill_in_parallel(kernel, key, start, arguments, target)
             return values
@@ -62,11 +66,9 @@ def draw(
 def _fill_in_parallel(
     kernel: Callable[..., None], key: Key, start: int, arguments: tuple[float, ...], values: Values
 ) -> None:
-    k0, k1, c2, c3 = key.k0, key.k1, key.c2, key.c3
-
     def piece(begin: int, end: int) -> None:
         first = start + begin
-        kernel(k0, k1, c2, c3, first >> 2, first & 3, *arguments, values[begin:end])
+        kernel(*key, first >> 2, first & 3, *arguments, values[begin:end])
 
     share_out(piece, len(values))
 
@@ -76,8 +78,8 @@ def _checked(out: Values, shape: tuple[int, ...], stored: np.dtype[Any]) -> Valu
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != stored:
         got = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else repr(out)
         raise BadInput(f"out: expected an array of {stored} of shape {shape}, got {got}.")
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise BadInput("out: expected a contiguous array that can be written, got one with gaps or a read-only one.")
+    if not out.flags.carray:
+        raise BadInput("out: expected a contiguous, aligned array that can be written; got one that is not.")
     return out
 
 
@@ -107,7 +109,8 @@ def _start(name: str) -> None:
 def _said_if_slow(cached: bool) -> Iterator[None]:
     """One line on stderr if the body takes long: a user should know what the machine is doing."""
     often = "once on this machine" if cached else "in every process, as no cache can be written: set NUMBA_CACHE_DIR"
-    timer = threading.Timer(PATIENCE_IN_SECONDS, _say_once, ("compile", f"compiling its kernels ({often}) …"))
+    message = f"preparing its kernels (compiled {often}) …"
+    timer = threading.Timer(PATIENCE_IN_SECONDS, _say_once, ("prepare", message))
     timer.daemon = True
     timer.start()
     try:

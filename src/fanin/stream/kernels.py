@@ -19,6 +19,7 @@ from fanin.stream.quantile import TABLE
 BLOCKS: Final = 512  # of a tile: 2,048 words and as many float32 are 16 KiB, with 8 KiB of table
 
 # numba compiles arrays of the module into the code as constants; passed as arguments they would hinder vectorization.
+# Its cache notices changes of this file only: what is imported here is frozen.
 _TABLE = TABLE
 _I32, _U16, _U32, _U64, _F32, _F64 = np.int32, np.uint16, np.uint32, np.uint64, np.float32, np.float64
 
