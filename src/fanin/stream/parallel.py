@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-SHARE = 1 << 17  # elements: a core needs longer for them than it takes to start a thread
+SHARE = 1 << 19  # elements: a core needs some ten times as long for them as it takes to start a thread
 
 
 def cores() -> int:
