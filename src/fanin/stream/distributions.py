@@ -6,47 +6,56 @@ Inversion makes the laws comonotone: under one seed, a larger uniform comes with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
+from fanin.stream import reference
+from fanin.stream.draw import draw
 from fanin.stream.gaussian import exact_digits, normal_cdf
 from fanin.stream.keys import Key
-from fanin.stream.philox import Elements, Words, map_words
-from fanin.stream.quantile import q32
-from fanin.stream.rounding import to_bfloat16_bits, to_float16
-
-Values: TypeAlias = npt.NDArray[Any]
-_Integers: TypeAlias = npt.NDArray[np.int32]
+from fanin.stream.laws import FORMATS, NORMAL, TRUNCATED, UNIFORM, Law, Values
+from fanin.stream.philox import Elements, Words
 
 _LARGEST_SIGMA = 6.3  # |q32| stays below 6.24 σ, the quantile of 2^-32
+_UINT32 = np.dtype(np.uint32)
 
 
-@dataclass(frozen=True)
-class _Format:
-    """A floating-point format: where values are computed, how they are stored, and the largest one."""
+def words(key: Key, elements: Elements, *, out: Words | None = None) -> Words:
+    """The random words of the given elements, as uint32 in the shape of `elements`.
 
-    computed: type[np.float32 | np.float64]
-    stored: type[np.floating[Any] | np.unsignedinteger[Any]]
-    largest: float
-    rounded: Callable[[Values], Values] = lambda values: values
+    `word(e) = Philox4x32-10(counter = (lo32 b, hi32 b, c2, c3), key = (k0, k1))[e & 3]`, b = e >> 2
+
+    Args:
+        key: the stream.
+        elements: element indices in [0, 2^64): a range (fastest with step 1) or an array of integers of any shape.
+        out: a contiguous uint32 array of that shape to write into and return, rather than a new one.
+
+    Raises:
+        BadInput: an index is negative, above 2^64 - 1 or not an integer, or a range runs backwards; `out` does
+            not fit.
+
+    Example:
+        >>> from fanin.stream import key
+        >>> [f"{word:08x}" for word in words(key(0, "weight"), range(2, 4))]
+        ['07d1ac7a', '89e3b541']
+
+    Reference: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
+    """
+    return draw(key, elements, "words", _UINT32, (), _same, out)
 
 
-_FORMATS = {
-    "float64": _Format(np.float64, np.float64, float(np.finfo(np.float64).max)),
-    "float32": _Format(np.float32, np.float32, float(np.finfo(np.float32).max)),
-    "float16": _Format(np.float32, np.float16, 65504.0, to_float16),
-    "bfloat16": _Format(np.float32, np.uint16, 255 * 2.0**120, to_bfloat16_bits),
-}
-
-
-def uniform(key: Key, elements: Elements, bound: float, *, dtype: str = "float32", center: float = 0.0) -> Values:
+def uniform(
+    key: Key,
+    elements: Elements,
+    bound: float,
+    *,
+    dtype: str = "float32",
+    center: float = 0.0,
+    out: Values | None = None,
+) -> Values:
     """Uniform on (center − bound, center + bound), symmetric about the center.
 
     `center + n · RN(bound · 2^-24)`, n odd from the top 25 bits of the word, |n| < 2^24: neither 0 nor an end point,
@@ -58,9 +67,11 @@ def uniform(key: Key, elements: Elements, bound: float, *, dtype: str = "float32
         bound: half the width of the interval, ≥ 0.
         dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
         center: the mean, added with a rounding of its own.
+        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
 
     Raises:
-        BadInput: bound or center is not finite, bound is negative, or the values do not fit in dtype.
+        BadInput: bound or center is not finite, bound is negative, the values do not fit in dtype, or `out` does not
+            fit them.
         UnknownName: there is no such dtype.
 
     Example:
@@ -71,10 +82,19 @@ def uniform(key: Key, elements: Elements, bound: float, *, dtype: str = "float32
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
     bound, center = _not_negative("bound", bound), _finite("center", center)
-    return _draw(key, elements, _symmetric_odd, unit=bound * 2.0**-24, shift=center, reach=bound, dtype=dtype)
+    law = (UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center)
+    return _draw(key, elements, law, bound, dtype, out)
 
 
-def normal(key: Key, elements: Elements, std: float, *, mean: float = 0.0, dtype: str = "float32") -> Values:
+def normal(
+    key: Key,
+    elements: Elements,
+    std: float,
+    *,
+    mean: float = 0.0,
+    dtype: str = "float32",
+    out: Values | None = None,
+) -> Values:
     """Normal with the given mean and standard deviation.
 
     `mean + q32(word) · RN(std · 2^-27)`; |value − mean| < 6.3 std, as no word stands for a tail below 2^-32.
@@ -85,9 +105,11 @@ def normal(key: Key, elements: Elements, std: float, *, mean: float = 0.0, dtype
         std: the standard deviation, ≥ 0.
         mean: added with a rounding of its own.
         dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
+        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
 
     Raises:
-        BadInput: std or mean is not finite, std is negative, or the values do not fit in dtype.
+        BadInput: std or mean is not finite, std is negative, the values do not fit in dtype, or `out` does not fit
+            them.
         UnknownName: there is no such dtype.
 
     Example:
@@ -98,7 +120,8 @@ def normal(key: Key, elements: Elements, std: float, *, mean: float = 0.0, dtype
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
     std, mean = _not_negative("std", std), _finite("mean", mean)
-    return _draw(key, elements, q32, unit=std * 2.0**-27, shift=mean, reach=_LARGEST_SIGMA * std, dtype=dtype)
+    law = (NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean)
+    return _draw(key, elements, law, _LARGEST_SIGMA * std, dtype, out)
 
 
 def truncated_normal(
@@ -110,6 +133,7 @@ def truncated_normal(
     *,
     mean: float = 0.0,
     dtype: str = "float32",
+    out: Values | None = None,
 ) -> Values:
     """A normal of standard deviation `std` conditioned on low ≤ (value − mean)/std ≤ high.
 
@@ -125,10 +149,11 @@ def truncated_normal(
         high: the upper cut in sigmas of the parent normal; inf for none.
         mean: the mean of the parent normal, added with a rounding of its own.
         dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
+        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
 
     Raises:
         BadInput: std or mean is not finite, std is negative, low < high does not hold, no random word falls between
-            the cuts, or the values do not fit in dtype.
+            the cuts, the values do not fit in dtype, or `out` does not fit them.
         UnknownName: there is no such dtype.
 
     Example:
@@ -139,47 +164,26 @@ def truncated_normal(
     Reference: inversion of a truncated law, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
     std, mean = _not_negative("std", std), _finite("mean", mean)
-    first, count, lowest, highest = _window(float(low), float(high))
     farthest = min(max(abs(low), abs(high)), _LARGEST_SIGMA)
-
-    def truncated(words: Words) -> _Integers:
-        inside = first + (words.astype(np.uint64) * np.uint64(count) >> np.uint64(32)).astype(np.uint32)
-        return np.clip(q32(inside), lowest, highest)
-
-    return _draw(key, elements, truncated, unit=std * 2.0**-27, shift=mean, reach=farthest * std, dtype=dtype)
+    law = (TRUNCATED, *_window(float(low), float(high)), std * 2.0**-27, mean)
+    return _draw(key, elements, law, farthest * std, dtype, out)
 
 
-def _draw(
-    key: Key,
-    elements: Elements,
-    integers: Callable[[Words], _Integers],
-    *,
-    unit: float,
-    shift: float,
-    reach: float,
-    dtype: str,
-) -> Values:
-    """`integers · RN(unit) + RN(shift)` with a rounding after each operation, then rounded to the stored format."""
-    if dtype not in _FORMATS:
-        raise UnknownName("dtype", dtype, _FORMATS)
-    form = _FORMATS[dtype]
+def _draw(key: Key, elements: Elements, law: Law, reach: float, dtype: str, out: Values | None) -> Values:
+    form = FORMATS.get(dtype)
+    if form is None:
+        raise UnknownName("dtype", dtype, FORMATS)
+    shift = law[-1]
     if abs(shift) + reach > form.largest:
         raise BadInput(
             f"Values of magnitude up to {abs(shift) + reach:.4g} do not fit in {dtype}, whose largest number is "
             f"{form.largest:.4g}. Use a smaller scale or a wider dtype."
         )
-    factor, offset = form.computed(unit), form.computed(shift)
-
-    def law(words: Words) -> Values:
-        values: Values = integers(words).astype(form.computed)
-        values = values * factor
-        return form.rounded(values + offset if shift else values)
-
-    return map_words(key, elements, law, form.stored)
+    return draw(key, elements, dtype, form.stored, law, lambda words: reference.values(words, law, form), out)
 
 
-def _symmetric_odd(words: Words) -> _Integers:
-    return ((words ^ np.uint32(0x80000000)).view(np.int32) >> 7) | 1
+def _same(words: Words) -> Words:
+    return words
 
 
 def _finite(label: str, value: float) -> float:
@@ -195,7 +199,7 @@ def _not_negative(label: str, value: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _window(low: float, high: float) -> tuple[np.uint32, int, int, int]:
+def _window(low: float, high: float) -> tuple[int, int, int, int]:
     """The words between two cuts (the first, how many) and the quantiles that they may have (lowest, highest)."""
     if not low < high:
         raise BadInput(f"low, high: expected low < high, got {low} and {high}.")
@@ -206,7 +210,7 @@ def _window(low: float, high: float) -> tuple[np.uint32, int, int, int]:
             f"low, high: no random word falls between {low} and {high} sigmas: the stream tells {2**32} words apart, "
             "none of them beyond 6.3 sigmas. Use wider cuts, nearer to the mean."
         )
-    return np.uint32(first), count, lowest, highest
+    return first, count, lowest, highest
 
 
 def cut_word(cut: float) -> int:

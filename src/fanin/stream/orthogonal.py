@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput
+from fanin.stream.distributions import words
 from fanin.stream.keys import Domain, key
-from fanin.stream.philox import words
 from fanin.stream.quantile import q32
 
 Matrix: TypeAlias = npt.NDArray[np.float64]

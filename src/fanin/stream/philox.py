@@ -27,39 +27,12 @@ _LOW_32, _SHIFT_32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _CHUNK = 1 << 15  # words at a time: the 64-bit temporaries of 2^13 blocks stay in a 1 MiB cache
 
 
-def words(key: Key, elements: Elements) -> Words:
-    """The random words of the given elements, as uint32 in the shape of `elements`.
-
-    `word(e) = Philox4x32-10(counter = (lo32 b, hi32 b, c2, c3), key = (k0, k1))[e & 3]`, b = e >> 2
-
-    Args:
-        key: the stream.
-        elements: element indices in [0, 2^64): a range (fastest with step 1) or an array of integers of any shape.
-
-    Raises:
-        BadInput: an index is negative, above 2^64 - 1 or not an integer, or a range runs backwards.
-
-    Example:
-        >>> from fanin.stream import key
-        >>> [f"{word:08x}" for word in words(key(0, "weight"), range(2, 4))]
-        ['07d1ac7a', '89e3b541']
-
-    Reference: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
-    """
-    return map_words(key, elements, lambda chunk: chunk, np.uint32)
-
-
-def map_words(
-    key: Key, elements: Elements, law: Callable[[Words], npt.NDArray[Any]], dtype: npt.DTypeLike
-) -> npt.NDArray[Any]:
-    """`law(words(key, elements))` for an elementwise law, a chunk at a time so that temporaries stay in cache."""
-    _check(elements)
-    indices = elements if isinstance(elements, range) else elements.ravel()
-    values = np.empty(len(indices), dtype)
+def map_words(key: Key, elements: Elements, law: Callable[[Words], npt.NDArray[Any]], out: npt.NDArray[Any]) -> None:
+    """`law(words of elements)`, elementwise, into `out`; a chunk at a time, so that temporaries stay in cache."""
+    indices, values = elements if isinstance(elements, range) else elements.ravel(), out.reshape(-1)
     for start in range(0, len(indices), _CHUNK):
         piece = slice(start, start + _CHUNK)
         values[piece] = law(_chunk_words(key, indices[piece]))
-    return values if isinstance(elements, range) else values.reshape(elements.shape)
 
 
 def philox4x32_10(key: tuple[int, int], counter: tuple[_Counters, _Counters, _Counters, _Counters]) -> Words:
@@ -106,7 +79,8 @@ def _as_array(elements: Elements) -> _Counters:
     return elements.astype(np.uint64)
 
 
-def _check(elements: Elements) -> None:
+def check_elements(elements: Elements) -> None:
+    """Indices in [0, 2^64), in an array or a range that runs forwards."""
     if isinstance(elements, range):
         if elements.step < 1:
             raise BadInput(f"elements: expected a range that runs forwards, got {elements}.")
