@@ -67,6 +67,15 @@ def test_a_net_started_by_auto_is_healthy(activation: str, seed: int) -> None:
     assert labelled(*mlp(activation, "auto", seed)).healthy
 
 
+def test_a_remedy_leaves_frozen_weights_alone() -> None:
+    """Mutant: `fit_to_activations` without its condition."""
+    net, x = mlp("relu", "torch_default")
+    net.hidden[3].weight.requires_grad_(False)  # type: ignore[index, union-attr]
+    plan = remedy_plan(labelled(net, x))
+    assert plan["hidden.3.weight"].initializer == fanin.Keep()
+    assert plan["hidden.4.weight"].initializer == fanin.he_normal()
+
+
 def test_a_shallow_net_as_pytorch_builds_it_is_healthy() -> None:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))

@@ -10,9 +10,9 @@ from fanin.plans.recipes.auto import auto
 
 
 def fit_to_activations(plan: Plan, evidence: Evidence, weights: Iterable[str]) -> Plan:
-    """Give these weights the law that the activation they feed asks for; all other parameters stay."""
+    """Give these weights the law that the activation they feed asks for; frozen ones and all other parameters stay."""
     decisions = auto(evidence.graph)
-    return plan.decide({path: decisions[path] for path in weights})
+    return plan.decide({path: decisions[path] for path in weights if not evidence.graph.by_path[path].frozen})
 
 
 def fit_all_to_activations(plan: Plan, evidence: Evidence) -> Plan:
