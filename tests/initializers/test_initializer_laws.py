@@ -223,7 +223,7 @@ def test_a_huge_slope_gives_a_tiny_gain() -> None:
 @pytest.mark.parametrize("elements", [np.array([-1]), np.array([4]), range(2, 5), range(3, -1, -1)], ids=str)
 @pytest.mark.parametrize("name", [name for name in ALL if name != "keep"])
 def test_elements_that_the_tensor_does_not_have_are_refused(name: str, elements: Any) -> None:
-    with pytest.raises(BadInput, match=r"'weight' has elements 0 … 3 in ascending ranges; got"):
+    with pytest.raises(BadInput, match=r"'weight' has elements 0 … 3; got|runs forwards"):
         initializer(name).draw(Target("weight", (2, 2), "float32", Fans(2, 2)), seed=0, elements=elements)
 
 

@@ -13,8 +13,8 @@ import pytest
 from fanin.errors import BadInput
 from fanin.graph import Fans
 from fanin.initializers import ALL, Initializer, Keep, Law, Normal, Orthogonal, Target, Uniform
-from fanin.initializers.base import Elements, all_elements
-from fanin.stream import key, normal
+from fanin.initializers.base import all_elements
+from fanin.stream import Elements, key, normal
 from fanin.testing import (
     TARGETS,
     assert_all_conform,
@@ -178,6 +178,16 @@ def test_a_float64_draw_of_other_numbers_than_the_float32_one_is_noticed() -> No
 
     with pytest.raises(AssertionError, match="expected distance from the float32 draw 0; got"):
         assert_draws_are_pure(Other(), replace(MATRIX, dtype="float64"))
+
+
+def test_a_sampling_that_is_not_what_draw_does_is_noticed() -> None:
+    @dataclass(frozen=True)
+    class Scaled(Normal):
+        def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+            return super().draw(target, seed, elements) * np.float32(2)
+
+    with pytest.raises(AssertionError, match="drawn by its `sampling`: expected"):
+        assert_draws_are_pure(Scaled(), MATRIX)
 
 
 def test_a_draw_of_the_wrong_size_is_noticed() -> None:

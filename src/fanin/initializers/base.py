@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
 from fanin.graph import Fans
-from fanin.stream import to_bfloat16_bits, to_float16
-
-Elements = range | npt.NDArray[np.integer[Any]]
+from fanin.stream import Distribution, Elements, key, sample, to_bfloat16_bits, to_float16
+from fanin.stream.elements import bounds
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,32 @@ class Law:
 
 
 class Initializer(ABC):
-    """A law for initial values. Subclasses are frozen dataclasses whose fields are plain numbers and strings."""
+    """A law for initial values. Subclasses are frozen dataclasses whose fields are plain numbers and strings.
+
+    One whose elements are independent and alike says its `sampling`, and inherits `draw`; any other defines
+    `draw`.
+    """
 
     @abstractmethod
     def law(self, target: Target) -> Law:
         """Mean, standard deviation and bounds of one element."""
 
-    @abstractmethod
+    def sampling(self, target: Target) -> Distribution | None:
+        """What the stream draws for each element, if that is all there is to it.
+
+        A writer may then draw straight into memory or on the device, rather than call `draw`: the bits are the same.
+        """
+        return None
+
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """The values of `elements` (row-major indices; all if None), flat, in the target's dtype.
 
         bfloat16 comes as its bit patterns in uint16, since NumPy has no such type.
         """
+        sampled = self.sampling(target)
+        if sampled is None:
+            raise NotImplementedError(f"{type(self).__name__} defines neither `sampling` nor `draw`.")
+        return sample(key(seed, target.name), all_elements(target, elements), sampled, dtype=target.dtype)
 
     def __str__(self) -> str:
         """As it stands in a plan's table: the name, and the arguments that differ from their defaults."""
@@ -97,13 +110,9 @@ def all_elements(target: Target, elements: Elements | None) -> Elements:
     """
     if elements is None:
         return range(target.size)
-    if len(elements):
-        ordered = isinstance(elements, range)
-        first, last = (elements[0], elements[-1]) if ordered else (np.min(elements), np.max(elements))
-        if not 0 <= first <= last < target.size:
-            raise BadInput(
-                f"{target.name!r} has elements 0 … {target.size - 1} in ascending ranges; got {first} … {last}."
-            )
+    reach = bounds(elements)
+    if reach and not 0 <= reach[0] <= reach[1] < target.size:
+        raise BadInput(f"{target.name!r} has elements 0 … {target.size - 1}; got {reach[0]} … {reach[1]}.")
     return elements
 
 

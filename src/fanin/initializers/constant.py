@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fanin.initializers.base import Elements, Initializer, Law, Target, all_elements, require_finite, rounded
+from fanin.initializers.base import Initializer, Law, Target, all_elements, require_finite, rounded
+from fanin.stream import Elements
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy.typing as npt
 
 from fanin.errors import BadInput
-from fanin.initializers.base import Elements, Initializer, Law, Target
+from fanin.initializers.base import Initializer, Law, Target
+from fanin.stream import Elements
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy.typing as npt
 
 from fanin.initializers.base import (
-    Elements,
     Initializer,
     Law,
     Target,
-    all_elements,
     require_finite,
     require_non_negative,
 )
-from fanin.stream import key, normal
+from fanin.stream import Distribution, normal_law
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,6 @@ class Normal(Initializer):
         """As declared."""
         return Law(self.mean, self.std)
 
-    def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+    def sampling(self, target: Target) -> Distribution:
         """One stream word an element, through the integer quantile."""
-        return normal(
-            key(seed, target.name), all_elements(target, elements), self.std, mean=self.mean, dtype=target.dtype
-        )
+        return normal_law(self.std, mean=self.mean)

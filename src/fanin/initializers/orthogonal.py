@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from fanin.errors import BadInput
 from fanin.initializers.base import (
-    Elements,
     Initializer,
     Law,
     Target,
@@ -19,7 +18,7 @@ from fanin.initializers.base import (
     require_non_negative,
     rounded,
 )
-from fanin.stream import orthogonal
+from fanin.stream import Elements, Runs, orthogonal
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,8 @@ class Orthogonal(Initializer):
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """In float64, rounded once to the target's dtype."""
         rows, columns = self._matrix(target)
-        chosen = np.asarray(all_elements(target, elements), dtype=np.intp)
+        asked = all_elements(target, elements)
+        chosen = np.asarray(asked.indices() if isinstance(asked, Runs) else asked, dtype=np.intp)
         if not len(chosen):
             return rounded(np.empty(0), target.dtype)
         return rounded(self.gain * orthogonal(seed, target.name, rows, columns).reshape(-1)[chosen], target.dtype)

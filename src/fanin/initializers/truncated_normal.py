@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy.typing as npt
 
 from fanin.errors import BadInput
 from fanin.initializers.base import (
-    Elements,
     Initializer,
     Law,
     Target,
-    all_elements,
     require_finite,
     require_non_negative,
 )
-from fanin.stream import key, truncated_normal
+from fanin.stream import Distribution, truncated_law
 from fanin.stream.gaussian import truncated_std
 
 SMALLEST_CUT = 1e-4  # the stream counts in 2^-27 sigmas: 13,421 steps up to here
@@ -59,14 +54,6 @@ class TruncatedNormal(Initializer):
         reach = self.cut_in_sigmas * self._parent_std
         return Law(self.mean, self.std, self.mean - reach, self.mean + reach)
 
-    def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+    def sampling(self, target: Target) -> Distribution:
         """One stream word an element, no rejection."""
-        return truncated_normal(
-            key(seed, target.name),
-            all_elements(target, elements),
-            self._parent_std,
-            -self.cut_in_sigmas,
-            self.cut_in_sigmas,
-            mean=self.mean,
-            dtype=target.dtype,
-        )
+        return truncated_law(self._parent_std, -self.cut_in_sigmas, self.cut_in_sigmas, mean=self.mean)

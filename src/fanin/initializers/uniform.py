@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-import numpy.typing as npt
 
 from fanin.errors import BadInput
-from fanin.initializers.base import Elements, Initializer, Law, Target, all_elements, require_finite
-from fanin.stream import key, uniform
+from fanin.initializers.base import Initializer, Law, Target, require_finite
+from fanin.stream import Distribution, uniform_law
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,6 @@ class Uniform(Initializer):
         mean, std = (self.low + self.high) / 2, (self.high - self.low) / math.sqrt(12)
         return Law(mean, std, self.low, self.high, kurtosis=1.8)
 
-    def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+    def sampling(self, target: Target) -> Distribution:
         """One stream word an element."""
-        return uniform(
-            key(seed, target.name),
-            all_elements(target, elements),
-            (self.high - self.low) / 2,
-            center=(self.low + self.high) / 2,
-            dtype=target.dtype,
-        )
+        return uniform_law((self.high - self.low) / 2, center=(self.low + self.high) / 2)

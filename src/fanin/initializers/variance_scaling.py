@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
 from fanin.initializers.base import (
-    Elements,
     Initializer,
     Law,
     Target,
@@ -23,6 +22,7 @@ from fanin.initializers.constant import Zeros
 from fanin.initializers.normal import Normal
 from fanin.initializers.truncated_normal import TruncatedNormal
 from fanin.initializers.uniform import Uniform
+from fanin.stream import Distribution, Elements
 
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 DISTRIBUTIONS: Final[dict[str, Callable[[float], Initializer]]] = {
@@ -80,6 +80,10 @@ class VarianceScaling(Initializer):
     def law(self, target: Target) -> Law:
         """That of the resolved law."""
         return self.resolve(target).law(target)
+
+    def sampling(self, target: Target) -> Distribution | None:
+        """That of the resolved law."""
+        return self.resolve(target).sampling(target)
 
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """That of the resolved law."""

@@ -5,24 +5,40 @@ a tensor may be drawn alone, in any order, on any machine. NumPy is the referenc
 A new law is a kind in `laws.py` and its integers in `reference.py` and `kernels.py`.
 """
 
-from fanin.stream.distributions import normal, truncated_normal, uniform, words
+from fanin.stream.distributions import (
+    normal,
+    normal_law,
+    sample,
+    truncated_law,
+    truncated_normal,
+    uniform,
+    uniform_law,
+    words,
+)
+from fanin.stream.elements import Elements, Runs
 from fanin.stream.keys import Domain, Key, key
+from fanin.stream.laws import Distribution
 from fanin.stream.orthogonal import orthogonal
-from fanin.stream.philox import Elements
 from fanin.stream.quantile import q32
 from fanin.stream.rounding import to_bfloat16_bits, to_float16
 
 __all__ = [
+    "Distribution",
     "Domain",
     "Elements",
     "Key",
+    "Runs",
     "key",
     "normal",
+    "normal_law",
     "orthogonal",
     "q32",
+    "sample",
     "to_bfloat16_bits",
     "to_float16",
+    "truncated_law",
     "truncated_normal",
     "uniform",
+    "uniform_law",
     "words",
 ]

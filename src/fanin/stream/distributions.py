@@ -14,10 +14,11 @@ import numpy as np
 from fanin.errors import BadInput, UnknownName
 from fanin.stream import reference
 from fanin.stream.draw import draw
+from fanin.stream.elements import Elements
 from fanin.stream.gaussian import exact_digits, normal_cdf
 from fanin.stream.keys import Key
-from fanin.stream.laws import FORMATS, NORMAL, TRUNCATED, UNIFORM, Law, Values
-from fanin.stream.philox import Elements, Words
+from fanin.stream.laws import FORMATS, NORMAL, TRUNCATED, UNIFORM, Distribution, Values
+from fanin.stream.philox import Words
 
 _LARGEST_SIGMA = 6.3  # |q32| stays below 6.24 σ, the quantile of 2^-32
 _UINT32 = np.dtype(np.uint32)
@@ -30,7 +31,8 @@ def words(key: Key, elements: Elements, *, out: Words | None = None) -> Words:
 
     Args:
         key: the stream.
-        elements: element indices in [0, 2^64): a range (fastest with step 1) or an array of integers of any shape.
+        elements: element indices in [0, 2^64): a range (fastest with step 1), `Runs`, or an array of integers of any
+            shape.
         out: a contiguous uint32 array of that shape to write into and return, rather than a new one.
 
     Raises:
@@ -63,7 +65,7 @@ def uniform(
 
     Args:
         key: the stream.
-        elements: the element indices, a range or an array; the result has their shape.
+        elements: the element indices: a range, `Runs` or an array; the result has their shape.
         bound: half the width of the interval, ≥ 0.
         dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
         center: the mean, added with a rounding of its own.
@@ -81,9 +83,7 @@ def uniform(
 
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
-    bound, center = _not_negative("bound", bound), _finite("center", center)
-    law = (UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center)
-    return _draw(key, elements, law, bound, dtype, out)
+    return sample(key, elements, uniform_law(bound, center=center), dtype=dtype, out=out)
 
 
 def normal(
@@ -101,7 +101,7 @@ def normal(
 
     Args:
         key: the stream.
-        elements: the element indices, a range or an array; the result has their shape.
+        elements: the element indices: a range, `Runs` or an array; the result has their shape.
         std: the standard deviation, ≥ 0.
         mean: added with a rounding of its own.
         dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
@@ -119,9 +119,7 @@ def normal(
 
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
-    std, mean = _not_negative("std", std), _finite("mean", mean)
-    law = (NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean)
-    return _draw(key, elements, law, _LARGEST_SIGMA * std, dtype, out)
+    return sample(key, elements, normal_law(std, mean=mean), dtype=dtype, out=out)
 
 
 def truncated_normal(
@@ -143,7 +141,7 @@ def truncated_normal(
 
     Args:
         key: the stream.
-        elements: the element indices, a range or an array; the result has their shape.
+        elements: the element indices: a range, `Runs` or an array; the result has their shape.
         std: the standard deviation of the parent normal, ≥ 0; that of the result is smaller.
         low: the lower cut in sigmas of the parent normal; -inf for none.
         high: the upper cut in sigmas of the parent normal; inf for none.
@@ -163,23 +161,59 @@ def truncated_normal(
 
     Reference: inversion of a truncated law, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
-    std, mean = _not_negative("std", std), _finite("mean", mean)
-    farthest = min(max(abs(low), abs(high)), _LARGEST_SIGMA)
-    law = (TRUNCATED, *_window(float(low), float(high)), std * 2.0**-27, mean)
-    return _draw(key, elements, law, farthest * std, dtype, out)
+    return sample(key, elements, truncated_law(std, low, high, mean=mean), dtype=dtype, out=out)
 
 
-def _draw(key: Key, elements: Elements, law: Law, reach: float, dtype: str, out: Values | None) -> Values:
+def sample(
+    key: Key, elements: Elements, distribution: Distribution, *, dtype: str = "float32", out: Values | None = None
+) -> Values:
+    """Values of a distribution made by `uniform_law`, `normal_law` or `truncated_law`.
+
+    Args:
+        key: the stream.
+        elements: the element indices: a range, `Runs` or an array; the result has their shape.
+        dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
+        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
+
+    Raises:
+        BadInput: an index is not in [0, 2^64), the values do not fit in dtype, or `out` does not fit them.
+        UnknownName: there is no such dtype.
+
+    Example:
+        >>> from fanin.stream import Runs, key
+        >>> print(sample(key(0, "weight"), Runs(start=1, step=4, count=2, length=2), normal_law(0.02)))
+        [-0.01846856 -0.03745741 -0.00936287  0.01639873]
+    """
     form = FORMATS.get(dtype)
     if form is None:
         raise UnknownName("dtype", dtype, FORMATS)
-    shift = law[-1]
-    if abs(shift) + reach > form.largest:
+    law, reach = distribution
+    if reach > form.largest:
         raise BadInput(
-            f"Values of magnitude up to {abs(shift) + reach:.4g} do not fit in {dtype}, whose largest number is "
+            f"Values of magnitude up to {reach:.4g} do not fit in {dtype}, whose largest number is "
             f"{form.largest:.4g}. Use a smaller scale or a wider dtype."
         )
     return draw(key, elements, dtype, form.stored, law, lambda words: reference.values(words, law, form), out)
+
+
+def uniform_law(bound: float, *, center: float = 0.0) -> Distribution:
+    """The law of `uniform`, decided once for many draws."""
+    bound, center = _not_negative("bound", bound), _finite("center", center)
+    return Distribution((UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center), abs(center) + bound)
+
+
+def normal_law(std: float, *, mean: float = 0.0) -> Distribution:
+    """The law of `normal`, decided once for many draws."""
+    std, mean = _not_negative("std", std), _finite("mean", mean)
+    return Distribution((NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean), abs(mean) + _LARGEST_SIGMA * std)
+
+
+def truncated_law(std: float, low: float, high: float, *, mean: float = 0.0) -> Distribution:
+    """The law of `truncated_normal`, decided once for many draws."""
+    std, mean = _not_negative("std", std), _finite("mean", mean)
+    farthest = min(max(abs(low), abs(high)), _LARGEST_SIGMA)
+    law = (TRUNCATED, *_window(float(low), float(high)), std * 2.0**-27, mean)
+    return Distribution(law, abs(mean) + farthest * std)
 
 
 def _same(words: Words) -> Words:

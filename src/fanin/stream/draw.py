@@ -16,10 +16,11 @@ from typing import Any, Final
 import numpy as np
 
 from fanin.errors import BadInput
+from fanin.stream.elements import Elements, check_elements, shape_of
 from fanin.stream.keys import Key
 from fanin.stream.laws import Values
 from fanin.stream.parallel import SHARE, share_out
-from fanin.stream.philox import Elements, Words, check_elements, map_words
+from fanin.stream.philox import Words, map_words
 
 WORTH_A_START: Final = 1 << 22  # elements
 CALL: Final = 1 << 12  # elements that the reference draws in the time of its overhead
@@ -57,7 +58,7 @@ def draw(
                 _fill_in_parallel(kernel, key, start, arguments, target)
             return values
     check_elements(elements)
-    shape = (len(elements),) if isinstance(elements, range) else elements.shape
+    shape = shape_of(elements)
     values = np.empty(shape, stored) if out is None else _checked(out, shape, stored)
     map_words(key, elements, reference, values)
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,13 @@ Law: TypeAlias = tuple[int, int, int, int, int, float, float]
 kind: UNIFORM (odd integers of 24 bits), NORMAL (q32) or TRUNCATED. For TRUNCATED, else 0: the first word between the
 cuts, how many there are, and the lowest and highest integer. A plain tuple, as a model makes one a tensor.
 """
+
+
+class Distribution(NamedTuple):
+    """A law of the stream, one word an element, and the largest distance of a value from 0."""
+
+    law: Law
+    reach: float
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fanin.errors import BadInput
+from fanin.stream.elements import Elements, Runs
 from fanin.stream.keys import Key
 
 Words: TypeAlias = npt.NDArray[np.uint32]
-Elements: TypeAlias = range | npt.NDArray[np.integer[Any]]
 
 _Counters: TypeAlias = npt.NDArray[np.uint64]
 
@@ -29,10 +28,11 @@ _CHUNK = 1 << 15  # words at a time: the 64-bit temporaries of 2^13 blocks stay 
 
 def map_words(key: Key, elements: Elements, law: Callable[[Words], npt.NDArray[Any]], out: npt.NDArray[Any]) -> None:
     """`law(words of elements)`, elementwise, into `out`; a chunk at a time, so that temporaries stay in cache."""
-    indices, values = elements if isinstance(elements, range) else elements.ravel(), out.reshape(-1)
-    for start in range(0, len(indices), _CHUNK):
+    indices, values = elements.ravel() if isinstance(elements, np.ndarray) else elements, out.reshape(-1)
+    for start in range(0, values.size, _CHUNK):
         piece = slice(start, start + _CHUNK)
-        values[piece] = law(_chunk_words(key, indices[piece]))
+        chunk = indices.indices(start, start + _CHUNK) if isinstance(indices, Runs) else indices[piece]
+        values[piece] = law(_chunk_words(key, chunk))
 
 
 def philox4x32_10(key: tuple[int, int], counter: tuple[_Counters, _Counters, _Counters, _Counters]) -> Words:
@@ -58,7 +58,7 @@ def philox4x32_10(key: tuple[int, int], counter: tuple[_Counters, _Counters, _Co
     return lanes
 
 
-def _chunk_words(key: Key, elements: Elements) -> Words:
+def _chunk_words(key: Key, elements: range | npt.NDArray[np.integer[Any]]) -> Words:
     if isinstance(elements, range) and elements.step == 1:
         first, last = elements[0] >> 2, elements[-1] >> 2
         lanes = _block_words(key, np.uint64(first) + np.arange(last - first + 1, dtype=np.uint64))
@@ -73,22 +73,7 @@ def _block_words(key: Key, blocks: _Counters) -> Words:
     return philox4x32_10((key.k0, key.k1), (blocks & _LOW_32, blocks >> _SHIFT_32, *upper))
 
 
-def _as_array(elements: Elements) -> _Counters:
+def _as_array(elements: range | npt.NDArray[np.integer[Any]]) -> _Counters:
     if isinstance(elements, range):  # a step of 2^64 or more has one element: modulo 2^64 is exact
         return np.uint64(elements[0]) + np.arange(len(elements), dtype=np.uint64) * np.uint64(elements.step % 2**64)
     return elements.astype(np.uint64)
-
-
-def check_elements(elements: Elements) -> None:
-    """Indices in [0, 2^64), in an array or a range that runs forwards."""
-    if isinstance(elements, range):
-        if elements.step < 1:
-            raise BadInput(f"elements: expected a range that runs forwards, got {elements}.")
-        if elements and not 0 <= elements[0] <= elements[-1] < 1 << 64:
-            raise BadInput(f"elements: expected indices in [0, 2**64), got {elements}.")
-        return
-    if not isinstance(elements, np.ndarray) or not np.issubdtype(elements.dtype, np.integer):
-        got = f"an array of {elements.dtype}" if isinstance(elements, np.ndarray) else repr(elements)
-        raise BadInput(f"elements: expected a range or an array of integers, got {got}.")
-    if elements.size and elements.min() < 0:
-        raise BadInput(f"elements: expected indices in [0, 2**64), got {elements.min()}.")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fanin.errors import BadInput
 from fanin.graph import Fans
 from fanin.initializers import ALL, Initializer, Law, Target, from_dict, to_dict
-from fanin.stream import to_bfloat16_bits, to_float16
+from fanin.stream import Runs, key, sample, to_bfloat16_bits, to_float16
 from fanin.testing.tolerance import mean_tolerance, rounding_tolerance, std_tolerance
 
 TARGETS: Final[tuple[Target, ...]] = (
@@ -96,9 +96,11 @@ def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> N
     n = target.size
     whole = what.draw(target, seed)
     _expect_same(what, target, "drawn again", what.draw(target, seed), whole)
-    everything = np.arange(n)
-    for region in (range(n // 3, 2 * n // 3), range(1, n, 7), range(0), range(n - 1, n), everything[::-5]):
-        _expect_same(what, target, f"region {region}", what.draw(target, seed, region), whole[np.asarray(region, int)])
+    everything, fifth = np.arange(n), n // 5
+    runs = Runs(start=fifth // 2, step=fifth, count=min(n, 4), length=fifth // 3)
+    for region in (range(n // 3, 2 * n // 3), range(1, n, 7), range(0), range(n - 1, n), runs, everything[::-5]):
+        indices = region.indices().astype(np.intp) if isinstance(region, Runs) else np.asarray(region, int)
+        _expect_same(what, target, f"region {region}", what.draw(target, seed, region), whole[indices])
     single = what.draw(replace(target, dtype="float32"), seed)
     if target.dtype in _FROM_FLOAT32:
         _expect_same(what, target, "rounded from float32", whole, _FROM_FLOAT32[target.dtype](single))
@@ -116,6 +118,10 @@ def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> N
                 raise AssertionError(
                     f"{_place(what, target)}: expected other values for another {changed}; got the same"
                 )
+    sampled = what.sampling(target)
+    if sampled is not None:
+        direct = sample(key(seed, target.name), range(n), sampled, dtype=target.dtype)
+        _expect_same(what, target, "drawn by its `sampling`", direct, whole)
 
 
 def assert_round_trips(what: Initializer) -> None:
