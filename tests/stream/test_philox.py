@@ -91,12 +91,12 @@ def test_no_elements_give_no_words(elements: Any) -> None:
     ("elements", "message"),
     [
         (range(9, 3, -1), "a range that runs forwards, got range(9, 3, -1)"),
-        (range(-1, 3), "indices in [0, 2**64), got range(-1, 3)"),
+        (range(-1, 3), "indices in [0, 2**64), got -1 … 2"),
         (range(2**64, 2**64 + 1), "indices in [0, 2**64)"),
         (np.array([3, -1]), "indices in [0, 2**64), got -1"),
         (np.array([1.0]), "got an array of float64"),
         (np.array([True]), "got an array of bool"),
-        ([0, 1], "a range or an array of integers, got [0, 1]"),
+        ([0, 1], "a range, Runs or an array of integers, got [0, 1]"),
     ],
 )
 def test_other_elements_are_refused(elements: Any, message: str) -> None:
