@@ -31,7 +31,7 @@ LEVELS = {
     "cli": 9,
     "": 9,  # fanin itself
 }
-FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn"}
+FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
 MAY_IMPORT_FRAMEWORKS = ("frameworks/torch/", "experiments/", "cli/")
 FILES = sorted(ROOT.rglob("*.py"))
 
