@@ -201,6 +201,25 @@ def test_orthogonal_weights_are_orthonormal(shape: tuple[int, ...], dtype: str) 
     assert np.abs(gram - 1.5**2 * np.eye(len(gram))).max() <= 1.5**2 * unit
 
 
+@pytest.mark.parametrize("shape", [(30, 30), (50, 20), (20, 50), (16, 3, 3, 3)])
+def test_qr_draws_another_matrix_of_the_same_law(shape: tuple[int, ...]) -> None:
+    target = Target("weight", shape, "float64")
+    q = Orthogonal(2.0, method="qr").draw(target, seed=0).reshape(shape[0], -1)
+    gram = q.T @ q if q.shape[0] > q.shape[1] else q @ q.T
+    assert np.abs(gram - 4.0 * np.eye(len(gram))).max() <= 1e-13
+    assert not np.allclose(q, Orthogonal(2.0).draw(target, seed=0).reshape(q.shape), atol=1e-3)
+    assert_law_is_measured(Orthogonal(2.0, method="qr"), target)
+    assert_draws_are_pure(Orthogonal(2.0, method="qr"), target)
+
+
+def test_qr_is_haar() -> None:
+    target = Target("weight", (2, 2), "float64")
+    traces = [Orthogonal(method="qr").draw(target, seed)[[0, 3]].sum() for seed in range(4000)]
+    squares = np.square(traces)
+    assert abs(np.mean(traces)) <= 6 / math.sqrt(len(traces))  # E[tr Q] = 0, E[(tr Q)²] = 1; LAPACK's signs alone fail
+    assert abs(squares.mean() - 1.0) <= 6 * squares.std() / math.sqrt(len(traces))
+
+
 def test_orthogonal_draws_nothing_for_an_empty_tensor_or_region() -> None:
     assert Orthogonal().draw(Target("weight", (0, 4)), seed=0).shape == (0,)
     assert Orthogonal().draw(Target("weight", (4, 4)), seed=0, elements=range(0)).shape == (0,)
@@ -265,6 +284,7 @@ HUGE = 10**400
         (lambda: Uniform(math.nan, 1), "Uniform: low must be a finite number; got nan."),
         (lambda: Constant(math.inf), "Constant: value must be a finite number; got inf."),
         (lambda: Orthogonal(-1), "Orthogonal: gain must be a finite number, at least 0; got -1."),
+        (lambda: Orthogonal(method="QR"), "There is no method 'QR'. Did you mean 'qr'? Known: householder, qr"),
         (lambda: VarianceScaling(-1), "VarianceScaling: gain must be a finite number, at least 0; got -1."),
         (lambda: VarianceScaling(mode="fan_inn"), "There is no mode 'fan_inn'. Did you mean 'fan_in'?"),
         (lambda: VarianceScaling(distribution="gauss"), "There is no distribution 'gauss'. Known: normal, truncated"),
