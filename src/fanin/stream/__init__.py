@@ -7,6 +7,7 @@ A new law is a kind in `laws.py` and its integers in `reference.py` and `kernels
 
 from fanin.stream.distributions import normal, truncated_normal, uniform, words
 from fanin.stream.keys import Domain, Key, key
+from fanin.stream.masks import exact_mask
 from fanin.stream.orthogonal import orthogonal
 from fanin.stream.philox import Elements
 from fanin.stream.quantile import q32
@@ -16,6 +17,7 @@ __all__ = [
     "Domain",
     "Elements",
     "Key",
+    "exact_mask",
     "key",
     "normal",
     "orthogonal",
