@@ -148,6 +148,20 @@ def test_neither_threads_nor_interruptions_change_a_bit(threads: int, monkeypatc
     assert columns_by(householder, 300, np.arange(300)).tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_interruption_ends_the_work_after_what_is_begun(threads: int) -> None:
+    begun: list[int] = []
+
+    def task(item: int) -> None:
+        begun.append(item)
+        if item >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parallel.take_turns(task, range(1000), threads)
+    assert len(begun) <= 2 + threads
+
+
 def test_large_matrices_start_the_kernel_and_small_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(public, "_by_numpy", public.Counter[str]())
     assert public._engine(1000) is reflections
