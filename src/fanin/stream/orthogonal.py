@@ -70,8 +70,8 @@ def orthogonal(
     Reference: Stewart 1980, "The efficient generation of random orthogonal matrices"; Mezzadri 2007, "How to generate
     random matrices from the classical compact groups" (why the signs matter).
 
-    Not for: more than some 16,000 rows and columns: a core takes 0.35 s for 2048 and 2.8 s for 4096 (docs/stream.md), so
-    two cores a minute and a half for 16,384. Ctrl-C ends a long computation within a second or so.
+    Not for: more than some 16,000 rows and columns: a core takes 0.35 s for 2048 and 2.8 s for 4096, hence two cores
+    a minute and a half for 16,384 (docs/stream.md). Ctrl-C ends a long computation within a second or so.
     """
     rows, columns = _positive("rows", rows), _positive("columns", columns)
     tall = rows > columns
