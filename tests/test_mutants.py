@@ -11,15 +11,18 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fanin.diagnosis import Evidence
 from fanin.graph import Fans, Role
-from fanin.initializers import Normal
+from fanin.initializers import Law, Normal, Sparse
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
-from fanin.stream import key
+from fanin.stream import key, masks, reflections
 
 TESTS = Path(__file__).parent
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -39,6 +42,23 @@ def random_norm_scales(patch: pytest.MonkeyPatch) -> None:
 def same(evidence: Evidence, seen: LayerSignal) -> bool:
     """All units have the same weights, whatever their gradients."""
     return evidence.weight(seen.layer).same_rows
+
+
+def signs_of_lapack(seed: int, name: str, rows: int, columns: int) -> Any:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(rows, columns)))[0]
+
+
+def first_columns(stream: Any, m: int, columns: Any, rows: Any, out: Any) -> None:
+    """As many columns as are asked for, but the first ones."""
+    reflections.haar_columns(stream, m, np.arange(len(columns)), rows, out)
+
+
+def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, place: Any) -> None:
+    FIND_THRESHOLDS(stream, groups, asked, keep, word, place)
+    place[:] = -1
+
+
+FIND_THRESHOLDS = masks._find_thresholds
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,36 @@ MUTANTS = (
         "a draw that ignores the seed",
         put("fanin.initializers.uniform", "key", lambda seed, name: key(0, name)),
         ("testing/test_initializer_suite.py",),
+    ),
+    Mutant(
+        "a QR decomposition with the signs of LAPACK",
+        put("fanin.initializers.orthogonal", "by_qr", signs_of_lapack),
+        ("initializers/test_initializer_laws.py::test_qr_is_haar",),
+    ),
+    Mutant(
+        "an orthogonal kernel that adds the rows of a sum in one go",
+        put("fanin.stream.reflections", "PANEL", 1 << 30),
+        ("stream/test_stream_orthogonal.py::test_the_kernel_has_the_bits_of_the_reference_for_whole_matrices",),
+    ),
+    Mutant(
+        "a part of an orthogonal matrix numbered as if it were the whole",
+        put("fanin.stream.orthogonal", "_engine", lambda multiply_adds: SimpleNamespace(haar_columns=first_columns)),
+        ("stream/test_stream_orthogonal.py::test_a_part_has_the_bits_of_the_whole",),
+    ),
+    Mutant(
+        "a mask whose groups are always rows",
+        lambda patch: patch.setattr(masks._Groups, "of", lambda groups, e: (e // groups.length, e % groups.length)),
+        ("stream/test_stream_masks.py", "initializers/test_initializer_laws.py"),
+    ),
+    Mutant(
+        "a mask that drops an element whenever words are equal",
+        put("fanin.stream.masks", "_find_thresholds", without_ties),
+        ("stream/test_stream_masks.py::test_of_equal_words_the_first_are_kept",),
+    ),
+    Mutant(
+        "the std of a sparse law taken for that of its non-zero elements",
+        lambda patch: patch.setattr(Sparse, "law", lambda sparse, target: Law(0.0, sparse.std, kurtosis=30.0)),
+        ("testing/test_initializer_suite.py", "initializers/test_initializer_laws.py"),
     ),
     Mutant(
         "bfloat16 by cutting off",

@@ -46,6 +46,7 @@ def test_the_face_of_the_library_is_this() -> None:
         "TruncatedNormal",
         "VarianceScaling",
         "Orthogonal",
+        "Sparse",
         "Keep",
     }
     cases = {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"}

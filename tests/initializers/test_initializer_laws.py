@@ -24,6 +24,7 @@ from fanin.initializers import (
     Normal,
     Ones,
     Orthogonal,
+    Sparse,
     Target,
     TruncatedNormal,
     Uniform,
@@ -79,6 +80,10 @@ def test_the_declared_law_is_measured_in_every_shape_dtype_and_fan(name: str, sh
         TruncatedNormal(0.5, cut_in_sigmas=50.0),
         Orthogonal(1.7),
         Orthogonal(0.0),
+        Sparse(0.0, std=0.5),
+        Sparse(0.3, axis=1),
+        Sparse(0.99, axis=None),
+        Sparse(0.5, axis=-1),
         VarianceScaling(0.0, distribution="uniform"),
         *(VarianceScaling(1.3, mode, law) for mode in ("fan_out", "fan_geo_avg") for law in ("normal", "uniform")),
         VarianceScaling(1.3, "fan_avg", "truncated_normal"),
@@ -110,6 +115,8 @@ def test_the_declared_law_is_measured_with_other_arguments(what: Initializer, dt
         (VarianceScaling(3, "fan_out"), 3 / math.sqrt(FAN_OUT)),
         (VarianceScaling(3, "fan_geo_avg", "truncated_normal"), 3 / (FAN_IN * FAN_OUT) ** 0.25),
         (Orthogonal(2.0), 2.0 / math.sqrt(216)),
+        (Sparse(0.9, std=2.0), 2.0 * math.sqrt(3 / 32)),
+        (Sparse(0.9, std=2.0, axis=2), 0.0),
         (Uniform(-3, 5), 8 / math.sqrt(12)),
         (Normal(0.3), 0.3),
         (TruncatedNormal(0.3), 0.3),
@@ -201,9 +208,60 @@ def test_orthogonal_weights_are_orthonormal(shape: tuple[int, ...], dtype: str) 
     assert np.abs(gram - 1.5**2 * np.eye(len(gram))).max() <= 1.5**2 * unit
 
 
+@pytest.mark.parametrize("shape", [(30, 30), (50, 20), (20, 50), (16, 3, 3, 3)])
+def test_qr_draws_another_matrix_of_the_same_law(shape: tuple[int, ...]) -> None:
+    target = Target("weight", shape, "float64")
+    q = Orthogonal(2.0, method="qr").draw(target, seed=0).reshape(shape[0], -1)
+    gram = q.T @ q if q.shape[0] > q.shape[1] else q @ q.T
+    assert np.abs(gram - 4.0 * np.eye(len(gram))).max() <= 1e-13
+    assert not np.allclose(q, Orthogonal(2.0).draw(target, seed=0).reshape(q.shape), atol=1e-3)
+    assert_law_is_measured(Orthogonal(2.0, method="qr"), target)
+    assert_draws_are_pure(Orthogonal(2.0, method="qr"), target)
+
+
+def test_qr_is_haar() -> None:
+    target = Target("weight", (2, 2), "float64")
+    traces = [Orthogonal(method="qr").draw(target, seed)[[0, 3]].sum() for seed in range(4000)]
+    squares = np.square(traces)
+    assert abs(np.mean(traces)) <= 6 / math.sqrt(len(traces))  # E[tr Q] = 0, E[(tr Q)²] = 1; LAPACK's signs alone fail
+    assert abs(squares.mean() - 1.0) <= 6 * squares.std() / math.sqrt(len(traces))
+
+
 def test_orthogonal_draws_nothing_for_an_empty_tensor_or_region() -> None:
     assert Orthogonal().draw(Target("weight", (0, 4)), seed=0).shape == (0,)
     assert Orthogonal().draw(Target("weight", (4, 4)), seed=0, elements=range(0)).shape == (0,)
+
+
+# Sparse
+
+
+@pytest.mark.parametrize("rows", [10, 30, 37])
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.9])
+def test_each_column_has_as_many_zeros_as_torch_gives_it(sparsity: float, rows: int) -> None:
+    theirs = (torch.nn.init.sparse_(torch.empty(rows, 20), sparsity) == 0).sum(dim=0).tolist()
+    drawn = Sparse(sparsity).draw(Target("weight", (rows, 20)), seed=0).reshape(rows, 20)
+    assert (drawn == 0).sum(axis=0).tolist() == theirs
+
+
+@pytest.mark.parametrize(("axis", "others"), [(0, (1, 2, 3)), (1, (0, 2, 3)), (3, (0, 1, 2)), (-4, (1, 2, 3))])
+def test_the_lines_along_an_axis_have_equally_many_zeros(axis: int, others: tuple[int, ...]) -> None:
+    shape = (12, 10, 4, 6)
+    target = Target("weight", shape, "bfloat16")
+    parts = [Sparse(0.6, axis=axis).draw(target, 0, range(start, start + 96)) for start in range(0, target.size, 96)]
+    zeros = (np.concatenate(parts).reshape(shape) == 0).sum(axis=axis)
+    assert zeros.shape == tuple(shape[other] for other in others)
+    assert (zeros == math.ceil(0.6 * shape[axis])).all()
+
+
+def test_what_is_not_zero_is_what_the_normal_law_draws() -> None:
+    target = Target("weight", (60, 50))
+    drawn, normal = Sparse(0.5, std=0.02).draw(target, 3), Normal(0.02).draw(target, 3)
+    assert np.array_equal(drawn[drawn != 0], normal[drawn != 0])
+
+
+def test_sparse_refuses_an_axis_that_the_target_does_not_have() -> None:
+    with pytest.raises(BadInput, match=r"Sparse\(axis=1\) needs an axis 1; 'bias' has shape \(8,\)\."):
+        Sparse(axis=1).law(Target("bias", (8,)))
 
 
 # Edges
@@ -227,7 +285,9 @@ def test_elements_that_the_tensor_does_not_have_are_refused(name: str, elements:
         initializer(name).draw(Target("weight", (2, 2), "float32", Fans(2, 2)), seed=0, elements=elements)
 
 
-@pytest.mark.parametrize("what", [Constant(1e6), Constant(-1e6), Orthogonal(1e6), Normal(1e6), Uniform(-1e6, 1e6)])
+@pytest.mark.parametrize(
+    "what", [Constant(1e6), Constant(-1e6), Orthogonal(1e6), Sparse(std=1e6), Normal(1e6), Uniform(-1e6, 1e6)]
+)
 def test_values_that_do_not_fit_the_dtype_are_refused(what: Initializer) -> None:
     with pytest.raises(BadInput, match=r"do not fit in float16, whose largest number is 6\.55e\+04\. Use a smaller"):
         what.draw(Target("weight", (8, 8), "float16"), seed=0)
@@ -265,6 +325,12 @@ HUGE = 10**400
         (lambda: Uniform(math.nan, 1), "Uniform: low must be a finite number; got nan."),
         (lambda: Constant(math.inf), "Constant: value must be a finite number; got inf."),
         (lambda: Orthogonal(-1), "Orthogonal: gain must be a finite number, at least 0; got -1."),
+        (lambda: Sparse(1.0), "Sparse: sparsity must be in [0, 1), a fraction of zeros; got 1.0."),
+        (lambda: Sparse(-0.1), "sparsity must be in [0, 1), a fraction of zeros; got -0.1."),
+        (lambda: Sparse(math.nan), "sparsity must be in [0, 1), a fraction of zeros; got nan."),
+        (lambda: Sparse(std=-1), "Sparse: std must be a finite number, at least 0; got -1."),
+        (lambda: Sparse(axis=0.5), "Sparse: axis must be an integer, or None for the whole tensor; got 0.5."),  # type: ignore[arg-type]
+        (lambda: Orthogonal(method="QR"), "There is no method 'QR'. Did you mean 'qr'? Known: householder, qr"),
         (lambda: VarianceScaling(-1), "VarianceScaling: gain must be a finite number, at least 0; got -1."),
         (lambda: VarianceScaling(mode="fan_inn"), "There is no mode 'fan_inn'. Did you mean 'fan_in'?"),
         (lambda: VarianceScaling(distribution="gauss"), "There is no distribution 'gauss'. Known: normal, truncated"),

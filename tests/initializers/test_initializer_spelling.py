@@ -16,6 +16,7 @@ from fanin.initializers import (
     Normal,
     Ones,
     Orthogonal,
+    Sparse,
     TruncatedNormal,
     Uniform,
     VarianceScaling,
@@ -38,6 +39,8 @@ from fanin.initializers import (
         ("he_normal(negative_slope=0.1)", he_normal(0.1)),
         ("variance_scaling(gain=2, mode='fan_out', distribution='uniform')", VarianceScaling(2, "fan_out", "uniform")),
         ("orthogonal(gain=1.4)", Orthogonal(1.4)),
+        ("orthogonal(method='qr')", Orthogonal(method="qr")),
+        ("sparse(sparsity=0.5, axis=None)", Sparse(0.5, axis=None)),
         ("keep", Keep()),
     ],
 )
@@ -132,6 +135,8 @@ def test_every_line_of_the_literal_is_built_from_its_bare_name(name: str) -> Non
         (Uniform(-0.123456, 1), "Uniform(low=-0.1235, high=1)"),
         (he_normal(), "normal 1.414/√fan_in"),
         (VarianceScaling(1, "fan_avg", "truncated_normal"), "truncated normal 1/√fan_avg"),
+        (Orthogonal(method="qr"), "Orthogonal(method=qr)"),
+        (Sparse(axis=None), "Sparse(axis=None)"),
         (Keep(), "keep"),
     ],
 )

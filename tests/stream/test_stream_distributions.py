@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fanin.errors import BadInput, UnknownName
-from fanin.stream import key, normal, orthogonal, q32, to_bfloat16_bits, to_float16, truncated_normal, uniform, words
+from fanin.stream import key, normal, q32, to_bfloat16_bits, to_float16, truncated_normal, uniform, words
 from fanin.stream.distributions import cut_word
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "stream" / "values_v1.json"
@@ -45,11 +45,10 @@ def bits(values: npt.NDArray[Any]) -> list[str]:
 
 def everything_frozen() -> dict[str, dict[str, list[str]]]:
     """Bits of the first 16 elements and of four beyond 2^34, law by law and dtype by dtype."""
-    frozen = {
+    return {
         name: {dtype: bits(law(range(16), dtype)) + bits(law(BEYOND_32_BITS, dtype)) for dtype in DTYPES}
         for name, law in LAWS.items()
     }
-    return frozen | {"orthogonal(5, 3)": {"float64": bits(orthogonal(0, "weight", 5, 3))}}
 
 
 def test_version_1_is_frozen() -> None:

@@ -12,6 +12,7 @@ from fanin.initializers.constant import Constant, Ones, Zeros
 from fanin.initializers.keep import Keep
 from fanin.initializers.normal import Normal
 from fanin.initializers.orthogonal import Orthogonal
+from fanin.initializers.sparse import Sparse
 from fanin.initializers.spelling import from_dict, initializer, to_dict
 from fanin.initializers.truncated_normal import TruncatedNormal
 from fanin.initializers.uniform import Uniform
@@ -42,6 +43,7 @@ ALL: Final[dict[str, Callable[..., Initializer]]] = {
     "lecun_normal": lecun_normal,
     "torch_uniform": torch_uniform,
     "orthogonal": Orthogonal,
+    "sparse": Sparse,
     "keep": Keep,
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "Normal",
     "Ones",
     "Orthogonal",
+    "Sparse",
     "Target",
     "TruncatedNormal",
     "Uniform",

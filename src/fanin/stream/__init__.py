@@ -18,6 +18,7 @@ from fanin.stream.distributions import (
 from fanin.stream.elements import Elements, Runs
 from fanin.stream.keys import Domain, Key, key
 from fanin.stream.laws import Distribution
+from fanin.stream.masks import exact_mask
 from fanin.stream.orthogonal import orthogonal
 from fanin.stream.quantile import q32
 from fanin.stream.rounding import to_bfloat16_bits, to_float16
@@ -28,6 +29,7 @@ __all__ = [
     "Elements",
     "Key",
     "Runs",
+    "exact_mask",
     "key",
     "normal",
     "normal_law",

@@ -18,7 +18,7 @@ class Runs:
     A block of rows and columns of a matrix: as many runs as rows, the width of the whole matrix apart.
 
     Example:
-        >>> Runs(start=5, step=10, count=2, length=3).indices()
+        >>> Runs(start=5, step=10, count=2, length=3)[:]
         array([ 5,  6,  7, 15, 16, 17], dtype=uint64)
     """
 
@@ -36,10 +36,11 @@ class Runs:
         """The largest index, if there is one."""
         return self.start + (self.count - 1) * self.step + self.length - 1
 
-    def indices(self, begin: int = 0, end: int | None = None) -> npt.NDArray[np.uint64]:
-        """The indices, run after run, from position `begin` to position `end`."""
-        positions = np.arange(begin, len(self) if end is None else min(end, len(self)), dtype=np.uint64)
-        run, within = np.divmod(positions, np.uint64(max(self.length, 1)))
+    def __getitem__(self, positions: slice) -> npt.NDArray[np.uint64]:
+        """The indices at a slice of positions, run after run."""
+        begin, end, step = positions.indices(len(self))
+        position = np.arange(begin, max(begin, end), step, dtype=np.uint64)
+        run, within = np.divmod(position, np.uint64(max(self.length, 1)))
         return np.uint64(self.start) + run * np.uint64(self.step) + within
 
 
@@ -49,6 +50,13 @@ Elements: TypeAlias = range | Runs | npt.NDArray[np.integer[Any]]
 def shape_of(elements: Elements) -> tuple[int, ...]:
     """Of the values drawn for them."""
     return elements.shape if isinstance(elements, np.ndarray) else (len(elements),)
+
+
+def indices(elements: Elements) -> npt.NDArray[np.int64]:
+    """Every index below 2^63, in the shape of the elements."""
+    if isinstance(elements, range):  # np.asarray would go through Python's integers
+        return np.arange(elements.start, elements.stop, elements.step, dtype=np.int64)
+    return (elements[:] if isinstance(elements, Runs) else elements).astype(np.int64, copy=False)
 
 
 def bounds(elements: Elements) -> tuple[int, int] | None:

@@ -1,51 +1,67 @@
-"""Haar-distributed orthogonal matrices from the stream: a product of Householder reflections.
-
-Only elementwise float64 operations and one fixed summation tree: the bits depend on no BLAS, thread, or shard.
-"""
+"""Haar-distributed orthogonal matrices from the stream: by compiled kernels when they are large, else by NumPy."""
 
 from __future__ import annotations
 
-import math
 import operator
-from typing import TypeAlias
+from collections import Counter
+from functools import lru_cache
+from types import ModuleType
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fanin.errors import BadInput
-from fanin.stream.distributions import words
-from fanin.stream.keys import Domain, key
-from fanin.stream.quantile import q32
+from fanin.stream import reflections
+from fanin.stream.distributions import normal
+from fanin.stream.draw import WORTH_A_START, _said_if_slow
+from fanin.stream.elements import Elements, Runs
+from fanin.stream.elements import indices as every
+from fanin.stream.keys import Domain, Key, key
+from fanin.stream.reflections import Indices, Matrix
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Reflection: TypeAlias = tuple[Matrix, float, float]
+WORTH_COMPILING: Final = 1 << 28  # multiply-adds: NumPy does them while numba is imported
 
-_CACHED_ENTRIES = 1 << 16  # of a block of columns, 512 KiB; columns are independent, so its width changes no bit
+_by_numpy = Counter[str]()
 
 
-def orthogonal(seed: int, name: str, rows: int, columns: int, *, elements: range | None = None) -> Matrix:
-    """A uniformly random (Haar) matrix with orthonormal columns, or with orthonormal rows if it is wider than tall.
+def orthogonal(
+    seed: int,
+    name: str,
+    rows: int,
+    columns: int,
+    *,
+    only_rows: Elements | None = None,
+    only_columns: Elements | None = None,
+) -> Matrix:
+    """A uniformly random (Haar) matrix with orthonormal rows, or with orthonormal columns if it is taller than wide.
 
-    m = rows ≥ n = columns; x_k, k < n, is zero but for the normals k·m + k … k·m + m − 1 of the stream at k … m − 1:
+    n = min(rows, columns), m = max(rows, columns); x_k, k < n, is zero but for the normals k·m + k … k·m + m − 1 of
+    the stream at k … m − 1; and
 
     `Q = first n columns of H_0 H_1 … H_{n−1} D`, `H_k = I − 2 u_k u_kᵀ/|u_k|²`, `u_k = x_k + sign(x_kk) |x_k| e_k`,
     `D_kk = −sign(x_kk)`
 
-    −sign(x_kk) H_k e_k = x_k/|x_k| is uniform on its sphere, hence D; without it Q_00 would never be positive.
-    A wide matrix is the transpose of the tall one of the same name.
+    is the tall matrix; the square and the wide one are Qᵀ. −sign(x_kk) H_k e_k = x_k/|x_k| is uniform on its sphere,
+    hence D; without it Q_00 would never be positive.
+
+    A part has the bits that it has in the whole. Of a square or wide matrix, some rows cost as little as they are few,
+    and so do some columns of a tall one. The other way round every vector is computed and then cut: a row of a tall
+    matrix depends on all its reflections.
 
     Args:
         seed: an integer in [0, 2^128).
         name: the logical path of the parameter.
         rows: of the whole matrix, ≥ 1.
         columns: of the whole matrix, ≥ 1.
-        elements: which rows to return, all if None; their bits are those they have in the whole.
+        only_rows: the rows to return, a range or an array of indices in any order; all if None.
+        only_columns: the columns to return, likewise.
 
     Returns:
-        float64, shape (len(elements), columns).
+        float64, with orthonormal vectors to 1e-14, of the shape asked for. The work takes as much memory as the
+        reflections, at most 8 m n bytes, and half of it for a square matrix.
 
     Raises:
-        BadInput: the shape is not positive, or `elements` are not rows of the matrix.
+        BadInput: the shape is not positive, or the matrix does not have those rows or columns.
 
     Example:
         >>> Q = orthogonal(0, "weight", 5, 3)
@@ -55,66 +71,47 @@ def orthogonal(seed: int, name: str, rows: int, columns: int, *, elements: range
     Reference: Stewart 1980, "The efficient generation of random orthogonal matrices"; Mezzadri 2007, "How to generate
     random matrices from the classical compact groups" (why the signs matter).
 
-    Not for: thousands of rows and columns, where O(m n²) elementwise operations take minutes.
+    Not for: more than some 16,000 rows and columns: a core takes 0.35 s for 2048 and 2.8 s for 4096, hence two cores
+    a minute and a half for 16,384 (docs/stream.md). Ctrl-C ends a long computation within a second or so.
     """
     rows, columns = _positive("rows", rows), _positive("columns", columns)
-    chosen = _checked_rows(elements, rows)
-    m, n = max(rows, columns), min(rows, columns)
-    gaussian = q32(words(key(seed, name, domain=Domain.ORTHOGONAL), range(m * n))).reshape(n, m).astype(np.float64)
-    if rows < columns:
-        return np.ascontiguousarray(haar_columns(gaussian, chosen).T)
-    return haar_columns(gaussian, range(n))[np.arange(rows)[chosen.start : chosen.stop : chosen.step]]
-
-
-def haar_columns(gaussian: Matrix, chosen: range) -> Matrix:
-    """The chosen columns of Q, shape (m, len(chosen)), from the Gaussian rows x_k, shape (n, m).
-
-    Column j is −sign(x_jj) H_0 … H_j e_j: the later reflections leave e_j where it is.
-    """
-    n, m = gaussian.shape
-    reflections = [reflection(gaussian[k, k:]) for k in range(n)]
-    result = np.empty((m, len(chosen)))
-    width = max(1, _CACHED_ENTRIES // m)
-    for start in range(0, len(chosen), width):
-        piece = slice(start, start + width)
-        result[:, piece] = _product(reflections, chosen[piece], m)
+    tall = rows > columns
+    chosen_rows, chosen_columns = _chosen("only_rows", only_rows, rows), _chosen("only_columns", only_columns, columns)
+    vectors, entries = (chosen_columns, chosen_rows) if tall else (chosen_rows, chosen_columns)
+    result = np.empty((len(chosen_rows), len(chosen_columns)))
+    if not result.size:
+        return result
+    ascending, places = np.unique(vectors, return_inverse=True)
+    everything = slice(None) if (only_rows if tall else only_columns) is None else entries
+    q = result if tall else result.T
+    stream, m = key(seed, name, domain=Domain.ORTHOGONAL), max(rows, columns)
+    engine = _engine(2 * m * int(ascending.sum() + len(ascending)))
+    if np.array_equal(ascending, vectors):
+        engine.haar_columns(stream, m, ascending, everything, q)
+    else:
+        distinct = np.empty((len(ascending), len(q))).T
+        engine.haar_columns(stream, m, ascending, everything, distinct)
+        q[:] = distinct[:, places]
     return result
 
 
-def _product(reflections: list[Reflection], chosen: range, m: int) -> Matrix:
-    block = np.zeros((m, len(chosen)))
-    for k in reversed(range(chosen[-1] + 1)):
-        reflector, weight, sign = reflections[k]
-        first = len(range(chosen.start, k, chosen.step))  # columns j < k are still 0 from row k on
-        if chosen[first] == k:
-            block[k, first] = -sign
-        changed = block[k:, first:]
-        changed -= reflector[:, None] * (weight * tree_sum(reflector[:, None] * changed))
-    return block
+def _engine(multiply_adds: int) -> ModuleType:
+    """The kernels, once so much was computed without them that their start is worth the time; NumPy before."""
+    _by_numpy["multiply-adds"] += multiply_adds
+    return _compiled() if _by_numpy["multiply-adds"] >= WORTH_COMPILING else reflections
 
 
-def reflection(x: Matrix) -> Reflection:
-    """(u, 2/|u|², s) with H = I − 2 u uᵀ/|u|² and H x = −s |x| e_0, s = sign(x_0): the sum in u_0 never cancels."""
-    norm = math.sqrt(float(tree_sum(x * x)))
-    if norm == 0.0:  # one word in 2^25, when x has a single entry: as for the smallest positive one
-        return reflection(np.eye(1, len(x))[0])
-    sign = math.copysign(1.0, x[0])
-    reflector = x.copy()
-    reflector[0] += sign * norm
-    return reflector, 1.0 / (norm * (norm + abs(float(x[0])))), sign
-
-
-def tree_sum(terms: Matrix) -> Matrix:
-    """Sum over the first axis in one fixed order: add the upper half to the lower half, in place, until one is left.
-
-    NumPy's own order of summation depends on the shape and layout of the array; elementwise additions have none.
-    """
-    while (count := len(terms)) > 1:
-        half = (count + 1) // 2
-        terms[: count - half] += terms[half:]
-        terms = terms[:half]
-    first: Matrix = terms[0]
-    return first
+@lru_cache
+def _compiled() -> ModuleType:
+    stream = Key(0, 0, 0, 0)
+    normal(stream, range(WORTH_A_START), 1.0, dtype="float64")  # starts their kernel: blocks are too short to do so
+    try:
+        from fanin.stream import householder
+    except ImportError:  # has been said by the draw above
+        return reflections
+    with _said_if_slow(householder.cached()):
+        householder.haar_columns(stream, 1, np.zeros(1, np.intp), slice(None), np.empty((1, 1)))
+    return householder
 
 
 def _positive(label: str, size: int) -> int:
@@ -124,9 +121,10 @@ def _positive(label: str, size: int) -> int:
     return number
 
 
-def _checked_rows(elements: range | None, rows: int) -> range:
-    if elements is None:
-        return range(rows)
-    if elements.step < 1 or (elements and not 0 <= elements[0] <= elements[-1] < rows):
-        raise BadInput(f"elements: expected a forward range within the {rows} rows, got {elements}.")
-    return elements
+def _chosen(label: str, indices: Elements | None, size: int) -> Indices:
+    if indices is None:
+        return np.arange(size)
+    array = every(indices) if isinstance(indices, (range, Runs)) else np.asarray(indices, dtype=np.intp)
+    if array.ndim != 1 or (array.size and not 0 <= array.min() <= array.max() < size):
+        raise BadInput(f"{label}: expected indices from 0 to {size - 1}, got {indices}.")
+    return array

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fanin.stream.elements import Elements, Runs
+from fanin.stream.elements import Elements
 from fanin.stream.keys import Key
 
 Words: TypeAlias = npt.NDArray[np.uint32]
@@ -31,8 +31,7 @@ def map_words(key: Key, elements: Elements, law: Callable[[Words], npt.NDArray[A
     indices, values = elements.ravel() if isinstance(elements, np.ndarray) else elements, out.reshape(-1)
     for start in range(0, values.size, _CHUNK):
         piece = slice(start, start + _CHUNK)
-        chunk = indices.indices(start, start + _CHUNK) if isinstance(indices, Runs) else indices[piece]
-        values[piece] = law(_chunk_words(key, chunk))
+        values[piece] = law(_chunk_words(key, indices[piece]))
 
 
 def philox4x32_10(key: tuple[int, int], counter: tuple[_Counters, _Counters, _Counters, _Counters]) -> Words:

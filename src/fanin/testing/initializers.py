@@ -99,7 +99,7 @@ def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> N
     everything, fifth = np.arange(n), n // 5
     runs = Runs(start=fifth // 2, step=fifth, count=min(n, 4), length=fifth // 3)
     for region in (range(n // 3, 2 * n // 3), range(1, n, 7), range(0), range(n - 1, n), runs, everything[::-5]):
-        indices = region.indices().astype(np.intp) if isinstance(region, Runs) else np.asarray(region, int)
+        indices = region[:].astype(np.intp) if isinstance(region, Runs) else np.asarray(region, int)
         _expect_same(what, target, f"region {region}", what.draw(target, seed, region), whole[indices])
     single = what.draw(replace(target, dtype="float32"), seed)
     if target.dtype in _FROM_FLOAT32:
