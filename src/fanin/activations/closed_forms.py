@@ -116,10 +116,8 @@ def closed_form(phi: Activation) -> tuple[Kernel, Kernel] | None:
         >>> round(kernels[0](1.0, 1.0, 0.5), 6) if kernels else None
         0.216347
     """
-    function: Callable[..., Array] = phi.function
-    parameters: dict[str, float] = {}
-    if isinstance(function, partial):
-        function, parameters = function.func, function.keywords
+    bound = phi.function if isinstance(phi.function, partial) else partial(phi.function)
+    function, parameters = bound.func, bound.keywords
     try:
         known = CLOSED_FORMS.get(function)
     except TypeError:  # a function object without a hash

@@ -188,7 +188,8 @@ def _why_none(biases: Array, bias_var: float) -> str:
     finite = biases[np.isfinite(biases)]
     if not finite.size or finite.max() < 0:
         return "E φ² > q E φ'² at every q: where χ = 1, the variance grows even without biases."
+    lowest, highest = max(float(finite.min()), 0.0), float(finite.max())
     return (
-        f"χ = 1 at a fixed point needs a bias_var from {max(float(finite.min()), 0.0):.3g} to {float(finite.max()):.3g} "
+        f"χ = 1 at a fixed point needs a bias_var from {lowest:.3g} to {highest:.3g} "
         f"for q from {VARIANCES[0]:g} to {VARIANCES[-1]:g}; {bias_var:g} is outside."
     )
