@@ -163,10 +163,8 @@ def mean_field(
     points = fixed_points(phi, weight_var, bias_var)
     if math.isinf(q):
         return MeanField(str(phi), weight_var, bias_var, points, q, None, None, None, None)
-    # At 0, the limit from above: φ may have a kink there.
-    seen = moments(phi, std=math.sqrt(max(q, VARIANCES[0] ** 2)))
-    chi = weight_var * seen.derivative_second_moment
-    slope = weight_var * seen.second_moment_slope / max(q, VARIANCES[0] ** 2)
+    here = max(q, VARIANCES[0] ** 2)  # at 0 the limit from above: φ may have a kink there
+    chi, slope = gradient_growth(phi, weight_var, here), variance_slope(phi, weight_var, here)
     correlation = settled_correlation(phi, weight_var, bias_var, q, chi) if q > 0 else None
     rate = None
     if correlation is not None:
@@ -202,6 +200,16 @@ def depth_scale(slope: float, tolerance: float = 0.0) -> float:
     return -1 / math.log(abs(slope)) if slope else 0.0
 
 
+def gradient_growth(phi: Activation, weight_var: float, q: float) -> float:
+    """χ = σ_w² E φ'²."""
+    return weight_var * moments(phi, std=math.sqrt(q)).derivative_second_moment
+
+
+def variance_slope(phi: Activation, weight_var: float, q: float) -> float:
+    """Q'(q)."""
+    return weight_var * moments(phi, std=math.sqrt(q)).second_moment_slope / q
+
+
 def grown(phi: Activation, weight_var: float, bias_var: float, q: float) -> float:
     """Q(q) − q."""
     return weight_var * moments(phi, std=math.sqrt(q)).second_moment + bias_var - q
@@ -222,7 +230,7 @@ def fixed_points(phi: Activation, weight_var: float, bias_var: float) -> tuple[F
         found.append(FixedPoint(0.0, weight_var * float(known.second_moment[0] / known.q[0])))
     for at in np.flatnonzero(growth[:-1] * growth[1:] < 0).tolist():
         q = _crossing(phi, weight_var, bias_var, at)
-        found.append(FixedPoint(q, weight_var * moments(phi, std=math.sqrt(q)).second_moment_slope / q))
+        found.append(FixedPoint(q, variance_slope(phi, weight_var, q)))
     return tuple(found)
 
 

@@ -23,6 +23,7 @@ from fanin.reports.page import Block, Column, HeatMap, LinePlot, Page, Section, 
 
 CORRELATIONS = [i / 24 for i in range(25)]
 MAX_MAPS = 4  # curves of the correlation map
+LINE_POINTS = 300
 
 
 def gain_page(
@@ -50,7 +51,7 @@ def gain_page(
         Section("Deep nets", [Text(_edge_text(edge)), nets_table(nets)], _intro(bias_var)),
     ]
     if plots:
-        sections.append(Section("Order and chaos", [phase_map(phi), *_correlation_maps(phi, nets)]))
+        sections.append(Section("Order and chaos", [phase_map(phi), *correlation_maps(phi, nets)]))
     return Page(str(phi), "What an activation does to a Gaussian signal", sections, facts, program)
 
 
@@ -169,8 +170,8 @@ def phase_map(phi: Activation) -> HeatMap:
     """χ over weights and biases."""
     seen = phase_diagram(phi)
     x, y = [w for w, _ in seen.critical_line], [b for _, b in seen.critical_line]
-    step = max(1, len(x) // 200)
-    line = Series("χ = 1 at a fixed point", x[::step], y[::step]) if len(x) > 1 else None
+    step = max(1, len(x) // LINE_POINTS)
+    line = Series("χ = 1 at a fixed point", [*x[::step], x[-1]], [*y[::step], y[-1]]) if len(x) > 1 else None
     return HeatMap(
         "Phase diagram",
         "σ_w²",
@@ -187,9 +188,9 @@ def phase_map(phi: Activation) -> HeatMap:
     )
 
 
-def _correlation_maps(phi: Activation, nets: Mapping[str, MeanField]) -> list[Block]:
+def correlation_maps(phi: Activation, nets: Mapping[str, MeanField]) -> list[Block]:
     """C(c) of a few nets, each with its own q*."""
-    distinct = {net.weight_var: name for name, net in reversed(nets.items()) if net.correlation is not None}
+    distinct = {net.weight_var: name for name, net in reversed([*nets.items()]) if net.correlation is not None}
     lines = []
     for name in sorted(list(distinct.values())[:MAX_MAPS], key=list(nets).index):
         net = nets[name]

@@ -137,8 +137,8 @@ class LinePlot:
 class HeatMap:
     """A positive quantity over a plane: colour says how far it lies above or below `centre`, in ratios.
 
-    Colours are full at `reach` times the centre, or where the values end if that is nearer. Values have a row for each y and a column for each x; those that are not finite are grey, and `beyond` says why.
-    `line` is drawn over the colours.
+    Colours are full at `reach` times the centre, or where the values end if that is nearer. Values have a row for
+    each y and a column for each x; those that are not finite are grey, and `beyond` says why. `line` is drawn over it.
 
     Raises:
         BadInput: rows or columns are missing, or x or y has less than two places or does not rise.
