@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fanin.activations.mean_field import gradient_growth, grown
+from fanin.activations.mean_field import gradient_growth
 from fanin.diagnosis import Evidence
 from fanin.graph import Fans, Role
 from fanin.initializers import Normal
@@ -133,9 +133,9 @@ MUTANTS = (
         ("activations/test_mean_field.py::test_reference_depth_scales",),
     ),
     Mutant(
-        "a variance map without biases",
-        put("fanin.activations.mean_field", "grown", lambda phi, w, b, q: grown(phi, w, 0.0, q)),
-        ("activations/test_mean_field.py::test_relu_has_its_closed_form",),
+        "q* taken for where the variance starts",
+        put("fanin.activations.mean_field", "settled", lambda phi, w, b, start: start),
+        ("activations/test_mean_field.py::test_reference_depth_scales",),
     ),
     Mutant(
         "a correlation map that ignores the correlation",

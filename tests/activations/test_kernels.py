@@ -161,6 +161,13 @@ def test_a_user_function_with_a_jump() -> None:
     assert slopes == pytest.approx(0.01 + 2 * 0.09 * mass + 0.81 * quadrant, abs=1e-6)
 
 
+@pytest.mark.parametrize("near", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_a_jump_at_zero_that_nobody_names(near: float) -> None:
+    """E sign u sign v = (2/π) arcsin c = 1 − (2/π) arccos c."""
+    fallen = 2 / math.pi * 2 * math.asin(math.sqrt(near / 2))
+    assert kernel(np.sign, 1 - near) == pytest.approx(1 - fallen, abs=1e-9)
+
+
 def test_a_point_mass_is_a_constant() -> None:
     assert kernel("sigmoid", 0.7, std=(0.0, 1.0)) == pytest.approx(0.5 * moments("sigmoid").mean, rel=1e-9)
 

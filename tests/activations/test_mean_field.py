@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanin.activations import TABLE, edge_of_chaos, mean_field, moments, phase_diagram
-from fanin.activations.mean_field import correlation_map, depth_scale
+from fanin.activations.mean_field import correlation_map, depth_scale, jumps
 from fanin.activations.quadrature import Array
 from fanin.activations.roots import root
 from fanin.errors import BadInput
@@ -227,6 +227,25 @@ def test_user_functions_and_their_jumps() -> None:
     edge = edge_of_chaos(mine, bias_var=0.05)
     assert edge.weight_var == pytest.approx(1.760954, abs=2e-6)
     assert mean_field(mine, weight_var=1.0, bias_var=0.05).correlation_depth == pytest.approx(3.62698, abs=1e-4)
+
+
+def test_a_jump_parts_inputs_however_alike() -> None:
+    """Sign: E φ(u) φ(v) = (2/π) arcsin c, so that c* = (1.3 · 2/π arcsin c* + 0.05)/1.35."""
+    seen = mean_field(np.sign, weight_var=1.3, bias_var=0.05)
+    assert (seen.jumps, seen.phase, seen.chi) == (True, "chaotic", 0.0)
+    c = root(lambda c: (1.3 * 2 / math.pi * math.asin(c) + 0.05) / 1.35 - c, 0.0, 0.9)
+    assert seen.correlation == pytest.approx(c, abs=1e-6)
+    slope = 1.3 / 1.35 * 2 / math.pi / math.sqrt(1 - c * c)
+    assert seen.correlation_depth == pytest.approx(depth_scale(slope), rel=1e-4)
+    edge = edge_of_chaos(np.sign, bias_var=0.05)
+    assert "φ jumps" in edge.reason
+    assert phase_diagram(np.sign).critical_line == ()
+    assert not any(jumps(phi) for phi in TABLE.values())
+
+
+def test_a_flat_function_has_no_edge() -> None:
+    assert "flat" in edge_of_chaos(np.zeros_like, bias_var=0.05).reason
+    assert phase_diagram(np.zeros_like).critical_line == ()
 
 
 def test_the_phase_diagram_agrees_with_the_exact_field() -> None:

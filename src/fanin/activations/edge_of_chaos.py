@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fanin.activations.gain import moments
-from fanin.activations.mean_field import NEUTRAL, VARIANCES, check_variance, curves
+from fanin.activations.mean_field import NEUTRAL, VARIANCES, check_variance, curves, jumps
 from fanin.activations.quadrature import Array, Function
 from fanin.activations.resolve import resolve
 from fanin.activations.roots import root
@@ -132,6 +132,9 @@ def edge_of_chaos(what: str | Activation | Function, *, bias_var: float = 0.0, *
     check_variance("bias_var", bias_var)
     known = curves(phi)
     biases = critical_biases(phi)
+    if jumps(phi):
+        reason = "φ jumps, and a jump parts inputs however alike they are: the net is chaotic at every σ_w² > 0."
+        return EdgeOfChaos(str(phi), bias_var, (), reason=reason)
     if (np.abs(biases) <= NEUTRAL * known.q).all():
         weight_var = 1 / float(known.derivative_second_moment[len(known.q) // 2])
         if bias_var == 0:
@@ -186,7 +189,9 @@ def _limit_at_zero(phi: Activation) -> list[CriticalPoint]:
 
 def _why_none(biases: Array, bias_var: float) -> str:
     finite = biases[np.isfinite(biases)]
-    if not finite.size or finite.max() < 0:
+    if not finite.size:
+        return "φ is flat: χ = 0 for all weights."
+    if finite.max() < 0:
         return "E φ² > q E φ'² at every q: where χ = 1, the variance grows even without biases."
     lowest, highest = max(float(finite.min()), 0.0), float(finite.max())
     return (

@@ -156,6 +156,7 @@ def _moments(phi: Activation, std: float, mean: float) -> Gain:
     def derivative(x: Array) -> Array:
         return evaluate(phi.derivative, x)
 
+    function.__name__ = phi.name  # for the message when φ itself cannot be integrated
     first = expect(function)
     second = expect(lambda x: function(x) ** 2)
     return Gain(

@@ -116,8 +116,9 @@ def kernel_by_quadrature(
         if s * shared == 0:
             return given, [], size
         width = own / shared  # of a kink, in z, once it is smoothed: cut around it, lest it fall between the nodes
-        kinks = [(kink - m) / (sign * s * shared) for kink in phi.kinks]
-        return given, [kink + far * width for kink in kinks for far in (-6, -2, 0, 2, 6)], size
+        kinks = phi.kinks if width > 0.25 else (0.0, *phi.kinks)  # where functions bend that do not say so
+        centres = [(kink - m) / (sign * s * shared) for kink in kinks]
+        return given, [centre + far * width for centre in centres for far in (-6, -2, 0, 2, 6)], size
 
     g, g_bends, g_size = factor(mean[0], std[0], signs[0])
     h, h_bends, h_size = factor(mean[1], std[1], signs[1])

@@ -88,6 +88,7 @@ class MeanField:
         variance: q*, where the variance goes from its start; inf if it grows without bound.
         chi: χ at q*; None where q* is inf.
         correlation: c*, where the correlation of two inputs goes; None where q* is 0 or inf.
+        jumps: whether φ does. Then C is infinitely steep at 1, whatever χ says of the gradient: the phase is chaotic.
         variance_depth: ξ_q = −1/ln|Q'(q*)|: layers in which a deviation of the variance shrinks by e; inf where it
             does not shrink.
         correlation_depth: ξ_c, likewise for the correlation. A net of more than about 6 ξ_c layers does not train.
@@ -108,12 +109,15 @@ class MeanField:
     correlation: float | None
     variance_depth: float | None
     correlation_depth: float | None
+    jumps: bool = False
 
     @property
     def phase(self) -> Phase:
         """Ordered (χ < 1: inputs become alike, gradients vanish), chaotic (χ > 1), critical, or unbounded."""
         if self.chi is None:
             return "unbounded"
+        if self.jumps:
+            return "chaotic"
         if abs(self.chi - 1) <= CRITICAL:
             return "critical"
         return "ordered" if self.chi < 1 else "chaotic"
@@ -165,10 +169,11 @@ def mean_field(
         return MeanField(str(phi), weight_var, bias_var, points, q, None, None, None, None)
     here = max(q, VARIANCES[0] ** 2)  # at 0 the limit from above: φ may have a kink there
     chi, slope = gradient_growth(phi, weight_var, here), variance_slope(phi, weight_var, here)
-    correlation = settled_correlation(phi, weight_var, bias_var, q, chi) if q > 0 else None
+    torn = weight_var > 0 and jumps(phi)
+    correlation = settled_correlation(phi, weight_var, bias_var, q, math.inf if torn else chi) if q > 0 else None
     rate = None
     if correlation is not None:
-        rate = chi if correlation == 1 else weight_var * _alike(phi, correlation, q, derivative=True)
+        rate = chi if correlation == 1 else correlation_slope(phi, weight_var, bias_var, q, correlation)
     return MeanField(
         str(phi),
         weight_var,
@@ -179,6 +184,7 @@ def mean_field(
         correlation,
         depth_scale(slope, NEUTRAL),
         None if rate is None else depth_scale(rate, CRITICAL),
+        torn,
     )
 
 
@@ -278,6 +284,28 @@ def correlation_map(phi: Activation, weight_var: float, bias_var: float, q: floa
     return (weight_var * _alike(phi, correlation, q) + bias_var) / before
 
 
+def correlation_slope(phi: Activation, weight_var: float, bias_var: float, q: float, correlation: float) -> float:
+    """C'(c): by the kernel of φ', or by differences where φ jumps and φ' does not tell."""
+    if not jumps(phi):
+        before = weight_var * moments(phi, std=math.sqrt(q)).second_moment + bias_var
+        return weight_var * q / before * _alike(phi, correlation, q, derivative=True)
+    step = 1e-3 * (1 - correlation)
+    up, down = (correlation_map(phi, weight_var, bias_var, q, correlation + h) for h in (step, -step))
+    return (up - down) / (2 * step)
+
+
+@remember(64)
+def jumps(phi: Activation) -> bool:
+    """Whether φ is discontinuous within reach of N(0, 1).
+
+    E φ(u) φ(v) is convex in the correlation near 1, so that it falls by less than ε E φ'² from 1 to 1 − ε, unless φ has
+    jumps, which add about √ε.
+    """
+    seen, near = moments(phi), 1e-4
+    fallen = seen.second_moment - kernel_of(phi, 1 - near)
+    return fallen > near * (1.01 * seen.derivative_second_moment + 1e-3 * seen.second_moment)
+
+
 def settled_correlation(phi: Activation, weight_var: float, bias_var: float, q: float, chi: float) -> float:
     """c*: 1 where χ ≤ 1, else the one other fixed point of C, which is convex from 0 to 1."""
     if chi <= 1 + CRITICAL:
@@ -287,4 +315,6 @@ def settled_correlation(phi: Activation, weight_var: float, bias_var: float, q: 
         """(C(c) − c)/(1 − c), which has no root at 1: it is 1 − χ there."""
         return 1 - chi if c == 1 else (correlation_map(phi, weight_var, bias_var, q, c) - c) / (1 - c)
 
-    return 0.0 if excess(0.0) <= NEUTRAL else root(excess, 0.0, 1.0, tolerance=NEUTRAL)
+    if excess(0.0) <= NEUTRAL:
+        return 0.0
+    return root(excess, 0.0, 1.0 if math.isfinite(chi) else 1 - 1e-9, tolerance=NEUTRAL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fanin.activations.edge_of_chaos import critical_biases
-from fanin.activations.mean_field import NEUTRAL, Curves, check_variance, curves
+from fanin.activations.mean_field import NEUTRAL, Curves, check_variance, curves, jumps
 from fanin.activations.quadrature import Array, Function
 from fanin.activations.resolve import resolve
 from fanin.activations.table import Activation
@@ -25,7 +25,7 @@ class PhaseDiagram:
         name: of the activation.
         weight_vars: σ_w² of the columns.
         bias_vars: σ_b² of the rows.
-        chi: χ, row by row; inf where the variance grows without bound.
+        chi: χ, row by row, of the gradient where φ jumps; inf where the variance grows without bound.
         critical_line: (σ_w², σ_b²) where χ = 1 at a fixed point, whether that is reached from `start` or not.
         start: variance of the first pre-activation.
     """
@@ -109,7 +109,9 @@ def _chi(fine: Curves, weight_var: float, bias_var: float, start: float) -> floa
 
 def _critical_line(phi: Activation, fine: Curves, widest: float, highest: float) -> Iterator[tuple[float, float]]:
     """The line within the picture, in order of q."""
-    if np.nanmax(np.abs(critical_biases(phi)) / curves(phi).q) <= NEUTRAL:
+    if jumps(phi):
+        return
+    if (np.abs(critical_biases(phi)) <= NEUTRAL * curves(phi).q).all():
         yield 1 / float(fine.derivative_second_moment[0]), 0.0
         return
     with np.errstate(divide="ignore", invalid="ignore"):
