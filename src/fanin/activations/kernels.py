@@ -34,7 +34,7 @@ def kernel(
     """E φ(u) φ(v) for jointly Gaussian u and v: the dual, or NNGP kernel of an activation.
 
     In closed form where one is known and both means are 0, else by quadrature. The error is about 1e-9 of
-    √(E φ(u)² · E φ(v)²).
+    √(E φ(u)² · E φ(v)²), and 1e-7 where a function jumps at a place that is not among its kinks.
 
     Args:
         what: a name, an Activation or a function on float64 NumPy arrays; see `activation`.
