@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fanin.activations.mean_field import gradient_growth
 from fanin.diagnosis import Evidence
 from fanin.graph import Fans, Role
 from fanin.initializers import Law, Normal, Sparse
@@ -174,6 +176,31 @@ MUTANTS = (
             lambda seen: [s for s in seen.layers if same(seen, s)],
         ),
         ("diagnosis/test_checks.py::test_a_head_that_starts_at_zero_on_purpose_is_not_symmetric",),
+    ),
+    Mutant(
+        "χ without the variance of the weights",
+        put("fanin.activations.mean_field", "gradient_growth", lambda phi, w, q: gradient_growth(phi, 1.0, q)),
+        ("activations/test_mean_field.py::test_reference_depth_scales",),
+    ),
+    Mutant(
+        "q* taken for where the variance starts",
+        put("fanin.activations.mean_field", "settled", lambda phi, w, b, start: start),
+        ("activations/test_mean_field.py::test_reference_depth_scales",),
+    ),
+    Mutant(
+        "a correlation map that ignores the correlation",
+        put("fanin.activations.mean_field", "_alike", lambda phi, c, q, derivative=False: 0.0),
+        ("activations/test_mean_field.py::test_reference_depth_scales",),
+    ),
+    Mutant(
+        "an angle without its quadrant",
+        put("fanin.activations.closed_forms", "_angle", lambda p, q, k: math.asin(math.sqrt(1 - k * k / (p * q)))),
+        ("activations/test_kernels.py::test_closed_forms_are_what_quadrature_finds",),
+    ),
+    Mutant(
+        "a kernel of inputs that share nothing",
+        put("fanin.activations.kernels", "abs", lambda c: 0.0),
+        ("activations/test_kernels.py::test_closed_forms_are_what_quadrature_finds",),
     ),
     Mutant(
         "auto without the gain of an activation that is no rectifier",

@@ -4,12 +4,13 @@
     plan = fanin.initialize_(model, x, seed=0)  # decide and write
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     fanin.gain("gelu")                          # what an activation does to a signal
+    fanin.edge_of_chaos("tanh", bias_var=0.05)  # the weights between order and chaos; fanin.mean_field: depth scales
 
 No framework is imported before a model of it is given.
 """
 
-from fanin.activations import Activation, Gain
-from fanin.api import diagnose, gain, initialize_, measure, plan
+from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
+from fanin.api import diagnose, edge_of_chaos, gain, initialize_, mean_field, measure, plan
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
 from fanin.graph import Graph
@@ -41,12 +42,14 @@ __all__ = [
     "Activation",
     "Constant",
     "Diagnosis",
+    "EdgeOfChaos",
     "FaninError",
     "Finding",
     "Gain",
     "Graph",
     "Initializer",
     "Keep",
+    "MeanField",
     "Normal",
     "Ones",
     "Orthogonal",
@@ -59,6 +62,7 @@ __all__ = [
     "Zeros",
     "__version__",
     "diagnose",
+    "edge_of_chaos",
     "gain",
     "glorot_normal",
     "glorot_uniform",
@@ -67,6 +71,7 @@ __all__ = [
     "initialize_",
     "lecun_normal",
     "lecun_uniform",
+    "mean_field",
     "measure",
     "plan",
 ]

@@ -132,6 +132,8 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "unknown code": (["explain", "B1"], ["Did you mean 'B01'?"]),
     "unknown list": (["list", "recipe"], ["Did you mean 'recipes'?"]),
     "unknown activation": (["gain", "gelo"], ["Did you mean 'gelu'?"]),
+    "negative variance": (["gain", "tanh", "--bias-var", "-1"], ["bias_var is a variance"]),
+    "gain into nowhere": (["gain", "tanh", "--html", "no/such/gain.html"], ["no/such"]),
     "unknown command": (["chek"], ["No such command"]),
     "report into nowhere": (["check", "net.py:shallow", "--html", "no/such/report.html"], ["no/such"]),
 }
@@ -174,6 +176,17 @@ def test_explain_prints_the_page_and_gain_the_numbers() -> None:
     for slope in ("0.2", "-0.2", "2e-1"):
         numbers = json.loads(CliRunner().invoke(app, ["gain", f"leaky-relu(negative_slope={slope})", "--json"]).output)
         assert numbers["second_moment"] == pytest.approx(0.52)
+
+
+def test_gain_prints_the_edge_of_chaos_and_writes_the_phase_diagram(folder: Path, fanin: Run) -> None:
+    ended = fanin("gain", "gelu", "--bias-var", "0.05", "--html", "gain.html")
+    assert ended.returncode == 0, ended.stderr
+    assert "Edge of chaos: σ_w² = 2.30252" in ended.stdout
+    assert "torch has none for it" in ended.stdout
+    assert "Phase diagram" in (folder / "gain.html").read_text(encoding="utf-8")
+    numbers = json.loads(fanin("gain", "tanh", "--bias-var", "0.05", "--json").stdout, parse_constant=pytest.fail)
+    assert numbers["edge_of_chaos"]["points"][0]["weight_var"] == pytest.approx(1.76095, abs=1e-5)
+    assert numbers["nets"]["lecun, xavier"]["correlation_depth"] == pytest.approx(3.627, abs=1e-3)
 
 
 def test_help_needs_no_framework_and_the_version_is_printed(fanin: Run) -> None:

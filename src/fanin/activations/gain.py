@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 
-from fanin.activations.quadrature import Array, Function, evaluate, gaussian_expectation
-from fanin.activations.resolve import resolve
+import numpy as np
+
+from fanin.activations.quadrature import Array, Function, evaluate, gaussian_expectations
+from fanin.activations.remember import remember
+from fanin.activations.resolve import CentralDifference, resolve
 from fanin.activations.table import Activation
 from fanin.errors import BadInput
 
 RATIOS = ("forward", "forward_variance", "backward", "chi", "eta", "beta")
 EPSILON = 2.0**-52
+DIFFERENCES = 1e-8  # relative error of φ' by differences; see CentralDifference
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Gain:
         fourth_moment: E φ⁴.
         derivative_second_moment: E φ'².
         second_moment_slope: E x φ φ', which is d E φ(√q x)² / d log q at q = 1.
+        error: a cautious estimate of the largest error of the fields above, each relative to the mean absolute value
+            of what it averages. More than 1e-6 is never returned: `moments` raises.
 
     Example:
         >>> gain = moments("relu")
@@ -46,6 +51,7 @@ class Gain:
     fourth_moment: float
     derivative_second_moment: float
     second_moment_slope: float
+    error: float = 0.0
 
     @property
     def forward(self) -> float:
@@ -111,7 +117,8 @@ class Gain:
 def moments(what: str | Activation | Function, *, std: float = 1.0, mean: float = 0.0, **parameters: float) -> Gain:
     """Moments and gains of an activation on x ~ N(mean, std²).
 
-    Each field is accurate to about 1e-9 of the mean absolute value of what it averages.
+    Each field is accurate to about 1e-9 of the mean absolute value of what it averages; 1e-8 where the derivative is
+    taken by differences. `Gain.error` is the estimate.
 
     Args:
         what: a name, an Activation or a function on float64 NumPy arrays; see `activation`.
@@ -130,17 +137,18 @@ def moments(what: str | Activation | Function, *, std: float = 1.0, mean: float 
 
     Not for: the discrete distribution of a quantised network, or the heavy tails of a trained one.
     """
-    resolved = resolve(what, None, parameters)
-    try:
-        hash(resolved)
-    except TypeError:  # a function object without a hash
-        return _moments(resolved, float(std), float(mean))
-    return _cached_moments(resolved, float(std), float(mean))
+    return _moments(resolve(what, None, parameters), float(std), float(mean))
 
 
+@remember(4096)
 def _moments(phi: Activation, std: float, mean: float) -> Gain:
+    errors = [DIFFERENCES if isinstance(phi.derivative, CentralDifference) else 0.0]
+
     def expect(f: Function, absolute: float = 0.0) -> float:
-        return gaussian_expectation(f, std=std, mean=mean, kinks=phi.kinks, absolute=absolute)
+        found = gaussian_expectations(f, np.array([mean]), std=std, kinks=phi.kinks, absolute=absolute)
+        value, error, magnitude = (float(column[0]) for column in found)
+        errors.append(error / magnitude if magnitude > absolute else 0.0)
+        return value
 
     def function(x: Array) -> Array:
         return evaluate(phi.function, x)
@@ -148,6 +156,7 @@ def _moments(phi: Activation, std: float, mean: float) -> Gain:
     def derivative(x: Array) -> Array:
         return evaluate(phi.derivative, x)
 
+    function.__name__ = phi.name  # for the message when φ itself cannot be integrated
     first = expect(function)
     second = expect(lambda x: function(x) ** 2)
     return Gain(
@@ -159,7 +168,5 @@ def _moments(phi: Activation, std: float, mean: float) -> Gain:
         fourth_moment=expect(lambda x: function(x) ** 4),
         derivative_second_moment=expect(lambda x: derivative(x) ** 2),
         second_moment_slope=expect(lambda x: x * function(x) * derivative(x)),
+        error=max(errors),
     )
-
-
-_cached_moments = lru_cache(maxsize=4096)(_moments)

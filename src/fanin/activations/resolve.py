@@ -101,6 +101,7 @@ class CentralDifference:
     Of the left, central and right stencil of width 2h, each x takes the one with the smallest second difference
     (essentially non-oscillatory choice): a stencil that a kink cuts is never the smoothest. The error is about
     h² φ''' / 3 + ε φ / h, 1e-10 for features of unit size; h grows with √|x| to keep up with rounding.
+    A slope without bound, as that of √|x| at 0, is cut at that of a stencil: give such a function its derivative.
 
     Example:
         >>> CentralDifference(np.abs)(np.array([-1e-9, 1e-9])).round(9)

@@ -11,15 +11,32 @@ def gain(
     ),
     std: float = typer.Option(1.0, help="Standard deviation of its input."),
     mean: float = typer.Option(0.0, help="Mean of its input."),
+    bias_var: float = typer.Option(0.0, help="Variance of the biases of the deep nets shown."),
+    html: str = typer.Option(None, help="Also write the report, with the phase diagram, to this file."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Print the Gaussian moments of an activation and the gains that follow from them."""
-    import json
+    """Print the Gaussian moments of an activation, its gains beside torch's, and what deep nets of it do."""
+    import time
+    from dataclasses import replace
 
-    from fanin.activations import moments
+    from fanin.activations import activation
     from fanin.call import parse_call
+    from fanin.cli.facts import PROGRAM, facts
+    from fanin.cli.terminal import console
+    from fanin.reports import check_target, render, strict_json, write_html
+    from fanin.reports.gain_page import gain_data, gain_page
 
+    if html is not None:
+        check_target(html)
+    started = time.perf_counter()
     spelled, bracket, rest = name.partition("(")
     spelled, parameters = parse_call(spelled.replace("-", "_") + bracket + rest)
-    found = moments(spelled, std=std, mean=mean, **parameters)
-    typer.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    phi = activation(spelled, **parameters)
+    page = gain_page(phi, std, mean, bias_var, {}, PROGRAM, plots=html is not None)
+    if as_json:
+        typer.echo(strict_json(gain_data(phi, std, mean, bias_var)), nl=False)
+    else:
+        render(replace(page, generated_by="", sections=page.sections[:2]), console())
+    if html is not None:
+        written = write_html(replace(page, facts=facts(started, "numpy")), html)
+        typer.echo(f"Report: {written}", err=True)

@@ -1,6 +1,6 @@
 """Reports: pure data in, text, JSON or one HTML file out.
 
-The type to know is `Page`: sections of blocks (`Text`, `Table`, `LinePlot`, `Findings`, `SideBySide`).
+The type to know is `Page`: sections of blocks (`Text`, `Table`, `LinePlot`, `HeatMap`, `Findings`, `SideBySide`).
 To add a block: a dataclass in `page.py`, a macro in `assets/page.html.j2`, a function in `text.py`; JSON follows.
 """
 
@@ -11,6 +11,7 @@ from fanin.reports.page import (
     Column,
     FindingRow,
     Findings,
+    HeatMap,
     LinePlot,
     Page,
     Section,
@@ -28,6 +29,7 @@ __all__ = [
     "Column",
     "FindingRow",
     "Findings",
+    "HeatMap",
     "LinePlot",
     "Page",
     "Section",

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from fanin.reports.curves import data_table, description, drawn_points, gap_note, paired, styles, thinned, y_range
 from fanin.reports.formats import counts, shown
+from fanin.reports.heat import heat_data, heat_table
 from fanin.reports.page import Block, LinePlot, Page, SideBySide
 
 POINTS_PER_LINE = 1000  # as many as a wide screen shows
@@ -123,6 +124,7 @@ def _environment() -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     environment.globals.update(asset=lambda name: Markup(asset(name)), data_table=data_table, paired=paired)
+    environment.globals.update(heat_data=heat_data, heat_table=heat_table)
     environment.filters.update(shown=shown, gap_note=gap_note, kind=lambda block: type(block).__name__)
     return environment
 

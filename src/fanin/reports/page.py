@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from fanin.errors import BadInput
@@ -133,6 +134,50 @@ class LinePlot:
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """A positive quantity over a plane: colour says how far it lies above or below `centre`, in ratios.
+
+    Colours are full at `reach` times the centre, or where the values end if that is nearer. Values have a row for
+    each y and a column for each x; those that are not finite are grey, and `beyond` says why. `line` is drawn over it.
+
+    Raises:
+        BadInput: rows or columns are missing, or x or y has less than two places or does not rise.
+
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    value_label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    values: Sequence[Sequence[float]]
+    centre: float = 1.0
+    reach: float = math.inf
+    line: Series | None = None
+    beyond: str = "no value"
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for key in ("x", "y"):
+            places = tuple(float(v) for v in getattr(self, key))
+            object.__setattr__(self, key, places)
+            if len(places) < 2 or any(b <= a for a, b in pairwise(places)):
+                raise BadInput(f"Heat map {self.title!r} needs at least two rising values of {key}; got {places[:5]}.")
+        object.__setattr__(self, "values", tuple(tuple(float(v) for v in row) for row in self.values))
+        if len(self.values) != len(self.y) or any(len(row) != len(self.x) for row in self.values):
+            raise BadInput(
+                f"Heat map {self.title!r} needs {len(self.y)} rows of {len(self.x)} values; "
+                f"got {len(self.values)} rows of {sorted({len(row) for row in self.values})}."
+            )
+
+    def extent(self) -> float:
+        """How far the colours reach: the largest |ln(value/centre)|, or ln(reach)."""
+        drawn = (abs(math.log(v / self.centre)) for row in self.values for v in row if math.isfinite(v) and v > 0)
+        return min(max(drawn, default=0.0), math.log(self.reach))
+
+
+@dataclass(frozen=True)
 class FindingRow:
     """One thing found, or one check passed ("ok"). Empty fields are not shown."""
 
@@ -173,7 +218,7 @@ class SideBySide:
         object.__setattr__(self, "right_blocks", tuple(self.right_blocks))
 
 
-Block: TypeAlias = Text | Table | LinePlot | Findings | SideBySide
+Block: TypeAlias = Text | Table | LinePlot | HeatMap | Findings | SideBySide
 
 
 @dataclass(frozen=True)

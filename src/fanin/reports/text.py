@@ -16,7 +16,20 @@ from rich.text import Text as Words
 from fanin.grid import Grid
 from fanin.reports.curves import drawn_points, gap_note, paired, resampled, y_range
 from fanin.reports.formats import counts, shown
-from fanin.reports.page import Block, FindingRow, Findings, LinePlot, Page, Section, SideBySide, Table, Text, Value
+from fanin.reports.heat import BEYOND, SHADES, heat_rows
+from fanin.reports.page import (
+    Block,
+    FindingRow,
+    Findings,
+    HeatMap,
+    LinePlot,
+    Page,
+    Section,
+    SideBySide,
+    Table,
+    Text,
+    Value,
+)
 
 LEVELS = "▁▂▃▄▅▆▇█"
 GAP = "·"
@@ -94,6 +107,8 @@ def _block(block: Block) -> RenderableType:
             return _table(block)
         case LinePlot():
             return _plot(block)
+        case HeatMap():
+            return _map(block)
         case Findings():
             return Group(*(_finding(row) for row in block.items))
         case SideBySide():
@@ -130,6 +145,20 @@ def _plot(plot: LinePlot) -> RenderableType:
     extent = y_range(plot)
     notes = [Words(note, "dim") for note in (plot.caption, gap_note(plot)) if note]
     return Group(head, _Lines(plot, extent) if extent else Words("Nothing to draw."), *notes)
+
+
+def _map(block: HeatMap) -> RenderableType:
+    spans = (f"{n} {shown(v[0], 'number')} to {shown(v[-1], 'number')}" for n, v in _axes(block))
+    head = Words.assemble((block.title, "bold"), (f"  {block.value_label} over {' and '.join(spans)}", "dim"))
+    reach = math.exp(block.extent())
+    low, high = (shown(v, "number") for v in (block.centre / reach, block.centre * reach))
+    scale = f"{SHADES[1]} to {SHADES[-1]}: {low} to {high}, log scale; {BEYOND} {block.beyond}"
+    notes = [Words(note, "dim") for note in (scale, block.caption) if note]
+    return Group(head, *(Words(row, no_wrap=True) for row in heat_rows(block, 60)), *notes)
+
+
+def _axes(block: HeatMap) -> tuple[tuple[str, Sequence[float]], tuple[str, Sequence[float]]]:
+    return (block.x_label, block.x), (block.y_label, block.y)
 
 
 def _x_span(plot: LinePlot) -> str:

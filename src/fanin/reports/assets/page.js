@@ -298,6 +298,94 @@
     return { draw, fit };
   };
 
+  // ---- Heat maps: paper at the centre, one colour below it and one above, in ratios ---------------------------------
+  const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  const mixed = (from, to, share) => {
+    const [a, b] = [channels(from), channels(to)];
+    return `rgb(${a.map((v, i) => Math.round(v + (b[i] - v) * share)).join(",")})`;
+  };
+  const heatColour = (map, value, colours) => {
+    if (value === null) return colours.rule;
+    const share = value > 0 ? Math.log(value / map.centre) / (map.extent || 1) : -1;
+    return mixed(colours.paper, colours.series[share < 0 ? 0 : 1], Math.min(1, Math.abs(share)) ** 0.6);
+  };
+  const edges = (places) => {
+    const inner = places.slice(1).map((v, i) => (v + places[i]) / 2);
+    return [2 * places[0] - inner[0], ...inner, 2 * places.at(-1) - inner.at(-1)];
+  };
+
+  const mapOf = (figure) => {
+    const map = JSON.parse(figure.querySelector("script").textContent);
+    const box = figure.querySelector(".chart");
+    const legend = figure.querySelector(".legend");
+    const chart = echarts.init(box, null, { renderer: "svg" });
+    const [xs, ys] = [edges(map.x), edges(map.y)];
+    const cells = map.values.flatMap((row, j) => row.map((value, i) => [i, j, value]));
+    const frame = {
+      x_label: map.x_label, y_label: map.y_label, log_y: false, x_integer: false,
+      y_range: [ys[0], ys.at(-1)], description: map.description,
+      series: [{ name: "", colour: 0, dash: 0, emphasis: false, points: [[xs[0], ys[0]], [xs.at(-1), ys.at(-1)]] }],
+    };
+    const said = (value) => (value === null ? map.beyond : number(value, false));
+    const tipOf = ([i, j, value]) => {
+      const row = (name, text) => make("tr", {}, make("td", {}, name), make("td", { className: "right" }, text));
+      const rows = [row(map.x_label, number(map.x[i], false)), row(map.y_label, number(map.y[j], false)), row(map.value_label, said(value))];
+      return make("div", { className: "tip" }, make("table", {}, ...rows));
+    };
+    const swatch = (colour, text) => {
+      const mark = make("span", { className: "swatch" });
+      mark.style.background = colour;
+      return make("span", { className: "key" }, mark, text);
+    };
+    const drawLegend = (colours) => {
+      const steps = [-1, -0.5, 0, 0.5, 1].map((share) => map.centre * Math.exp(share * map.extent));
+      const ends = ["≤ ", "", "", "", "≥ "];
+      const scale = steps.map((value, i) => swatch(heatColour(map, value, colours), ends[i] + tickLabel(+value.toPrecision(2))));
+      const keys = [make("span", {}, map.value_label), ...scale];
+      if (map.beyond) keys.push(swatch(colours.rule, map.beyond));
+      if (map.line.length) keys.push(make("span", { className: "key" }, sample({ colour: colours.ink, dash: [], shape: "", hollow: false, width: 2 }, colours), map.line_name));
+      legend.replaceChildren(...keys);
+    };
+    const draw = () => {
+      const colours = resolved();
+      const base = option(frame, colours, box.clientWidth);
+      const corner = (api, i, j) => api.coord([xs[i], ys[j]]);
+      const field = {
+        type: "custom",
+        data: cells,
+        encode: { x: [], y: [] },
+        clip: true,
+        renderItem: (params, api) => {
+          const [i, j, value] = cells[params.dataIndex];
+          const [[left, bottom], [right, top]] = [corner(api, i, j), corner(api, i + 1, j + 1)];
+          const shape = { x: left, y: top, width: right - left + 0.5, height: bottom - top + 0.5 }; // no seams
+          return { type: "rect", shape, style: { fill: heatColour(map, value, colours) } };
+        },
+      };
+      const line = { type: "line", data: map.line, symbol: "none", silent: true, z: 4, lineStyle: { color: colours.ink, width: 2 } };
+      chart.setOption({
+        ...base,
+        yAxis: { ...base.yAxis, min: ys[0], max: ys.at(-1), splitLine: { show: false } },
+        tooltip: { ...base.tooltip, trigger: "item", axisPointer: { type: "none" }, formatter: (hit) => tipOf(cells[hit.dataIndex]) },
+        series: [field, line],
+      }, { notMerge: true });
+      drawLegend(colours);
+    };
+    const retick = () => {
+      const extent = (axis) => chart.getModel().getComponent(axis, 0).axis.scale.getExtent();
+      chart.setOption(axisTicks(frame, extent("xAxis"), extent("yAxis"), box.clientWidth));
+    };
+    draw();
+    chart.on("datazoom", retick);
+    chart.on("restore", draw);
+    const fit = (width) => {
+      chart.resize(width ? { width } : {});
+      retick();
+    };
+    new ResizeObserver(() => fit()).observe(box);
+    return { draw, fit };
+  };
+
   // ---- Light, dark, or as the system says -------------------------------------------------------------------------
   const dark = document.getElementById("dark");
   const AUTO = dark.media;
@@ -361,7 +449,8 @@
   };
 
   // ---- Start ------------------------------------------------------------------------------------------------------
-  const charts = all("figure.plot").filter((figure) => figure.querySelector(".chart")).map(chartOf);
+  const drawn = all("figure.plot").filter((figure) => figure.querySelector(".chart")).map(chartOf);
+  const charts = [...drawn, ...all("figure.map").map(mapOf)];
   const redraw = () => charts.forEach((chart) => chart.draw());
   themeButton(redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
