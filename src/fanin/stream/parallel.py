@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TypeVar
 
-SHARE = 1 << 15  # elements: a core needs some times as long for them as it takes to wake a thread
+SHARE = 1 << 16  # elements: a core needs several times as long for them as it takes to wake a thread
 
 _Piece = TypeVar("_Piece")
 
