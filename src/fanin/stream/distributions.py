@@ -119,7 +119,7 @@ def normal(
 
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
-    return sample(key, elements, normal_law(std, mean=mean), dtype=dtype, out=out)
+    return sample(key, elements, _normal_law(float(std), float(mean)), dtype=dtype, out=out)
 
 
 def truncated_normal(

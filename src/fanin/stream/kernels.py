@@ -220,8 +220,7 @@ def fill(key, start, step, length, position, form, law, out):
     """
     memory = np.empty(14 * BLOCKS, np.uint32)  # one piece of memory, as a small tensor notices the time of four
     blocks, tile = memory[: 2 * BLOCKS].view(np.uint64), memory[2 * BLOCKS : 6 * BLOCKS]
-    floats, packed = memory[6 * BLOCKS : 10 * BLOCKS].view(np.float32), memory[10 * BLOCKS :]
-    places = floats.view(np.uint32)  # they are done with before the floats are
+    floats = memory[6 * BLOCKS : 10 * BLOCKS].view(np.float32)
     run, within_run = position // length, position % length
     unit, shift = law[5], law[6]
     done = 0
@@ -235,6 +234,7 @@ def fill(key, start, step, length, position, form, law, out):
             _words(key, blocks[:used], tile)
             words = tile[lane : lane + size]
         else:
+            places, packed = memory[6 * BLOCKS : 10 * BLOCKS], memory[10 * BLOCKS :]  # done with before the floats
             gap = _U64(step) - _U64(length)
             used, size = _list_runs(element, left, gap, length, min(4 * BLOCKS, out.size - done), blocks, places)
             _words(key, blocks[:used], tile)
