@@ -15,7 +15,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fanin.errors import BadInput, UnknownName
-from fanin.stream import key, normal, q32, to_bfloat16_bits, to_float16, truncated_normal, uniform, words
+from fanin.stream import (
+    key,
+    normal,
+    q32,
+    to_bfloat16_bits,
+    to_float8_e4m3fn_bits,
+    to_float8_e5m2_bits,
+    to_float16,
+    truncated_normal,
+    uniform,
+    words,
+)
 from fanin.stream.distributions import cut_word
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "stream" / "values_v1.json"
@@ -63,10 +74,12 @@ def test_known_uniforms_and_normals() -> None:
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 class TestEveryLaw:
-    def test_16_bit_values_are_the_float32_ones_rounded(self, law: Law) -> None:
+    def test_narrow_values_are_the_float32_ones_rounded(self, law: Law) -> None:
         single = law(range(10_000), "float32")
         assert np.array_equal(law(range(10_000), "bfloat16"), to_bfloat16_bits(single))
         assert np.array_equal(law(range(10_000), "float16"), to_float16(single))
+        assert np.array_equal(law(range(10_000), "float8_e4m3fn"), to_float8_e4m3fn_bits(single))
+        assert np.array_equal(law(range(10_000), "float8_e5m2"), to_float8_e5m2_bits(single))
 
     def test_float64_values_are_near_the_float32_ones(self, law: Law) -> None:
         single, double = law(range(10_000), "float32"), law(range(10_000), "float64")
@@ -130,6 +143,12 @@ def test_scale_zero_gives_the_mean() -> None:
     assert not uniform(WEIGHT, range(10), 0.0).any()
     assert not normal(WEIGHT, range(10), 0.0).any()
     assert (normal(WEIGHT, range(10), 0.0, mean=1.5) == 1.5).all()
+
+
+def test_a_scale_of_minus_zero_is_one_of_zero() -> None:
+    """A law is remembered by its arguments, and these are equal."""
+    for first, then in ((0.0, -0.0), (-0.0, 0.0)):
+        assert np.array_equal(np.signbit(normal(WEIGHT, range(9), first)), np.signbit(normal(WEIGHT, range(9), then)))
 
 
 def test_cuts_at_infinity_are_no_cuts() -> None:
@@ -226,4 +245,6 @@ def test_values_that_do_not_fit_are_refused() -> None:
         normal(WEIGHT, range(3), 2e4, dtype="float16")
     with pytest.raises(BadInput, match="do not fit in float32"):
         uniform(WEIGHT, range(3), 1e39)
+    with pytest.raises(BadInput, match=r"up to 453\.6 do not fit in float8_e4m3fn, whose largest number is 448"):
+        normal(WEIGHT, range(3), 72.0, dtype="float8_e4m3fn")
     assert np.isfinite(truncated_normal(WEIGHT, range(1000), 3e4, -2.0, 2.0, dtype="float16")).all()

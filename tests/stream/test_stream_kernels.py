@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import as_strided
 
 import fanin
 from fanin.errors import BadInput
+from fanin.stream import Elements, Runs, destination, kernels, key, normal, parallel, truncated_normal, uniform, words
 from fanin.stream import draw as module
-from fanin.stream import kernels, key, normal, parallel, truncated_normal, uniform, words
-from fanin.stream.laws import FORMATS
+from fanin.stream.laws import FORMATS, WORDS
 
 WEIGHT = key(0, "weight")
 NEVER_STARTED = {"_kernels": {}, "_drawn_without": Counter[str](), "WORTH_A_START": 10**18}
@@ -35,24 +37,24 @@ starts = st.one_of(
     *(st.integers(edge - 9000, edge + 9) for edge in (9000, 2**32, 2**34, 2**63, 2**64 - 10_000)),
 )
 counts = st.one_of(st.integers(0, 20), st.integers(2030, 2070), st.integers(0, 9000))
-scales = st.one_of(st.just(0.0), st.floats(1e-42, 100.0))
+scales = st.one_of(st.just(0.0), st.floats(1e-42, 60.0))  # no value is too large for any format
 shifts = st.one_of(st.just(0.0), st.floats(-10.0, 10.0), st.floats(-1e-8, 1e-8))
 dtypes = st.sampled_from(sorted(FORMATS))
 
 
 @pytest.fixture(autouse=True)
 def _started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_kernels", dict(kernels.FILLS))
+    monkeypatch.setattr(module, "_kernels", {form.name: kernels.ready(form) for form in (WORDS, *FORMATS.values())})
 
 
-def by_reference(draw: Draw, elements: range) -> npt.NDArray[Any]:
+def by_reference(draw: Draw, elements: Elements) -> npt.NDArray[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in NEVER_STARTED.items():
             patch.setattr(module, name, value)
         return draw(elements)
 
 
-def assert_same_bits(draw: Draw, elements: range) -> None:
+def assert_same_bits(draw: Draw, elements: Elements) -> None:
     drawn, expected = draw(elements), by_reference(draw, elements)
     assert drawn.dtype == expected.dtype
     assert np.array_equal(drawn.view(np.uint8), expected.view(np.uint8))
@@ -101,6 +103,43 @@ def test_truncated_normal(
     )
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> Runs:
+    """Short and long ones, within a block, over many tiles, with and without a gap, up to the last element of all."""
+    length = draw(st.one_of(st.integers(1, 70), st.integers(180, 200), st.integers(2030, 2070)))
+    count = draw(st.integers(0, max(1, 9000 // length)))
+    gap = draw(st.one_of(st.integers(0, 9), st.integers(0, 10_000), st.integers(2**31, 2**33)))
+    reach = max(count - 1, 0) * (length + gap) + length
+    start = draw(st.one_of(st.integers(0, 9), st.integers(0, 2**64 - reach), st.just(2**64 - reach)))
+    return Runs(start, length + gap, count, length)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(runs(), dtypes, st.sampled_from([0.0, 0.1]))
+@example(Runs(2**64 - 1, 1, 1, 1), "float32", 0.0)
+@example(Runs(0, 2**63, 2, 1), "float32", 0.0)
+@example(Runs(5, 0, 1, 7), "float32", 0.0)
+@example(Runs(5, 3, 0, 3), "float32", 0.0)
+def test_runs(elements: Runs, dtype: str, mean: float) -> None:
+    assert_same_bits(lambda e: words(WEIGHT, e), elements)
+    assert_same_bits(lambda e: normal(WEIGHT, e, 0.5, mean=mean, dtype=dtype), elements)
+    assert np.array_equal(words(WEIGHT, elements), by_reference(lambda e: words(WEIGHT, e), elements[:]))
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(st.integers(0, 2**63), st.integers(2, 2**40), st.integers(0, 3000))
+def test_ranges_with_a_step(start: int, step: int, count: int) -> None:
+    assert_same_bits(lambda e: words(WEIGHT, e), range(start, start + count * step, step))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_runs_on_several_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "SHARE", 1 << 10)
+    monkeypatch.setattr(parallel, "cores", lambda: threads)
+    for length in (1, 3, 64, 1000, 20_000):
+        assert_same_bits(lambda e: normal(WEIGHT, e, 0.02), Runs(7, length + 5, 60_000 // length, length))
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("start", [0, 3, 2**34 - 5])
 def test_a_million_values(dtype: str, start: int) -> None:
@@ -121,7 +160,7 @@ def test_other_order_of_lanes_would_be_noticed() -> None:
 
 def lanes_swapped(*arguments: Any) -> None:
     """A mutant: lanes 0 and 1 change places."""
-    kernels.fill_words(*arguments)
+    kernels.fill(*arguments)
     out = arguments[-1]
     whole = out[: len(out) // 4 * 4].reshape(-1, 4)
     whole[:, [0, 1]] = whole[:, [1, 0]]
@@ -137,29 +176,30 @@ def test_the_number_of_threads_changes_no_bit(threads: int, monkeypatch: pytest.
         assert_same_bits(lambda e: words(WEIGHT, e), elements)
 
 
-@pytest.mark.parametrize("count", [1, 2 * parallel.SHARE - 1, 2 * parallel.SHARE, 10 * parallel.SHARE + 1])
-@pytest.mark.parametrize("threads", [1, 2, 3, 64])
-def test_pieces_make_up_the_whole(count: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "cores", lambda: threads)
-    visits = np.zeros(count, np.uint8)
+@dataclass(frozen=True)
+class Layout:
+    """Axes of an array: their order in memory, and how far apart and in which direction each is walked."""
 
-    def visit(start: int, stop: int) -> None:
-        visits[start:stop] += 1
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    steps: tuple[int, ...]
 
-    parallel.share_out(visit, count)
-    assert (visits == 1).all()
+    def of(self, dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Zeros, and a view of some of them that has the shape."""
+        in_memory = [self.shape[axis] * abs(self.steps[axis]) for axis in self.order]
+        memory = np.zeros(in_memory, dtype)
+        view = memory.transpose(np.argsort(self.order)) if self.order else memory
+        steps: tuple[Any, ...] = (*(slice(None, None, step) for step in self.steps), ...)
+        return memory, view[steps]
 
 
-def test_an_error_in_another_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "cores", lambda: 3)
-
-    def fail(start: int, stop: int) -> None:
-        time.sleep(0.01)  # so that every thread has a piece
-        if start:
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        parallel.share_out(fail, 4 * parallel.SHARE)
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    shape = draw(st.lists(st.one_of(st.integers(0, 5), st.integers(6, 90)), max_size=3))
+    shape += draw(st.lists(st.integers(1, 3), max_size=1))
+    order = draw(st.permutations(range(len(shape))))
+    steps = draw(st.lists(st.sampled_from([1, 1, 2, -1, -3]), min_size=len(shape), max_size=len(shape)))
+    return Layout(tuple(shape), tuple(order), tuple(steps))
 
 
 class TestOut:
@@ -178,6 +218,44 @@ class TestOut:
         assert not memory[:5].any()
         assert not memory[-5:].any()
 
+    @settings(deadline=None, derandomize=True, max_examples=300)
+    @given(layouts(), st.sampled_from(["float32", "bfloat16", "float16", "float8_e5m2"]), st.booleans(), st.booleans())
+    def test_any_layout_is_filled_in_row_major_order(
+        self, layout: Layout, dtype: str, started: bool, in_runs: bool
+    ) -> None:
+        """Tiles of 64 elements, squares of 4: what lies between the elements of `out` stays as it was."""
+        memory, out = layout.of(FORMATS[dtype].stored)
+        elements: Elements = range(5, 5 + out.size)
+        if in_runs and out.ndim and out.size:
+            elements = Runs(5, out.shape[-1] + 3, out.size // out.shape[-1], out.shape[-1])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(destination, "TILE", 64)
+            patch.setattr(destination, "SIDE", 4)
+            if not started:
+                for name, value in NEVER_STARTED.items():
+                    patch.setattr(module, name, value)
+            assert normal(WEIGHT, elements, 0.02, dtype=dtype, out=out) is out
+        assert np.array_equal(out, normal(WEIGHT, elements, 0.02, dtype=dtype).reshape(out.shape))
+        out[...] = 0
+        assert not memory.any()
+
+    def test_an_index_list_fills_any_layout(self) -> None:
+        elements = np.arange(200_000)[::-1].reshape(400, 500)
+        out = np.zeros((500, 400), np.float32).T
+        assert normal(WEIGHT, elements, 0.02, out=out) is out
+        assert np.array_equal(out, normal(WEIGHT, elements, 0.02))
+
+    def test_memory_that_is_not_aligned(self) -> None:
+        out = np.zeros(4001, np.uint8)[1:].view(np.float32)
+        normal(WEIGHT, range(1000), 0.02, out=out)
+        assert np.array_equal(out, normal(WEIGHT, range(1000), 0.02))
+
+    @pytest.mark.parametrize("shape", [(700, 900), (3, 200_000), (200_000, 3), (30, 40, 500)], ids=str)
+    def test_large_transposed_arrays(self, shape: tuple[int, ...]) -> None:
+        out = np.zeros(shape[::-1], np.float32).T
+        normal(WEIGHT, range(3, 3 + out.size), 0.02, out=out)
+        assert np.array_equal(out.ravel(), normal(WEIGHT, range(3, 3 + out.size), 0.02))
+
     def test_a_mapped_file_is_filled(self, tmp_path: Path) -> None:
         for dtype in ("float32", "float16"):
             out = np.memmap(tmp_path / dtype, dtype, "w+", shape=(3000,))
@@ -188,12 +266,15 @@ class TestOut:
     @pytest.mark.parametrize(
         ("out", "message"),
         [
-            (np.zeros(10), r"expected an array of float32 of shape \(10,\), got float64 of shape \(10,\)"),
+            (np.zeros(10), r"expected an array of float32 with 10 elements, got float64 of shape \(10,\)"),
             (np.zeros(9, np.float32), r"got float32 of shape \(9,\)"),
+            (np.zeros((2, 6), np.float32), r"got float32 of shape \(2, 6\)"),
             ([0.0] * 10, r"got \[0.0, "),
-            (np.zeros(20, np.float32)[::2], "expected a contiguous, aligned array that can be written"),
-            (np.zeros(41, np.uint8)[1:].view(np.float32), "expected a contiguous, aligned array that can be written"),
-            (np.frombuffer(bytes(40), np.float32), "expected a contiguous, aligned array that can be written"),
+            (np.zeros(10, ">f4"), "got >f4 of shape"),
+            (np.frombuffer(bytes(40), np.float32), "expected an array that can be written, got one that is read-only"),
+            (np.broadcast_to(np.float32(0), 10), "expected an array that can be written"),
+            (as_strided(np.zeros(1, np.float32), (10,), (0,)), r"a place of their own, got shape \(10,\) with strides"),
+            (as_strided(np.zeros(6, np.float32), (5, 2), (4, 4)), "expected elements that each have a place"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, elements: Any, out: Any, message: str) -> None:
@@ -222,14 +303,14 @@ class TestStart:
     ) -> None:
         monkeypatch.setattr(module, "PATIENCE_IN_SECONDS", 0.0)
         for _ in range(2):
-            with module._said_if_slow(cached=True):
+            with module.said_if_slow(cached=True):
                 deadline = time.monotonic() + 10
                 while not module._said and time.monotonic() < deadline:
                     time.sleep(0.001)
         assert capsys.readouterr().err == "fanin: preparing its kernels (compiled once on this machine) …\n"
 
     def test_a_fast_start_says_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with module._said_if_slow(cached=True):
+        with module.said_if_slow(cached=True):
             pass
         assert capsys.readouterr().err == ""
 

@@ -149,7 +149,8 @@ def test_neither_threads_nor_interruptions_change_a_bit(threads: int, monkeypatc
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_an_interruption_ends_the_work_after_what_is_begun(threads: int) -> None:
+def test_an_interruption_ends_the_work_after_what_is_begun(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: threads)
     begun: list[int] = []
 
     def task(item: int) -> None:
@@ -158,7 +159,7 @@ def test_an_interruption_ends_the_work_after_what_is_begun(threads: int) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        parallel.take_turns(task, range(1000), threads)
+        parallel.for_each(task, range(1000))
     assert len(begun) <= 2 + threads
 
 

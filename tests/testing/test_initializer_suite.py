@@ -15,6 +15,7 @@ from fanin.graph import Fans
 from fanin.initializers import ALL, Initializer, Keep, Law, Normal, Orthogonal, Target, Uniform
 from fanin.initializers.base import all_elements
 from fanin.stream import Elements, key, normal
+from fanin.stream.laws import FORMATS
 from fanin.testing import (
     TARGETS,
     assert_all_conform,
@@ -251,5 +252,5 @@ def test_fields_that_json_cannot_hold_are_noticed() -> None:
 
 
 def test_the_targets_cover_every_dtype_and_a_vector() -> None:
-    assert {t.dtype for t in TARGETS} == {"float32", "float64", "float16", "bfloat16"}
+    assert {t.dtype for t in TARGETS} == set(FORMATS)
     assert {len(t.shape) for t in TARGETS} == {1, 2, 4}

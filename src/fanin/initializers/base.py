@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
 from fanin.graph import Fans
-from fanin.stream import Distribution, Elements, key, sample, to_bfloat16_bits, to_float16
+from fanin.stream import Distribution, Elements, key, sample
 from fanin.stream.elements import bounds
+from fanin.stream.laws import FORMATS
+from fanin.stream.reference import ROUNDED
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Target:
     Attributes:
         name: the logical name under which it is drawn.
         shape: the global, logical shape; out first, in second, kernel after.
-        dtype: "float32", "float64", "float16" or "bfloat16".
+        dtype: "float32", "float64", "float16", "bfloat16", "float8_e4m3fn" or "float8_e5m2".
         fans: None where the operation gives no meaning to fans.
     """
 
@@ -81,7 +83,7 @@ class Initializer(ABC):
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """The values of `elements` (row-major indices; all if None), flat, in the target's dtype.
 
-        bfloat16 comes as its bit patterns in uint16, since NumPy has no such type.
+        bfloat16 comes as its bit patterns in uint16, the float8 types in uint8, since NumPy has no such types.
         """
         sampled = self.sampling(target)
         if sampled is None:
@@ -116,31 +118,23 @@ def all_elements(target: Target, elements: Elements | None) -> Elements:
     return elements
 
 
-_FORMATS: Final[dict[str, tuple[float, Callable[[npt.NDArray[np.float64]], npt.NDArray[Any]]]]] = {
-    "float64": (sys.float_info.max, lambda x: x),
-    "float32": (float(np.finfo(np.float32).max), lambda x: x.astype(np.float32)),
-    "float16": (65504.0, lambda x: to_float16(x.astype(np.float32))),
-    "bfloat16": (255 * 2.0**120, lambda x: to_bfloat16_bits(x.astype(np.float32))),
-}
-
-
 def rounded(values: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[Any]:
-    """Values computed in float64, in the target's dtype; 16-bit formats round the float32, as the stream does.
+    """Values computed in float64, in the target's dtype; narrower formats round the float32, as the stream does.
 
     Raises:
         UnknownName: no such dtype.
         BadInput: a value beyond the largest of the dtype.
     """
-    if dtype not in _FORMATS:
-        raise UnknownName("dtype", dtype, _FORMATS)
-    largest, to_dtype = _FORMATS[dtype]
+    if dtype not in FORMATS:
+        raise UnknownName("dtype", dtype, FORMATS)
+    largest = FORMATS[dtype].largest
     reach = float(np.abs(values).max(initial=0.0))
     if reach > largest:
         raise BadInput(
             f"Values of magnitude up to {reach:.4g} do not fit in {dtype}, whose largest number is {largest:.4g}. "
             "Use a smaller scale or a wider dtype."
         )
-    return to_dtype(values)
+    return ROUNDED[dtype](values.astype(np.float32)) if dtype in ROUNDED else values.astype(FORMATS[dtype].stored)
 
 
 def require_fans(what: Initializer, target: Target) -> Fans:

@@ -21,7 +21,7 @@ from fanin.stream.laws import Distribution
 from fanin.stream.masks import exact_mask
 from fanin.stream.orthogonal import orthogonal
 from fanin.stream.quantile import q32
-from fanin.stream.rounding import to_bfloat16_bits, to_float16
+from fanin.stream.rounding import to_bfloat16_bits, to_float8_e4m3fn_bits, to_float8_e5m2_bits, to_float16
 
 __all__ = [
     "Distribution",
@@ -37,6 +37,8 @@ __all__ = [
     "q32",
     "sample",
     "to_bfloat16_bits",
+    "to_float8_e4m3fn_bits",
+    "to_float8_e5m2_bits",
     "to_float16",
     "truncated_law",
     "truncated_normal",

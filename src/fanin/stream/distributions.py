@@ -8,20 +8,18 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from functools import lru_cache
-
-import numpy as np
+from typing import Final
 
 from fanin.errors import BadInput, UnknownName
-from fanin.stream import reference
 from fanin.stream.draw import draw
 from fanin.stream.elements import Elements
 from fanin.stream.gaussian import exact_digits, normal_cdf
 from fanin.stream.keys import Key
-from fanin.stream.laws import FORMATS, NORMAL, TRUNCATED, UNIFORM, Distribution, Values
+from fanin.stream.laws import BITS, FORMATS, NORMAL, TRUNCATED, UNIFORM, WORDS, Distribution, Law, Values
 from fanin.stream.philox import Words
 
 _LARGEST_SIGMA = 6.3  # |q32| stays below 6.24 σ, the quantile of 2^-32
-_UINT32 = np.dtype(np.uint32)
+_BITS: Final[Law] = (BITS, 0, 0, 0, 0, 0.0, 0.0)
 
 
 def words(key: Key, elements: Elements, *, out: Words | None = None) -> Words:
@@ -31,9 +29,9 @@ def words(key: Key, elements: Elements, *, out: Words | None = None) -> Words:
 
     Args:
         key: the stream.
-        elements: element indices in [0, 2^64): a range (fastest with step 1), `Runs`, or an array of integers of any
-            shape.
-        out: a contiguous uint32 array of that shape to write into and return, rather than a new one.
+        elements: element indices in [0, 2^64): a range, `Runs`, or an array of integers of any shape (slower).
+        out: a uint32 array of that size to write into and return, rather than a new one: of any shape and strides,
+            filled in row-major order.
 
     Raises:
         BadInput: an index is negative, above 2^64 - 1 or not an integer, or a range runs backwards; `out` does
@@ -46,7 +44,7 @@ def words(key: Key, elements: Elements, *, out: Words | None = None) -> Words:
 
     Reference: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
-    return draw(key, elements, "words", _UINT32, (), _same, out)
+    return draw(key, elements, WORDS, _BITS, out)
 
 
 def uniform(
@@ -104,8 +102,10 @@ def normal(
         elements: the element indices: a range, `Runs` or an array; the result has their shape.
         std: the standard deviation, ≥ 0.
         mean: added with a rounding of its own.
-        dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
-        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
+        dtype: "float32", "float64", "float16", or "bfloat16", "float8_e4m3fn", "float8_e5m2", which NumPy does not
+            have: the bit patterns come as uint16 or uint8.
+        out: an array of the result's size and type to write into and return, rather than a new one: of any shape and
+            strides, filled in row-major order.
 
     Raises:
         BadInput: std or mean is not finite, std is negative, the values do not fit in dtype, or `out` does not fit
@@ -119,7 +119,7 @@ def normal(
 
     Reference: inversion, Devroye 1986, "Non-Uniform Random Variate Generation", II.2.
     """
-    return sample(key, elements, normal_law(std, mean=mean), dtype=dtype, out=out)
+    return sample(key, elements, _normal_law(float(std), float(mean)), dtype=dtype, out=out)
 
 
 def truncated_normal(
@@ -146,8 +146,10 @@ def truncated_normal(
         low: the lower cut in sigmas of the parent normal; -inf for none.
         high: the upper cut in sigmas of the parent normal; inf for none.
         mean: the mean of the parent normal, added with a rounding of its own.
-        dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
-        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
+        dtype: "float32", "float64", "float16", or "bfloat16", "float8_e4m3fn", "float8_e5m2", which NumPy does not
+            have: the bit patterns come as uint16 or uint8.
+        out: an array of the result's size and type to write into and return, rather than a new one: of any shape and
+            strides, filled in row-major order.
 
     Raises:
         BadInput: std or mean is not finite, std is negative, low < high does not hold, no random word falls between
@@ -172,8 +174,10 @@ def sample(
     Args:
         key: the stream.
         elements: the element indices: a range, `Runs` or an array; the result has their shape.
-        dtype: "float32", "float64", "float16", or "bfloat16" (returned as the uint16 patterns of its bits).
-        out: a contiguous array of the result's shape and type to write into and return, rather than a new one.
+        dtype: "float32", "float64", "float16", or "bfloat16", "float8_e4m3fn", "float8_e5m2", which NumPy does not
+            have: the bit patterns come as uint16 or uint8.
+        out: an array of the result's size and type to write into and return, rather than a new one: of any shape and
+            strides, filled in row-major order.
 
     Raises:
         BadInput: an index is not in [0, 2^64), the values do not fit in dtype, or `out` does not fit them.
@@ -193,43 +197,54 @@ def sample(
             f"Values of magnitude up to {reach:.4g} do not fit in {dtype}, whose largest number is "
             f"{form.largest:.4g}. Use a smaller scale or a wider dtype."
         )
-    return draw(key, elements, dtype, form.stored, law, lambda words: reference.values(words, law, form), out)
+    return draw(key, elements, form, law, out)
 
 
 def uniform_law(bound: float, *, center: float = 0.0) -> Distribution:
     """The law of `uniform`, decided once for many draws."""
-    bound, center = _not_negative("bound", bound), _finite("center", center)
-    return Distribution((UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center), abs(center) + bound)
+    return _uniform_law(float(bound), float(center))  # a float32 scalar would round the products too early
 
 
 def normal_law(std: float, *, mean: float = 0.0) -> Distribution:
     """The law of `normal`, decided once for many draws."""
-    std, mean = _not_negative("std", std), _finite("mean", mean)
-    return Distribution((NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean), abs(mean) + _LARGEST_SIGMA * std)
+    return _normal_law(float(std), float(mean))
 
 
 def truncated_law(std: float, low: float, high: float, *, mean: float = 0.0) -> Distribution:
     """The law of `truncated_normal`, decided once for many draws."""
+    return _truncated_law(float(std), float(low), float(high), float(mean))
+
+
+# Remembered, as a model asks for the same laws again and again. A key of −0 is one of 0: `abs` makes them one law.
+@lru_cache(maxsize=1024)
+def _uniform_law(bound: float, center: float) -> Distribution:
+    bound, center = _not_negative("bound", bound), _finite("center", center)
+    return Distribution((UNIFORM, 0, 0, 0, 0, bound * 2.0**-24, center), abs(center) + bound)
+
+
+@lru_cache(maxsize=1024)
+def _normal_law(std: float, mean: float) -> Distribution:
+    std, mean = _not_negative("std", std), _finite("mean", mean)
+    return Distribution((NORMAL, 0, 0, 0, 0, std * 2.0**-27, mean), abs(mean) + _LARGEST_SIGMA * std)
+
+
+@lru_cache(maxsize=1024)
+def _truncated_law(std: float, low: float, high: float, mean: float) -> Distribution:
     std, mean = _not_negative("std", std), _finite("mean", mean)
     farthest = min(max(abs(low), abs(high)), _LARGEST_SIGMA)
-    law = (TRUNCATED, *_window(float(low), float(high)), std * 2.0**-27, mean)
-    return Distribution(law, abs(mean) + farthest * std)
-
-
-def _same(words: Words) -> Words:
-    return words
+    return Distribution((TRUNCATED, *_window(low, high), std * 2.0**-27, mean), abs(mean) + farthest * std)
 
 
 def _finite(label: str, value: float) -> float:
     if not math.isfinite(value):
         raise BadInput(f"{label}: expected a finite number, got {value}.")
-    return float(value)  # a float32 scalar would round the products below too early
+    return value
 
 
 def _not_negative(label: str, value: float) -> float:
     if not 0 <= value < math.inf:
         raise BadInput(f"{label}: expected a finite number ≥ 0, got {value}.")
-    return float(value)
+    return abs(value)
 
 
 @lru_cache(maxsize=1024)

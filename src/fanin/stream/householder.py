@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from fanin.stream.keys import Key
-from fanin.stream.parallel import take_turns
+from fanin.stream.parallel import for_each
 from fanin.stream.reflections import BLOCK, PANEL, Indices, Matrix, gaussians
 
 LANES: Final = BLOCK  # columns of a tile; a block of reflectors is one
@@ -172,8 +172,8 @@ def haar_columns(key: Key, m: int, columns: Indices, rows: slice | Indices, out:
             reflect_tile(u, products, weights, height, max(0, last - blocks + 1), last, tile)
         out[:, start : start + LANES] = square[:m][rows, : len(chosen)]
 
-    take_turns(prepare, range(len(starts)))
-    take_turns(compute, reversed(range(0, len(columns), LANES)))  # the later, the longer
+    for_each(prepare, range(len(starts)))
+    for_each(compute, range(0, len(columns), LANES)[::-1])  # the later, the longer
 
 
 def _aligned(size: int) -> Matrix:

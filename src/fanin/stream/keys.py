@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import struct
 from enum import IntEnum
+from functools import lru_cache
+from hashlib import sha256
 from typing import NamedTuple
 
 from fanin.errors import BadInput
@@ -24,6 +25,9 @@ class Domain(IntEnum):
     SIGN = 4
 
 
+_VALUES = Domain.VALUES  # looked up in an Enum, it costs as much as a name's UTF-8
+
+
 class Key(NamedTuple):  # made faster than a dataclass, and a model has one a tensor
     """One stream of 2^64 words: the Philox key (k0, k1) and the upper counter words (c2, c3)."""
 
@@ -31,6 +35,9 @@ class Key(NamedTuple):  # made faster than a dataclass, and a model has one a te
     k1: int
     c2: int
     c3: int
+
+
+_new = tuple.__new__  # a NamedTuple's own is written in Python
 
 
 def key(seed: int, name: str, *, domain: Domain = Domain.VALUES, draw: int = 0) -> Key:
@@ -54,33 +61,36 @@ def key(seed: int, name: str, *, domain: Domain = Domain.VALUES, draw: int = 0) 
 
     Reference: FIPS 180-4 (SHA-256). A name that changes changes its own values, and no others.
     """
+    if domain is _VALUES and type(seed) is int and type(draw) is int:  # not True or 1.0, which a cache takes for 1
+        start = _start_of_values(seed, draw)
+    else:
+        start = _start(Domain(domain), seed, draw)
+    try:
+        text = str.encode(name)
+    except (TypeError, UnicodeEncodeError):
+        raise BadInput(_not_a_name(name)) from None
+    return _new(Key, _FOUR_WORDS.unpack_from(sha256(start + len(text).to_bytes(4, "little") + text).digest()))
+
+
+def _start(domain: Domain, seed: int, draw: int) -> bytes:
+    """Of the message: what the tensors of a model have in common."""
     seed_bytes = _integer("seed", seed, bits=128).to_bytes(16, "little")
     draw_bytes = _integer("draw", draw, bits=32).to_bytes(4, "little")
-    name_bytes = _utf8(name)
-    length_bytes = len(name_bytes).to_bytes(4, "little")
-    message = (
-        _VERSION
-        + bytes((domain if type(domain) is Domain else Domain(domain),))
-        + seed_bytes
-        + draw_bytes
-        + length_bytes
-        + name_bytes
-    )
-    return Key._make(_FOUR_WORDS.unpack_from(hashlib.sha256(message).digest()))
+    return _VERSION + bytes((domain,)) + seed_bytes + draw_bytes
 
 
-def _utf8(name: str) -> bytes:
-    if not isinstance(name, str):
-        raise BadInput(f"name: expected a string such as 'layers.0.weight', got {name!r}.")
-    try:
-        return name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadInput(f"name: expected text that UTF-8 can encode, got {name!r} with a lone surrogate.") from None
+@lru_cache(maxsize=64)
+def _start_of_values(seed: int, draw: int) -> bytes:
+    return _start(_VALUES, seed, draw)
+
+
+def _not_a_name(name: object) -> str:
+    if isinstance(name, str):
+        return f"name: expected text that UTF-8 can encode, got {name!r} with a lone surrogate."
+    return f"name: expected a string such as 'layers.0.weight', got {name!r}."
 
 
 def _integer(label: str, value: int, *, bits: int) -> int:
-    if type(value) is int and 0 <= value < 1 << bits:  # a model has a key a tensor: no text unless it is needed
-        return value
     expected = f"{label}: expected an integer in [0, 2**{bits})"
     if isinstance(value, bool):
         raise BadInput(f"{expected}, got {value!r}.")

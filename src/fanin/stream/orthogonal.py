@@ -13,7 +13,7 @@ import numpy as np
 from fanin.errors import BadInput
 from fanin.stream import reflections
 from fanin.stream.distributions import normal
-from fanin.stream.draw import WORTH_A_START, _said_if_slow
+from fanin.stream.draw import WORTH_A_START, said_if_slow
 from fanin.stream.elements import Elements, Runs
 from fanin.stream.elements import indices as every
 from fanin.stream.keys import Domain, Key, key
@@ -109,7 +109,7 @@ def _compiled() -> ModuleType:
         from fanin.stream import householder
     except ImportError:  # has been said by the draw above
         return reflections
-    with _said_if_slow(householder.cached()):
+    with said_if_slow(householder.cached()):
         householder.haar_columns(stream, 1, np.zeros(1, np.intp), slice(None), np.empty((1, 1)))
     return householder
 

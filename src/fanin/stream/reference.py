@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
-from fanin.stream.laws import TRUNCATED, UNIFORM, Format, Law, Values
+from fanin.stream.laws import BITS, TRUNCATED, UNIFORM, Format, Law, Values
 from fanin.stream.philox import Words
 from fanin.stream.quantile import q32
-from fanin.stream.rounding import to_bfloat16_bits, to_float16
+from fanin.stream.rounding import to_bfloat16_bits, to_float8_e4m3fn_bits, to_float8_e5m2_bits, to_float16
+
+ROUNDED: Final[dict[str, Callable[[npt.NDArray[np.float32]], Values]]] = {
+    "float16": to_float16,
+    "bfloat16": to_bfloat16_bits,
+    "float8_e4m3fn": to_float8_e4m3fn_bits,
+    "float8_e5m2": to_float8_e5m2_bits,
+}
+"""The formats narrower than float32, each a rounding of it."""
 
 
 def values(words: Words, law: Law, form: Format) -> Values:
     """`integer(word) · RN(unit) + RN(shift)`, a rounding after each operation, then rounded to the stored format."""
-    *_, unit, shift = law
+    kind, *_, unit, shift = law
+    if kind == BITS:
+        return words
     result: Values = integers(words, law).astype(form.computed)
     result = result * form.computed(unit)
     if shift:
         result = result + form.computed(shift)
-    if form.name == "bfloat16":
-        return to_bfloat16_bits(result)
-    return to_float16(result) if form.name == "float16" else result
+    return ROUNDED[form.name](result) if form.name in ROUNDED else result
 
 
 def integers(words: Words, law: Law) -> npt.NDArray[np.int32]:

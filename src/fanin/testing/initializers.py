@@ -17,7 +17,8 @@ import numpy.typing as npt
 from fanin.errors import BadInput
 from fanin.graph import Fans
 from fanin.initializers import ALL, Initializer, Law, Target, from_dict, to_dict
-from fanin.stream import Runs, key, sample, to_bfloat16_bits, to_float16
+from fanin.stream import Runs, key, sample
+from fanin.stream.reference import ROUNDED
 from fanin.testing.tolerance import mean_tolerance, rounding_tolerance, std_tolerance
 
 TARGETS: Final[tuple[Target, ...]] = (
@@ -25,6 +26,8 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("wide.weight", (48, 160), "float64", Fans(160, 48)),
     Target("conv.weight", (32, 24, 3, 3), "bfloat16", Fans(216, 288)),
     Target("square.weight", (90, 90), "float16", Fans(90, 90)),
+    Target("experts.weight", (64, 80), "float8_e4m3fn", Fans(80, 64)),
+    Target("wide_range.weight", (80, 64), "float8_e5m2", Fans(64, 80)),
     Target("bias", (8192,), "float32"),
 )
 
@@ -102,8 +105,8 @@ def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> N
         indices = region[:].astype(np.intp) if isinstance(region, Runs) else np.asarray(region, int)
         _expect_same(what, target, f"region {region}", what.draw(target, seed, region), whole[indices])
     single = what.draw(replace(target, dtype="float32"), seed)
-    if target.dtype in _FROM_FLOAT32:
-        _expect_same(what, target, "rounded from float32", whole, _FROM_FLOAT32[target.dtype](single))
+    if target.dtype in ROUNDED:
+        _expect_same(what, target, "rounded from float32", whole, ROUNDED[target.dtype](single))
     else:
         rounding = rounding_tolerance("float32", float(np.abs(whole).max(initial=0.0)) + abs(law.mean))
         farthest = float(np.abs(single - whole).max(initial=0.0))
@@ -144,12 +147,6 @@ def assert_round_trips(what: Initializer) -> None:
         raise AssertionError(f"{what!r}: expected one line of text for a plan's table; got {str(what)!r}")
 
 
-_FROM_FLOAT32: Final[dict[str, Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]]] = {
-    "float16": to_float16,
-    "bfloat16": to_bfloat16_bits,
-}
-
-
 def _law(what: Initializer, target: Target) -> Law | None:
     """The declared law; None where there is nothing to draw, and then drawing must be refused with BadInput."""
     law = None if _refusal(what, target) else what.law(target)
@@ -174,6 +171,11 @@ def _refusal(what: Initializer, target: Target) -> str:
 def _as_float64(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
     if dtype == "bfloat16":
         values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    elif dtype == "float8_e5m2":
+        values = (values.astype(np.uint16) << np.uint16(8)).view(np.float16)
+    elif dtype == "float8_e4m3fn":  # as the bits of a float16, 2^-8 of what they mean
+        sign, magnitude = values.astype(np.uint16) & np.uint16(0x80), values.astype(np.uint16) & np.uint16(0x7F)
+        values = (sign << np.uint16(8) | magnitude << np.uint16(7)).view(np.float16).astype(np.float64) * 2.0**8
     return values.astype(np.float64)
 
 

@@ -11,6 +11,8 @@ _PRECISION: Final[dict[str, tuple[float, float]]] = {
     "float32": (2.0**-24, 2.0**-149),
     "float16": (2.0**-11, 2.0**-24),
     "bfloat16": (2.0**-8, 2.0**-133),
+    "float8_e4m3fn": (2.0**-4, 2.0**-9),
+    "float8_e5m2": (2.0**-3, 2.0**-16),
 }
 
 
@@ -44,8 +46,8 @@ def std_tolerance(n: int, kurtosis: float = 3.0, sigmas: float = 6.0) -> float:
 def rounding_tolerance(dtype: str, magnitude: float) -> float:
     """`5 u · magnitude + s`: u the unit roundoff of the dtype, s its smallest number.
 
-    Five numbers are rounded: the standard value, its scale, their product, the mean, the sum. For 16 bits that is done
-    in float32, and one more rounding outweighs them all.
+    Five numbers are rounded: the standard value, its scale, their product, the mean, the sum. For 16 and 8 bits that is
+    done in float32, and one more rounding outweighs them all.
 
     Example:
         >>> rounding_tolerance("float16", 1.0) < 0.0025
