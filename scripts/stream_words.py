@@ -4,7 +4,7 @@
     python scripts/stream_words.py names --words 2**20 > words.bin
 
 What is written is what would show a flaw if there were one: a long stream, the beginnings of streams whose names
-differ in a digit, neighbouring seeds word by word, and the normals, put back on a uniform scale.
+differ in a digit, neighbouring seeds word by word, and the normals, put back on a uniform scale. `control` is flawed.
 """
 
 from __future__ import annotations
@@ -59,28 +59,41 @@ def normals() -> Iterator[Words]:
         yield (ndtr(z) * 256).astype(np.uint8).view("<u4")
 
 
+def control() -> Iterator[Words]:
+    """Not the stream: multiples of the golden ratio. A battery that accepts them does not read what it should."""
+    for start in itertools.count(0, CHUNK):
+        yield np.arange(start, start + CHUNK, dtype=np.uint64).astype(np.uint32) * np.uint32(0x9E3779B9)
+
+
 ARRANGEMENTS: Final[dict[str, Callable[[], Iterator[Words]]]] = {
     "long": long,
     "names": names,
     "seeds": seeds,
     "normals": normals,
+    "control": control,
 }
+
+
+def number(text: str) -> int:
+    """`1024` or `2**10`."""
+    base, _, exponent = text.partition("**")
+    return int(pow(int(base), int(exponent or 1)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arrangement", choices=ARRANGEMENTS)
-    parser.add_argument("--words", help="how many, such as 2**20; without it, until the reader stops")
+    parser.add_argument("--words", type=number, help="how many, such as 2**20; without it, until the reader stops")
     options = parser.parse_args()
-    base, _, exponent = (options.words or "0").partition("**")
-    left = int(base) ** int(exponent or 1)
+    left = options.words
     try:
         for chunk in ARRANGEMENTS[options.arrangement]():
-            data = chunk.astype("<u4", copy=False).tobytes()
-            sys.stdout.buffer.write(data[: 4 * left] if options.words else data)
-            left -= chunk.size
-            if options.words and left <= 0:
-                break
+            wanted = chunk.ravel()[:left]
+            sys.stdout.buffer.write(wanted.astype("<u4", copy=False).tobytes())
+            if left is not None:
+                left -= wanted.size
+                if not left:
+                    break
         sys.stdout.buffer.flush()
     except (BrokenPipeError, KeyboardInterrupt):  # the reader has had enough, or the user
         sys.stderr.close()  # nothing more to say while Python ends
