@@ -9,6 +9,8 @@ import contextlib
 import importlib
 import io
 import math
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +26,7 @@ from fanin.graph import Fans, Role
 from fanin.initializers import Law, Normal, Sparse
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
-from fanin.stream import key, masks, reflections
+from fanin.stream import distributions, key, keys, masks, philox, quantile, reflections
 
 TESTS = Path(__file__).parent
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -33,6 +35,45 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def put(module: str, name: str, value: object) -> Patch:
     """Replace what a module means by a name, builtins included."""
     return lambda patch: patch.setattr(importlib.import_module(module), name, value, raising=False)
+
+
+def by_the_reference(*patches: Patch) -> Patch:
+    """With these patches, and no kernel drawing in the reference's place, whatever was drawn before."""
+    without = (
+        put("fanin.stream.draw", "_kernels", {}),
+        put("fanin.stream.draw", "_drawn_without", Counter()),
+        put("fanin.stream.draw", "WORTH_A_START", math.inf),
+    )
+
+    def patch_all(patch: pytest.MonkeyPatch) -> None:
+        for one in (*without, *patches):
+            one(patch)
+
+    return patch_all
+
+
+def ignoring(ignored: str, mask: int) -> Patch:
+    """A key made of a seed or a draw with some of its bits cleared."""
+    checked = keys._integer
+    return put(
+        "fanin.stream.keys",
+        "_integer",
+        lambda label, value, bits: checked(label, value, bits=bits) & (mask if label == ignored else -1),
+    )
+
+
+def one_word_a_block(key: keys.Key, blocks: Any) -> Any:
+    """The first lane of each block in all four."""
+    return _block_words(key, blocks)[:, [0, 0, 0, 0]]
+
+
+def window_from_the_first_word(low: float, high: float) -> tuple[int, int, int, int]:
+    _, count, lowest, highest = _window(low, high)
+    return 0, count, lowest, highest
+
+
+_block_words, _window = philox._block_words, distributions._window
+STATISTICS = "stream/test_stream_statistics.py"
 
 
 def random_norm_scales(patch: pytest.MonkeyPatch) -> None:
@@ -207,6 +248,69 @@ MUTANTS = (
         put("fanin.plans.recipes.auto", "_forward_gain", lambda phi: 1.0),
         ("diagnosis/test_checks.py::test_a_net_started_by_auto_is_healthy", "plans/test_recipes.py"),
     ),
+    Mutant(
+        "a key that ignores the last character of the name",
+        put("fanin.stream.keys", "_utf8", lambda name: name[:-1].encode()),
+        (f"{STATISTICS}::test_names_that_differ_in_a_character_are_independent",),
+    ),
+    Mutant(
+        "a key that ignores the digits of the name",
+        put("fanin.stream.keys", "_utf8", lambda name: name.translate(dict.fromkeys(range(48, 58), "0")).encode()),
+        (f"{STATISTICS}::test_names_that_differ_in_a_character_are_independent",),
+    ),
+    Mutant(
+        "a key that ignores the low bit of the seed",
+        ignoring("seed", ~1),
+        (f"{STATISTICS}::test_neighbouring_seeds_are_independent",),
+    ),
+    Mutant(
+        "a key that ignores the upper half of the seed",
+        ignoring("seed", (1 << 64) - 1),
+        (f"{STATISTICS}::test_neighbouring_seeds_are_independent",),
+    ),
+    Mutant(
+        "a key that ignores the draw",
+        ignoring("draw", 0),
+        (f"{STATISTICS}::test_draws_are_independent",),
+    ),
+    Mutant(
+        "a key that ignores the domain",
+        put("fanin.stream.keys", "bytes", lambda domain: b"\0"),
+        (f"{STATISTICS}::test_domains_are_independent",),
+    ),
+    Mutant(
+        "one word for the four elements of a block",
+        by_the_reference(put("fanin.stream.philox", "_block_words", one_word_a_block)),
+        (f"{STATISTICS}::test_neighbouring_elements_are_independent",),
+    ),
+    Mutant(
+        "Philox with a multiplier that does not mix",
+        by_the_reference(put("fanin.stream.philox", "_MULTIPLIER_1", np.uint64(1))),
+        (f"{STATISTICS}::test_neighbouring_elements_are_independent",),
+    ),
+    Mutant(
+        "the slope and the curvature of the quantile swapped",
+        by_the_reference(
+            put("fanin.stream.quantile", "_C1", quantile._C2),
+            put("fanin.stream.quantile", "_C2", quantile._C1),
+        ),
+        (f"{STATISTICS}::test_distributions",),
+    ),
+    Mutant(
+        "a quantile whose tails end at three sigmas",
+        by_the_reference(put("fanin.stream.quantile", "_C0", np.minimum(quantile._C0, 3 << 27))),
+        (f"{STATISTICS}::test_skewness_and_kurtosis",),
+    ),
+    Mutant(
+        "a truncated normal that cuts nothing",
+        put("fanin.stream.distributions", "_window", lambda low, high: (0, 1 << 32, -(1 << 31), (1 << 31) - 1)),
+        (f"{STATISTICS}::test_moments", f"{STATISTICS}::test_distributions"),
+    ),
+    Mutant(
+        "a truncated normal whose window starts at the first word",
+        put("fanin.stream.distributions", "_window", window_from_the_first_word),
+        (f"{STATISTICS}::test_moments", f"{STATISTICS}::test_distributions"),
+    ),
 )
 
 
@@ -235,14 +339,27 @@ def run(file: str) -> Outcome:
     return outcome
 
 
+def forget_what_is_remembered() -> None:
+    """A function that remembers its results may hold the right ones, and must not keep a mutant's."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fanin."):
+            for value in list(vars(module).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("mutant", "file"),
     [pytest.param(m, file, id=f"{m.defect} - {file}") for m in MUTANTS for file in m.noticed_by],
 )
 def test_the_tests_notice(mutant: Mutant, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        mutant.patch(patch)
-        outcome = run(file)
+    forget_what_is_remembered()
+    try:
+        with monkeypatch.context() as patch:
+            mutant.patch(patch)
+            outcome = run(file)
+    finally:
+        forget_what_is_remembered()
     assert outcome.failures, f"all {outcome.passed} tests of {file} pass with {mutant.defect}"
     assert isinstance(outcome.failures[0], AssertionError), "the defect should be noticed, not stumbled over"
 

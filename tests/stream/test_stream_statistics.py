@@ -1,10 +1,12 @@
 """Does each law have the moments and the distribution that it declares? And would a wrong one be caught?
 
-The tolerances follow from the number of draws: 6 standard errors, or a false alarm of 10^-9.
+The tolerances follow from the number of draws: 6 standard errors, or a false alarm of 10^-9. On 2^30 values
+`scripts/stream_statistics.py` does more of the same.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from fanin.stream import Domain, key, normal, truncated_normal, uniform, words
+from fanin.stream import Domain, Key, key, normal, truncated_normal, uniform, words
 
 N = 1 << 20
 FALSE_ALARM = 1e-9
@@ -30,6 +32,14 @@ def mean_is(values: Values, mean: float, std: float) -> bool:
 def std_is(values: Values, std: float, kurtosis: float) -> bool:
     tolerance = 6 * math.sqrt((kurtosis - 1) / (4 * len(values)))
     return abs(float(values.std(dtype=np.float64)) / std - 1) <= tolerance
+
+
+def moment_is(values: Values, k: int, law: Any) -> bool:
+    """The k-th moment about the declared mean; its standard error follows from the 2k-th."""
+    mean, std = law.mean(), law.std()
+    expected, of_square = (law.expect(lambda x, k=k: ((x - mean) / std) ** k) for k in (k, 2 * k))
+    measured = (((values.astype(np.float64) - mean) / std) ** k).mean()
+    return bool(abs(measured - expected) <= 6 * math.sqrt((of_square - expected**2) / len(values)))
 
 
 def fills_equal_bins(values: Values, law: Any, bins: int = 1024) -> bool:
@@ -50,6 +60,17 @@ def follows(values: Values, law: Any) -> bool:
 
 def uncorrelated(a: Values, b: Values) -> bool:
     return bool(abs(np.corrcoef(a.astype(np.float64), b.astype(np.float64))[0, 1]) <= 6 / math.sqrt(len(a)))
+
+
+def independent(a: Values, b: Values) -> bool:
+    """As far as the correlations of the values and of their squares tell; both laws have mean 0."""
+    return uncorrelated(a, b) and uncorrelated(a**2, b**2)
+
+
+def neighbours_are_independent(*neighbours: Key) -> bool:
+    """Each stream and each other, on a quarter of the draws."""
+    drawn = [normal(k, range(N // 4), STD) for k in neighbours]
+    return all(independent(a, b) for a, b in itertools.combinations(drawn, 2))
 
 
 NORMAL = stats.norm(0, STD)
@@ -82,6 +103,12 @@ def test_moments(normals: Values, uniforms: Values, truncated: Values) -> None:
     assert std_is(truncated, math.sqrt(variance), kurtosis=3 + excess)
 
 
+@pytest.mark.parametrize("k", [3, 4])
+def test_skewness_and_kurtosis(k: int, normals: Values, uniforms: Values, truncated: Values) -> None:
+    for values, law in ((normals, NORMAL), (uniforms, UNIFORM), (truncated, TRUNCATED)):
+        assert moment_is(values, k, law)
+
+
 def test_mean_and_center_shift_the_law() -> None:
     assert mean_is(normal(WEIGHT, range(N), STD, mean=0.3), 0.3, STD)
     assert mean_is(uniform(WEIGHT, range(N), BOUND, center=0.3), 0.3, BOUND / math.sqrt(3))
@@ -93,16 +120,26 @@ def test_distributions(normals: Values, uniforms: Values, truncated: Values) -> 
         assert follows(values, law)
 
 
-def test_elements_and_streams_are_independent(normals: Values) -> None:
-    assert all(uncorrelated(normals[lag:], normals[:-lag]) for lag in (1, 2, 3, 4, 8, 1024))
-    assert uncorrelated(normals[1:] ** 2, normals[:-1] ** 2)
-    others = [
-        key(1, "weight"),
-        key(0, "weight.1"),
-        key(0, "weight", draw=1),
-        *(key(0, "weight", domain=domain) for domain in Domain if domain is not Domain.VALUES),
-    ]
-    assert all(uncorrelated(normals, normal(other, range(N), STD)) for other in others)
+def test_neighbouring_elements_are_independent(normals: Values) -> None:
+    quarter = normals[: N // 4]
+    assert all(independent(quarter[lag:], quarter[:-lag]) for lag in (*range(1, 65), 1024))
+
+
+def test_neighbouring_seeds_are_independent() -> None:
+    assert neighbours_are_independent(*(key(seed, "weight") for seed in (0, 1, 2, 3, 1 << 32, 1 << 64, 1 << 127)))
+
+
+def test_names_that_differ_in_a_character_are_independent() -> None:
+    names = ("layers.1.weight", "layers.2.weight", "layers.11.weight", "layers.1.weight_v", "layers.1.weight_g")
+    assert neighbours_are_independent(*(key(0, name) for name in names))
+
+
+def test_draws_are_independent() -> None:
+    assert neighbours_are_independent(*(key(0, "weight", draw=draw) for draw in range(4)))
+
+
+def test_domains_are_independent() -> None:
+    assert neighbours_are_independent(*(key(0, "weight", domain=domain) for domain in Domain))
 
 
 class TestMutantsAreCaught:
@@ -140,6 +177,17 @@ class TestMutantsAreCaught:
 
     def test_repeated_words(self, normals: Values) -> None:
         assert not uncorrelated(np.repeat(normals, 2)[1:], np.repeat(normals, 2)[:-1])
+
+    def test_tails_that_are_cut(self, normals: Values) -> None:
+        assert not moment_is(np.clip(normals, -3 * STD, 3 * STD), 4, NORMAL)
+
+    def test_mirrored_skewness(self, truncated: Values) -> None:
+        assert not moment_is(2 * TRUNCATED.mean() - truncated, 3, TRUNCATED)
+
+    def test_same_magnitudes(self, normals: Values) -> None:
+        signs = np.where(uniform(key(0, "signs"), range(N), 1.0) < 0, -1, 1)
+        assert uncorrelated(normals, signs * normals)
+        assert not independent(normals, signs * normals)
 
     def test_name_that_is_not_hashed(self, normals: Values) -> None:
         assert not uncorrelated(normals, normal(key(0, "weight"), range(N), STD))
