@@ -72,7 +72,7 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
             program = torch.export.export(model, example, strict=False).run_decompositions({})
         except Exception as error:  # whatever the user's forward raises is explained and re-raised
             raise (_of_shards if sharded else explain)(error, model, example) from error
-    return _read(model, program)
+        return _read(model, program)
 
 
 def _of_shards(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
