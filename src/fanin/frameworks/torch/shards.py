@@ -88,15 +88,15 @@ def _agreed(size: int, splits: tuple[tuple[int, int], ...]) -> bool:
 def pieces(shape: Sequence[int], held: Sequence[Spans]) -> Iterator[Piece]:
     """The blocks of a local tensor that holds the product of these spans of a tensor of this shape.
 
-    One block for each choice of a span per dimension, if no more than two dimensions are divided, as whole dimensions
-    after and between them merge into runs. Further ones are walked through index by index.
+    `Runs` have two levels: the last divided dimension with all after it, and the divided one before it with all between
+    them. Dimensions before those two are walked through index by index; a dimension of many spans, span by span.
 
     Example:
         >>> list(pieces((4, 10), [(range(1, 3),), (range(5, 8),)]))
         [Piece(place=(slice(0, 2, None), slice(0, 3, None)), elements=Runs(start=15, step=10, count=2, length=3))]
     """
     divided = [axis for axis, found in enumerate(held) if found != (range(shape[axis]),)]
-    walked = divided[-2] if len(divided) > 2 else 0  # axes before it
+    walked = divided[-2] if len(divided) > 1 else 0  # the axes before it
     for box in itertools.product(*(_blocks(found, axis < walked) for axis, found in enumerate(held))):
         block = tuple(span for _, span in box)
         if all(block):
