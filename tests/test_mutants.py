@@ -41,6 +41,12 @@ def same(evidence: Evidence, seen: LayerSignal) -> bool:
     return evidence.weight(seen.layer).same_rows
 
 
+def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
+    """As `np.array_split` divides."""
+    n = len(positions)
+    return positions[index * n // parts : (index + 1) * n // parts]
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A defect and the test files each of which must notice it."""
@@ -129,6 +135,16 @@ MUTANTS = (
         "auto without the gain of an activation that is no rectifier",
         put("fanin.plans.recipes.auto", "_forward_gain", lambda phi: 1.0),
         ("diagnosis/test_checks.py::test_a_net_started_by_auto_is_healthy", "plans/test_recipes.py"),
+    ),
+    Mutant(
+        "shards as even as can be, where PyTorch fills the first ones",
+        put("fanin.frameworks.torch.shards", "_chunk", as_even_as_can_be),
+        ("frameworks/test_torch_shards.py",),
+    ),
+    Mutant(
+        "weights that change without a word to autograd",
+        put("fanin.frameworks.torch.write", "increment_version", lambda written: None),
+        ("frameworks/test_torch_write.py::test_gradients_flags_and_kept_parameters_are_left_alone",),
     ),
 )
 

@@ -54,6 +54,8 @@ def initialize_(
 ) -> Plan:
     """Decide, write, and return the plan that was written: all parameters, or none if anything fails.
 
+    Of a sharded model, each process writes the elements that it holds, and sends nothing (docs/sharding.md).
+
     Args:
         example: as for `plan`; a finished `Plan` needs none.
         recipe: as for `plan`, or a finished `Plan`.

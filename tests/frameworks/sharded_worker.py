@@ -29,7 +29,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 import fanin
 
 WORLDS = (1, 2, 3, 4)
-SECONDS = 100
+SECONDS = 200
 
 
 class Net(nn.Module):

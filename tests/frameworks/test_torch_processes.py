@@ -17,7 +17,7 @@ import fanin
 from fanin.plans.model import writes
 
 WORKER = Path(__file__).with_name("sharded_worker.py")
-SECONDS = 180  # far more than it takes; a process that waits for another must not wait for ever
+SECONDS = 240  # far more than it takes; a process that waits for another must not wait for ever
 
 pytestmark = pytest.mark.skipif(
     not (hasattr(os, "fork") and torch.distributed.is_available() and torch.distributed.is_gloo_available()),

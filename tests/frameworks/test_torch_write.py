@@ -94,10 +94,11 @@ def test_gradients_flags_and_kept_parameters_are_left_alone() -> None:
     net = nn.Linear(4, 3)
     net.weight.grad = torch.ones(3, 4)
     net.bias.requires_grad_(False)
-    kept, version = bits(net.bias), net.bias._version
+    kept, version, written = bits(net.bias), net.bias._version, net.weight._version
     write_(net, planned(net, {"weight": Normal(), "bias": Keep()}), seed=0)
     assert bits(net.bias) == kept
     assert net.bias._version == version
+    assert net.weight._version > written
     assert net.weight.requires_grad
     assert net.weight.is_leaf
     assert torch.equal(net.weight.grad, torch.ones(3, 4))
