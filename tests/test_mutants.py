@@ -104,6 +104,12 @@ def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, pla
 FIND_THRESHOLDS = masks._find_thresholds
 
 
+def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
+    """As `np.array_split` divides."""
+    n = len(positions)
+    return positions[index * n // parts : (index + 1) * n // parts]
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A defect and the test files each of which must notice it."""
@@ -310,6 +316,14 @@ MUTANTS = (
         "a truncated normal whose window starts at the first word",
         put("fanin.stream.distributions", "_window", window_from_the_first_word),
         (f"{STATISTICS}::test_moments", f"{STATISTICS}::test_distributions"),
+        "shards as even as can be, where PyTorch fills the first ones",
+        put("fanin.frameworks.torch.shards", "_chunk", as_even_as_can_be),
+        ("frameworks/test_torch_shards.py",),
+    ),
+    Mutant(
+        "weights that change without a word to autograd",
+        put("fanin.frameworks.torch.write", "increment_version", lambda written: None),
+        ("frameworks/test_torch_write.py::test_gradients_flags_and_kept_parameters_are_left_alone",),
     ),
 )
 

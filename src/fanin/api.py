@@ -55,11 +55,14 @@ def initialize_(
 ) -> Plan:
     """Decide, write, and return the plan that was written: all parameters, or none if anything fails.
 
+    Of a sharded model, each process writes the elements that it holds, and sends nothing (docs/sharding.md).
+
     Args:
         example: as for `plan`; a finished `Plan` needs none.
         recipe: as for `plan`, or a finished `Plan`.
         seed: 0 … 2¹²⁸ − 1; every value is a function of the seed, the parameter's name and the element's index.
-            None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning.
+            None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning; not for a
+            distributed model, whose processes would draw different ones.
 
     Raises:
         CannotWrite: a parameter cannot be written; nothing was changed.
@@ -78,7 +81,7 @@ def initialize_(
         decided = override(recipe, overrides or {})
     else:
         decided = plan(model, *example, recipe=recipe, overrides=overrides)
-    adapter.write_(model, decided, adapter.draw_seed() if seed is None else seed)
+    adapter.write_(model, decided, adapter.draw_seed(model) if seed is None else seed)
     return decided
 
 

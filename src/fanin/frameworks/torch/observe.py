@@ -18,6 +18,7 @@ from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.trace import Traced, innermost_module
+from fanin.frameworks.torch.whole import any_sharded, unwrapped
 from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
 
@@ -40,6 +41,12 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
             model has no memory yet, or the example does not fit the traced program.
     """
+    if any_sharded(model):
+        raise BadInput(
+            "The model is sharded, and signals are measured in one process. Measure it before it is sharded, or a "
+            "smaller one of its kind."
+        )
+    model = unwrapped(model)
     path_of = naming(model)
     stored = {path_of(path): p.detach() for path, p in model.named_parameters(remove_duplicate=False)}
     if on_meta := [path for path, p in stored.items() if p.is_meta]:

@@ -13,7 +13,7 @@ import torch
 from torch.fx.node import Node as FxNode
 from torch.utils._pytree import tree_map_only
 
-from fanin.errors import BadInput, NoParameters
+from fanin.errors import BadInput, FaninError, NoParameters
 from fanin.frameworks.torch.failure import explain, is_users
 from fanin.frameworks.torch.names import named_parameters, naming
 from fanin.frameworks.torch.operations import (
@@ -30,6 +30,7 @@ from fanin.frameworks.torch.operations import (
 from fanin.frameworks.torch.patterns import PRODUCTS, VIEWS, handwritten
 from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
+from fanin.frameworks.torch.whole import any_sharded, unwrapped, whole
 from fanin.graph import Graph, Node, Parameter, Role
 
 
@@ -63,14 +64,24 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
             f"{len(lazy)} parameter(s) have no shape yet: {', '.join(lazy[:5])}{', …' if len(lazy) > 5 else ''}. "
             "Run the model once to make its lazy layers, model(x), and call again."
         )
-    if all(tensor.is_meta for tensor, _ in parameters.values()):  # then only shapes and dtypes are known of anything
+    model, sharded = unwrapped(model), any_sharded(model)
+    if sharded or all(tensor.is_meta for tensor, _ in parameters.values()):  # then only shapes and dtypes are known
         example = tree_map_only(torch.Tensor, lambda x: x.to("meta"), example)
-    with undisturbed(model), quiet():
+    with whole(model) if sharded else undisturbed(model), quiet():
         try:
             program = torch.export.export(model, example, strict=False).run_decompositions({})
         except Exception as error:  # whatever the user's forward raises is explained and re-raised
-            raise explain(error, model, example) from error
-    return _read(model, program)
+            raise (_of_shards if sharded else explain)(error, model, example) from error
+        return _read(model, program)
+
+
+def _of_shards(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
+    """What a sharded model computes of whole parameters may differ from what was written for one process."""
+    explained = explain(error, model, example)
+    return type(explained)(
+        f"{explained} The model is sharded: plan it on the meta device, or before it is sharded, and hand the plan "
+        "over: initialize_(sharded, recipe=plan, seed=0)."
+    )
 
 
 def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Traced:
