@@ -83,12 +83,12 @@ MUTANTS = (
     ),
     Mutant(
         "a draw that ignores the name",
-        put("fanin.initializers.normal", "key", lambda seed, name: key(seed, "weight")),
+        put("fanin.initializers.base", "key", lambda seed, name: key(seed, "weight")),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(
         "a draw that ignores the seed",
-        put("fanin.initializers.uniform", "key", lambda seed, name: key(0, name)),
+        put("fanin.initializers.base", "key", lambda seed, name: key(0, name)),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(
