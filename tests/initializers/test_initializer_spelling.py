@@ -53,7 +53,7 @@ def test_an_initializer_is_returned_as_given() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("he_norml", "There is no initializer 'he_norml'. Did you mean 'he_normal'? Known: constant, glorot_normal,"),
+        ("he_norml", "There is no initializer 'he_norml'. Did you mean 'he_normal'? Known: ZerO, assign, bilinear,"),
         ("Normal", "There is no initializer 'Normal'. Did you mean 'normal'?"),
         ("normal(sdt=1, maen=2)", "normal does not take maen, sdt; it takes std, mean."),
         ("zeros(value=1)", "zeros does not take value; it takes no arguments."),

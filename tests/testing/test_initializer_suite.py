@@ -16,6 +16,7 @@ from fanin.initializers import ALL, Initializer, Keep, Law, Normal, Orthogonal, 
 from fanin.initializers.base import all_elements
 from fanin.stream import Elements, key, normal
 from fanin.testing import (
+    COMPLEX_TARGETS,
     TARGETS,
     assert_all_conform,
     assert_conforms,
@@ -52,6 +53,11 @@ class Sparse(Initializer):
 @pytest.mark.parametrize("name", ALL)
 def test_every_initializer_of_the_literal_conforms(name: str) -> None:
     assert_conforms(ALL[name]())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_initializer_of_the_literal_conforms_in_complex_numbers(name: str) -> None:
+    assert_conforms(ALL[name](), COMPLEX_TARGETS)
 
 
 @pytest.mark.parametrize("seed", [1, 2**127 + 5])
@@ -252,4 +258,5 @@ def test_fields_that_json_cannot_hold_are_noticed() -> None:
 
 def test_the_targets_cover_every_dtype_and_a_vector() -> None:
     assert {t.dtype for t in TARGETS} == {"float32", "float64", "float16", "bfloat16"}
-    assert {len(t.shape) for t in TARGETS} == {1, 2, 4}
+    assert {len(t.shape) for t in TARGETS} == {1, 2, 3, 4}
+    assert {t.dtype for t in COMPLEX_TARGETS} == {"complex64", "complex128"}

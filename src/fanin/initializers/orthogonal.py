@@ -13,6 +13,7 @@ from fanin.errors import BadInput
 from fanin.initializers.base import (
     Initializer,
     Law,
+    Structure,
     Target,
     all_elements,
     require_non_negative,
@@ -45,7 +46,9 @@ class Orthogonal(Initializer):
     def law(self, target: Target) -> Law:
         """Elements are not independent: the law is that of one."""
         rows, columns = self._matrix(target)
-        return Law(0.0, self.gain / math.sqrt(max(rows, columns, 1)), -self.gain, self.gain, fixed_norm=True)
+        return Law(
+            0.0, self.gain / math.sqrt(max(rows, columns, 1)), -self.gain, self.gain, 3.0, True, Structure.ORTHOGONAL
+        )
 
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """In float64, rounded once to the target's dtype."""

@@ -182,7 +182,7 @@ def sample(
     Example:
         >>> from fanin.stream import Runs, key
         >>> print(sample(key(0, "weight"), Runs(start=1, step=4, count=2, length=2), normal_law(0.02)))
-        [-0.01846856 -0.03745741 -0.00936287  0.01639873]
+        [-0.01846856 -0.03745741  0.01141662 -0.01633611]
     """
     form = FORMATS.get(dtype)
     if form is None:
