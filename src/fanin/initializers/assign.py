@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from fanin.errors import BadInput
 from fanin.initializers.base import Law, Target
 from fanin.initializers.by_index import ByIndex, Indices, fixed_law
 
-Nested: TypeAlias = "float | tuple[Nested, ...]"
 LARGEST = 1 << 16  # elements: a plan that is read should not be a file of weights
 
 
@@ -37,7 +36,7 @@ class Assign(ByIndex):
 
     whole: ClassVar[bool] = True
 
-    values: Nested = 0.0
+    values: Any = 0.0
 
     def __post_init__(self) -> None:
         try:
@@ -80,5 +79,5 @@ class Assign(ByIndex):
         return np.atleast_1d(found)
 
 
-def _frozen(values: Any) -> Nested:
+def _frozen(values: Any) -> Any:
     return tuple(map(_frozen, values)) if isinstance(values, list) else values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -49,9 +49,9 @@ class PerPart(Initializer):
 
     whole: ClassVar[bool] = True
 
-    each: Initializer = VarianceScaling()  # noqa: RUF009 (frozen)
-    but: tuple[tuple[str, Initializer], ...] = ()
-    parts: Parts | None = None
+    each: Initializer | str = VarianceScaling()  # noqa: RUF009 (frozen)
+    but: Mapping[str, Initializer | str] | tuple[tuple[str, Initializer | str], ...] = ()
+    parts: Parts | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         given: Any = self.parts  # JSON and spellings give plain data
@@ -59,17 +59,21 @@ class PerPart(Initializer):
             object.__setattr__(self, "parts", Parts(**given))
         elif given is not None and not isinstance(given, Parts):
             object.__setattr__(self, "parts", Parts(given))
-        pairs = self.but.items() if isinstance(self.but, Mapping) else self.but
+        but = {str(name): initializer(what) for name, what in dict(self.but).items()}
         object.__setattr__(self, "each", initializer(self.each))
-        object.__setattr__(self, "but", tuple((str(name), initializer(what)) for name, what in pairs))
+        object.__setattr__(self, "but", tuple(but.items()))
         if any(isinstance(what, Keep) for what in (self.each, *dict(self.but).values())):
             raise BadInput("PerPart: a tensor is kept as a whole or not at all; use Keep() for the tensor.")
-        if self.parts:
-            self._check_exceptions(self.parts.names)
+        if self._declared:
+            self._check_exceptions(self._declared.names)
+
+    @property
+    def _declared(self) -> Parts | None:
+        return self.parts if isinstance(self.parts, Parts) else None  # the constructor leaves nothing else
 
     def __str__(self) -> str:
         """`zeros per part, f: Constant(value=1)`."""
-        return ", ".join([f"{self.each} per part", *(f"{name}: {what}" for name, what in self.but)])
+        return ", ".join([f"{self.each} per part", *(f"{name}: {what}" for name, what in dict(self.but).items())])
 
     def pieces(self, target: Target) -> tuple[tuple[Part, Initializer, Target], ...]:
         """Each part with its initializer and the target that it is alone."""
@@ -78,7 +82,7 @@ class PerPart(Initializer):
         return tuple(
             (
                 part,
-                exceptions.get(part.name, self.each),
+                initializer(exceptions.get(part.name, self.each)),
                 Target(f"{target.name}.{part.name}", part.shape, target.dtype, self._fans(target, part)),
             )
             for part in parts.of(target.shape)
@@ -112,7 +116,7 @@ class PerPart(Initializer):
         return values
 
     def _parts(self, target: Target) -> Parts:
-        parts = self.parts or target.parts
+        parts = self._declared or target.parts
         if parts is None:
             raise BadInput(
                 f"{target.name!r} (shape {target.shape}) declares no parts. "
@@ -131,9 +135,10 @@ class PerPart(Initializer):
             raise BadInput(f"PerPart: no part is called {', '.join(sorted(unknown))}; there are {', '.join(names)}.")
 
     def _fans(self, target: Target, part: Part) -> Fans | None:
-        if target.fans is None or self.parts is None or target.parts or self.parts.slices:
+        declared = self._declared
+        if target.fans is None or declared is None or target.parts or declared.slices:
             return target.fans  # already those of a part
-        fan_out = target.fans.fan_out * part.size / max(target.shape[self.parts.axis], 1)
+        fan_out = target.fans.fan_out * part.size / max(target.shape[declared.axis], 1)
         return Fans(target.fans.fan_in, int(fan_out) if fan_out == int(fan_out) else fan_out)
 
 

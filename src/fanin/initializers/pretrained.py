@@ -118,6 +118,8 @@ def _header(path: str, changed: int) -> tuple[int, dict[str, _Entry]]:
         if length > _LARGEST_HEADER:
             raise ValueError(f"it begins with a header of {length:,} bytes")
         data = json.loads(file.read(length))
+    if not isinstance(data, dict):
+        raise ValueError("its header is no table of tensors")
     room = Path(path).stat().st_size - 8 - length
     entries = {}
     for name, tensor in data.items():

@@ -79,7 +79,7 @@ class STFT(ByIndex):
 
     def _window(self, length: int) -> npt.NDArray[np.float64]:
         around = length if self.periodic else length - 1
-        if self.window == "none" or around < 1:
+        if self.window == "none" or length < 2:
             return np.ones(length)
         constant = 0.5 if self.window == "hann" else 0.54
         return constant - (1 - constant) * _cosines(around)[4 * np.arange(length) % (4 * around)]

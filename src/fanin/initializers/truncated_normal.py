@@ -24,6 +24,8 @@ from fanin.stream.gaussian import truncated_moments, truncated_std
 SMALLEST_CUT = 1e-4  # the stream counts in 2^-27 sigmas: 13,421 steps up to here
 FEWEST_WORDS = 1 << 16  # of 2^32: what lies farther out is too coarse to have the moments that are declared
 
+LARGEST_SHIFT = 6.0  # standard deviations by which the parent's mean may lie beside the realised one
+
 
 @dataclass(frozen=True)
 class TruncatedNormal(Initializer):
@@ -40,7 +42,7 @@ class TruncatedNormal(Initializer):
         cut_in_sigmas: one number for both sides, or two, low < high.
 
     Raises:
-        BadInput: std is negative; a cut is not finite, leaves less than 2e-4 sigmas, or lies beyond 4 sigmas or so.
+        BadInput: std is negative; a cut is not finite, leaves less than 2e-4 sigmas, or lies far from 0 on one side.
 
     Example:
         >>> law = TruncatedNormal(std=0.02).law(Target("weight", (10, 10)))
@@ -63,6 +65,12 @@ class TruncatedNormal(Initializer):
             check_cuts("TruncatedNormal", *cut)
             if not all(map(is_finite_number, cut)):
                 raise BadInput(f"TruncatedNormal: expected finite cuts; got {cut!r}. Beyond ±7 sigmas, nothing is cut.")
+            moments = truncated_moments(*cut)
+            if abs(moments.mean) > LARGEST_SHIFT * moments.std:
+                raise BadInput(
+                    f"TruncatedNormal: between cuts at {cut[0]!r} and {cut[1]!r} sigmas, the values would be small "
+                    "differences of large numbers, too coarse in float32. Use cuts around 0, or CutNormal with bounds."
+                )
             object.__setattr__(self, "cut_in_sigmas", cut[1] if cut[0] == -cut[1] else tuple(cut))
             return
         require_finite(self, ["cut_in_sigmas"])
