@@ -20,6 +20,7 @@ from fanin.initializers import Normal
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
 from fanin.stream import key
+from fanin.stream.gaussian import TruncatedMoments
 
 TESTS = Path(__file__).parent
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -82,13 +83,48 @@ MUTANTS = (
         ("plans/test_recipes.py",),
     ),
     Mutant(
+        "an asymmetric cut whose realised mean is forgotten",
+        put("fanin.initializers.truncated_normal", "truncated_moments", lambda a, b: TruncatedMoments(0.0, 0.88, 3.0)),
+        ("initializers/test_truncated_laws.py",),
+    ),
+    Mutant(
+        "complex numbers of twice the variance",
+        put("fanin.initializers.base", "COMPONENT_SCALE", 1.0),
+        ("initializers/test_initializer_laws.py", "testing/test_initializer_suite.py"),
+    ),
+    Mutant(
+        "parts all drawn under one name",
+        put("fanin.initializers.parts", "part_name", lambda target, part: target.name),
+        ("initializers/test_parts.py",),
+    ),
+    Mutant(
+        "packed gates that count as one weight",
+        put("fanin.frameworks.torch.operations", "len", lambda names: 1),
+        ("frameworks/test_torch_trace.py",),
+    ),
+    Mutant(
+        "a projection that is not one",
+        put("fanin.initializers.isometry", "_product", lambda a, b: a @ b * 1.001),
+        ("initializers/test_structured.py", "testing/test_initializer_suite.py"),
+    ),
+    Mutant(
+        "a bilinear kernel that is skewed for odd sizes",
+        put("fanin.initializers.bilinear", "_tent", lambda k, i: 2 * ((k + 1) // 2) - abs(2 * i - k + 1 + k % 2)),
+        ("initializers/test_structured.py",),
+    ),
+    Mutant(
+        "a dirac kernel whose groups are ignored",
+        put("fanin.initializers.identity", "max", lambda a, b: 1 << 40),
+        ("initializers/test_structured.py",),
+    ),
+    Mutant(
         "a draw that ignores the name",
-        put("fanin.initializers.base", "key", lambda seed, name: key(seed, "weight")),
+        put("fanin.initializers.base", "key", lambda seed, name, **more: key(seed, "weight", **more)),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(
         "a draw that ignores the seed",
-        put("fanin.initializers.base", "key", lambda seed, name: key(0, name)),
+        put("fanin.initializers.base", "key", lambda seed, name, **more: key(0, name, **more)),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(

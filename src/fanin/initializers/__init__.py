@@ -103,7 +103,6 @@ ALIASES: Final[dict[str, str]] = {
     "kaiming_normal": "he_normal",
     "msra": "he_normal",
     "torch_linear": "torch_uniform",
-    "trunc_normal_tf": "timm_truncated_normal",
     "convolution_orthogonal": "isometric_convolution",
     "eye": "identity",
     "bilinear_upsampling": "bilinear",

@@ -20,6 +20,7 @@ from fanin.stream.elements import bounds
 
 # Complex formats, and that of their real and imaginary parts.
 COMPLEX: Final = {"complex64": "float32", "complex128": "float64"}
+COMPONENT_SCALE = math.sqrt(0.5)  # of their standard deviation in that of the complex number
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,12 @@ class Initializer(ABC):
         """Real parts from draw 0 of the stream, imaginary parts from draw 1, each of variance std²/2; a real mean."""
         (*kind, unit, shift), reach = sampled
         mean = self.law(target).mean
-        half = math.sqrt(0.5)
-        off_center = (shift - mean) * half
+        off_center = (shift - mean) * COMPONENT_SCALE
         real, imaginary = (
             sample(
                 key(seed, target.name, draw=draw),
                 elements,
-                Distribution((*kind, unit * half, center + off_center), reach),  # type: ignore[arg-type]  # a Law again
+                Distribution((*kind, unit * COMPONENT_SCALE, center + off_center), reach),  # type: ignore[arg-type]  # a Law again
                 dtype=COMPLEX[target.dtype],
             )
             for draw, center in enumerate((mean, 0.0))

@@ -83,7 +83,7 @@ class PerPart(Initializer):
             (
                 part,
                 initializer(exceptions.get(part.name, self.each)),
-                Target(f"{target.name}.{part.name}", part.shape, target.dtype, self._fans(target, part)),
+                Target(part_name(target, part), part.shape, target.dtype, self._fans(target, part)),
             )
             for part in parts.of(target.shape)
         )
@@ -140,6 +140,11 @@ class PerPart(Initializer):
             return target.fans  # already those of a part
         fan_out = target.fans.fan_out * part.size / max(target.shape[declared.axis], 1)
         return Fans(target.fans.fan_in, int(fan_out) if fan_out == int(fan_out) else fan_out)
+
+
+def part_name(target: Target, part: Part) -> str:
+    """Under which a part is drawn."""
+    return f"{target.name}.{part.name}"
 
 
 def block_orthogonal(gain: float = 1.0, blocks: int = 4) -> PerPart:
