@@ -9,13 +9,13 @@ import contextlib
 import importlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from fanin.diagnosis import Evidence
-from fanin.graph import Fans, Role
+from fanin.graph import Fans, Role, fans
 from fanin.initializers import Normal
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     Mutant(
         "packed gates that count as one weight",
-        put("fanin.frameworks.torch.operations", "len", lambda names: 1),
+        put("fanin.frameworks.torch.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
         ("frameworks/test_torch_trace.py",),
     ),
     Mutant(

@@ -29,7 +29,7 @@ class DeltaOrthogonal(Initializer):
         BadInput: gain is negative; later, the target is no convolution, or has fewer outputs than inputs: its columns
             could not be orthonormal (use `IsometricConvolution`, whose gradient then keeps its norm).
 
-    Reference: Xiao et al. 2018, "Dynamical isometry and a mean field theory of CNNs", Algorithm 2.
+    Reference: Xiao et al. 2018, "Dynamical isometry and a mean field theory of CNNs".
     Not for: grouped convolutions (draw each group by `PerPart`).
 
     Example:
