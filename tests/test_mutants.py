@@ -12,7 +12,8 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,13 +23,16 @@ import pytest
 
 from fanin.activations.mean_field import gradient_growth
 from fanin.diagnosis import Evidence
-from fanin.graph import Fans, Role
+from fanin.graph import Fans, Role, fans
 from fanin.initializers import Law, Normal, Sparse
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
 from fanin.stream import distributions, key, keys, masks, philox, quantile, reflections
+from fanin.stream.gaussian import TruncatedMoments
+from fanin.stream.reference import ROUNDED
 
 TESTS = Path(__file__).parent
+ZEROS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))  # digits as the digit 0
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -151,13 +155,48 @@ MUTANTS = (
         ("plans/test_recipes.py",),
     ),
     Mutant(
+        "an asymmetric cut whose realised mean is forgotten",
+        put("fanin.initializers.truncated_normal", "truncated_moments", lambda a, b: TruncatedMoments(0.0, 0.88, 3.0)),
+        ("initializers/test_truncated_laws.py",),
+    ),
+    Mutant(
+        "complex numbers of twice the variance",
+        put("fanin.initializers.base", "COMPONENT_SCALE", 1.0),
+        ("initializers/test_initializer_laws.py", "testing/test_initializer_suite.py"),
+    ),
+    Mutant(
+        "parts all drawn under one name",
+        put("fanin.initializers.parts", "part_name", lambda target, part: target.name),
+        ("initializers/test_parts.py",),
+    ),
+    Mutant(
+        "packed gates that count as one weight",
+        put("fanin.frameworks.torch.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
+        ("frameworks/test_torch_trace.py",),
+    ),
+    Mutant(
+        "a projection that is not one",
+        put("fanin.initializers.isometry", "_product", lambda a, b: a @ b * 1.001),
+        ("initializers/test_structured.py", "testing/test_initializer_suite.py"),
+    ),
+    Mutant(
+        "a bilinear kernel that is skewed for odd sizes",
+        put("fanin.initializers.bilinear", "_tent", lambda k, i: 2 * ((k + 1) // 2) - abs(2 * i - k + 1 + k % 2)),
+        ("initializers/test_structured.py",),
+    ),
+    Mutant(
+        "a dirac kernel whose groups are ignored",
+        put("fanin.initializers.identity", "max", lambda a, b: 1 << 40),
+        ("initializers/test_structured.py",),
+    ),
+    Mutant(
         "a draw that ignores the name",
-        put("fanin.initializers.normal", "key", lambda seed, name: key(seed, "weight")),
+        put("fanin.initializers.base", "key", lambda seed, name, **more: key(seed, "weight", **more)),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(
         "a draw that ignores the seed",
-        put("fanin.initializers.uniform", "key", lambda seed, name: key(0, name)),
+        put("fanin.initializers.base", "key", lambda seed, name, **more: key(0, name, **more)),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(
@@ -192,7 +231,7 @@ MUTANTS = (
     ),
     Mutant(
         "bfloat16 by cutting off",
-        put("fanin.initializers.base", "to_bfloat16_bits", lambda x: (x.view("u4") >> 16).astype("u2")),
+        put("fanin.initializers.base", "ROUNDED", ROUNDED | {"bfloat16": lambda x: (x.view("u4") >> 16).astype("u2")}),
         ("testing/test_initializer_suite.py",),
     ),
     Mutant(
@@ -256,12 +295,12 @@ MUTANTS = (
     ),
     Mutant(
         "a key that ignores the last character of the name",
-        put("fanin.stream.keys", "_utf8", lambda name: name[:-1].encode()),
+        put("fanin.stream.keys", "sha256", lambda message: sha256(message[:-1])),
         (f"{STATISTICS}::test_names_that_differ_in_a_character_are_independent",),
     ),
     Mutant(
         "a key that ignores the digits of the name",
-        put("fanin.stream.keys", "_utf8", lambda name: name.translate(dict.fromkeys(range(48, 58), "0")).encode()),
+        put("fanin.stream.keys", "sha256", lambda message: sha256(message[:41] + message[41:].translate(ZEROS))),
         (f"{STATISTICS}::test_names_that_differ_in_a_character_are_independent",),
     ),
     Mutant(
@@ -316,6 +355,8 @@ MUTANTS = (
         "a truncated normal whose window starts at the first word",
         put("fanin.stream.distributions", "_window", window_from_the_first_word),
         (f"{STATISTICS}::test_moments", f"{STATISTICS}::test_distributions"),
+    ),
+    Mutant(
         "shards as even as can be, where PyTorch fills the first ones",
         put("fanin.frameworks.torch.shards", "_chunk", as_even_as_can_be),
         ("frameworks/test_torch_shards.py",),

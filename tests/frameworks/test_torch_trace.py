@@ -71,7 +71,7 @@ MODULES: list[tuple[nn.Module, Tensor, dict[str, tuple[Role, tuple[float, float]
     (nn.RMSNorm(4), X, {"weight": (S, None)}),
     (nn.GroupNorm(2, 4), zeros(2, 4, 3), {"weight": (S, None), "bias": (H, None)}),
     (nn.InstanceNorm1d(4, affine=True), zeros(2, 4, 3), {"weight": (S, None), "bias": (H, None)}),
-    (nn.Embedding(9, 4), torch.zeros(2, 3, dtype=torch.long), {"weight": (E, None)}),
+    (nn.Embedding(9, 4), torch.zeros(2, 3, dtype=torch.long), {"weight": (E, (1, 4))}),
     (nn.EmbeddingBag(9, 4), torch.zeros(2, 3, dtype=torch.long), {"weight": (E, None)}),
     (
         nn.GRU(4, 6, num_layers=2, bias=False),
@@ -119,7 +119,7 @@ def test_a_projected_bidirectional_lstm_knows_each_of_its_weights() -> None:
 def test_attention_by_torch() -> None:
     attention = Does(lambda m, x: m.a(x, x, x)[0], a=nn.MultiheadAttention(4, 2, batch_first=True))
     assert seen(graph(attention, X)) == {
-        "a.in_proj_weight": (W, (4, 12)),  # query, key and value in one; not yet split into parts
+        "a.in_proj_weight": (W, (4, 4)),  # of query, key and value each
         "a.in_proj_bias": (B, None),
         "a.out_proj.weight": (W, (4, 4)),
         "a.out_proj.bias": (B, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from torch.nn.init import _calculate_fan_in_and_fan_out
 
 from fanin.errors import BadInput
-from fanin.graph import Axis, Fans, WeightUse, fans
+from fanin.graph import Axis, Fans, WeightUse, fans, fans_of_axes
 
 CONV = (Axis.OUT, Axis.IN, Axis.KERNEL, Axis.KERNEL)
 SPREAD = (Axis.IN, Axis.OUT, Axis.KERNEL, Axis.KERNEL)
@@ -56,6 +57,41 @@ def test_each_mode_names_its_mean() -> None:
     both = Fans(4, 9)
     modes = ["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
     assert [both.of(mode) for mode in modes] == [4, 9, 6.5, 6]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "expected"),
+    [
+        ((6, 4), {}, Fans(4, 6)),
+        ((6, 4, 3, 3), {}, Fans(36, 54)),
+        ((3, 3, 4, 6), {"in_axis": -2, "out_axis": -1}, Fans(36, 54)),
+        ((5, 4, 6), {"in_axis": 1, "out_axis": 2, "batch_axis": 0}, Fans(4, 6)),
+        ((4, 8, 2), {"in_axis": 0, "out_axis": (1, 2)}, Fans(4, 16)),
+    ],
+)
+def test_fans_of_a_raw_tensor_by_its_axes(shape: tuple[int, ...], axes: dict[str, Any], expected: Fans) -> None:
+    assert fans_of_axes(shape, **axes) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "message"),
+    [
+        ((), {}, r"shape \(\) has no two axes .*Normal\(std=0\.02\)"),
+        ((5,), {}, r"shape \(5,\) has no two axes .*Give the fans"),
+        ((5, 4), {"in_axis": 2}, r"axes 0 … 1; got axis 2"),
+        ((5, 4), {"in_axis": 0}, "expected each axis once; got 0, 0"),
+        ((5, 4, 3), {"batch_axis": -1, "in_axis": 2}, "expected each axis once"),
+    ],
+)
+def test_axes_that_cannot_be_are_refused(shape: tuple[int, ...], axes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        fans_of_axes(shape, **axes)
+
+
+@pytest.mark.parametrize("bad", [-1, math.nan, math.inf, "4", None])
+def test_fans_are_finite_numbers(bad: Any) -> None:
+    with pytest.raises(BadInput, match="fan_out must be a finite number, at least 0"):
+        Fans(4, bad)
 
 
 def test_a_weight_of_another_rank_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fanin.errors import BadInput, UnknownName
 from fanin.initializers import (
+    ALIASES,
     ALL,
     Constant,
     Initializer,
@@ -48,6 +49,20 @@ def test_a_spelling_means_the_initializer(text: str, meant: Initializer) -> None
     assert initializer(text) == meant
 
 
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_an_alias_is_the_same_initializer(alias: str, name: str) -> None:
+    assert alias not in ALL
+    assert initializer(alias) == initializer(name)
+
+
+def test_an_alias_takes_arguments_and_is_suggested() -> None:
+    assert initializer("kaiming_normal(negative_slope=0.1, mode='fan_out')") == he_normal(0.1, "fan_out")
+    with pytest.raises(UnknownName, match=r"There is no initializer 'kaiming_norm'\. Did you mean 'kaiming_normal'"):
+        initializer("kaiming_norm")
+    with pytest.raises(UnknownName, match=r"Did you mean 'truncated_normal'"):
+        initializer("trunc_normal")  # no alias: its peers do not mean the same law by it
+
+
 def test_an_initializer_is_returned_as_given() -> None:
     given = Normal(0.3)
     assert initializer(given) is given
@@ -56,7 +71,7 @@ def test_an_initializer_is_returned_as_given() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("he_norml", "There is no initializer 'he_norml'. Did you mean 'he_normal'? Known: constant, glorot_normal,"),
+        ("he_norml", "There is no initializer 'he_norml'. Did you mean 'he_normal'? Known: ZerO, assign, bilinear,"),
         ("Normal", "There is no initializer 'Normal'. Did you mean 'normal'?"),
         ("normal(sdt=1, maen=2)", "normal does not take maen, sdt; it takes std, mean."),
         ("zeros(value=1)", "zeros does not take value; it takes no arguments."),

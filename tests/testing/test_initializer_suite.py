@@ -12,17 +12,19 @@ import pytest
 
 from fanin.errors import BadInput
 from fanin.graph import Fans
-from fanin.initializers import ALL, Initializer, Keep, Law, Normal, Orthogonal, Target, Uniform
+from fanin.initializers import ALL, Initializer, Keep, Law, Normal, Orthogonal, Structure, Target, Uniform
 from fanin.initializers.base import all_elements
 from fanin.stream import Elements, key, normal
 from fanin.stream.laws import FORMATS
 from fanin.testing import (
+    COMPLEX_TARGETS,
     TARGETS,
     assert_all_conform,
     assert_conforms,
     assert_draws_are_pure,
     assert_law_is_measured,
     assert_round_trips,
+    assert_structure_holds,
     mean_tolerance,
     rounding_tolerance,
     std_tolerance,
@@ -53,6 +55,11 @@ class Sparse(Initializer):
 @pytest.mark.parametrize("name", ALL)
 def test_every_initializer_of_the_literal_conforms(name: str) -> None:
     assert_conforms(ALL[name]())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_initializer_of_the_literal_conforms_in_complex_numbers(name: str) -> None:
+    assert_conforms(ALL[name](), COMPLEX_TARGETS)
 
 
 @pytest.mark.parametrize("seed", [1, 2**127 + 5])
@@ -150,6 +157,46 @@ def test_an_orthogonal_draw_whose_norm_is_one_percent_off_is_noticed() -> None:
 
     with pytest.raises(AssertionError, match=r"expected std 0\.125; got 0\.12625"):
         assert_law_is_measured(Off(), MATRIX)
+
+
+@dataclass(frozen=True)
+class Claims(Normal):
+    """A normal law that claims to be more."""
+
+    structure: Structure = Structure.FIXED
+
+    def law(self, target: Target) -> Law:
+        return Law(self.mean, self.std, structure=self.structure)
+
+
+@pytest.mark.parametrize(
+    ("structure", "shape", "message"),
+    [
+        (Structure.FIXED, (64, 64), "under another seed: expected"),
+        (Structure.ORTHOGONAL, (16, 8), "expected distance from an orthogonal tensor 0; got"),
+        (Structure.ORTHOGONAL, (8, 16), "expected distance from an orthogonal tensor 0; got"),
+        (Structure.ISOMETRY, (8, 8, 3), "expected distance from an isometry tensor 0; got"),
+    ],
+)
+def test_a_structure_that_is_only_claimed_is_noticed(
+    structure: Structure, shape: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        assert_structure_holds(Claims(structure=structure), Target("w", shape, "float64"))
+
+
+def test_an_orthogonal_matrix_at_every_tap_is_no_isometry() -> None:
+    @dataclass(frozen=True)
+    class EveryTap(Initializer):
+        def law(self, target: Target) -> Law:
+            return Law(0.0, 1 / math.sqrt(8), fixed_norm=True, structure=Structure.ISOMETRY)
+
+        def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+            taps = [Orthogonal().draw(Target(f"{t}", (8, 8), "float64"), seed).reshape(8, 8) for t in range(2)]
+            return np.stack(taps, axis=2).ravel()
+
+    with pytest.raises(AssertionError, match="expected distance from an isometry tensor 0; got"):
+        assert_structure_holds(EveryTap(), Target("w", (8, 8, 2), "float64"))
 
 
 @pytest.mark.parametrize(
@@ -253,4 +300,5 @@ def test_fields_that_json_cannot_hold_are_noticed() -> None:
 
 def test_the_targets_cover_every_dtype_and_a_vector() -> None:
     assert {t.dtype for t in TARGETS} == set(FORMATS)
-    assert {len(t.shape) for t in TARGETS} == {1, 2, 4}
+    assert {len(t.shape) for t in TARGETS} == {1, 2, 3, 4}
+    assert {t.dtype for t in COMPLEX_TARGETS} == {"complex64", "complex128"}

@@ -58,9 +58,10 @@ def _checks() -> dict[str, str]:
 
 
 def _initializers() -> dict[str, str]:
-    from fanin.initializers import ALL
+    from fanin.initializers import ALIASES, ALL
 
-    return {name: _first_line(what) for name, what in ALL.items()}
+    aliases = {alias: f"another name of {name}" for alias, name in ALIASES.items()}
+    return {name: _first_line(what) for name, what in ALL.items()} | aliases
 
 
 def _activations() -> dict[str, str]:

@@ -5,9 +5,10 @@ A framework adapter builds one (`frameworks/<name>/trace.py`); everything above 
 To teach a new operation its parameters' roles and fans, edit the adapter's table of operations.
 """
 
-from fanin.graph.fans import Axis, Fans, WeightUse, fans
+from fanin.graph.fans import Axis, Fans, WeightUse, fans, fans_of_axes
 from fanin.graph.layers import Layer, layers
 from fanin.graph.model import ActivationCall, Graph, Node, Parameter, Role
+from fanin.graph.parts import Part, Parts
 
 __all__ = [
     "ActivationCall",
@@ -17,8 +18,11 @@ __all__ = [
     "Layer",
     "Node",
     "Parameter",
+    "Part",
+    "Parts",
     "Role",
     "WeightUse",
     "fans",
+    "fans_of_axes",
     "layers",
 ]

@@ -27,6 +27,12 @@ class Fans:
     fan_in: float
     fan_out: float
 
+    def __post_init__(self) -> None:
+        for name in ("fan_in", "fan_out"):
+            fan = getattr(self, name)
+            if not (isinstance(fan, (int, float)) and 0 <= fan < math.inf):
+                raise BadInput(f"Fans: {name} must be a finite number, at least 0; got {fan!r}.")
+
     def of(self, mode: str) -> float:
         """The fan that `mode` names: fan_in, fan_out, or their arithmetic (fan_avg) or geometric mean (fan_geo_avg)."""
         means = {
@@ -85,6 +91,50 @@ def fans(shape: tuple[int, ...], use: WeightUse) -> Fans:
     kernel, step = size[Axis.KERNEL], math.prod(use.stride)
     fan_in, fan_out = size[Axis.IN] * kernel, size[Axis.OUT] * kernel
     return Fans(_divide(fan_in, step), fan_out) if use.transposed else Fans(fan_in, _divide(fan_out, step))
+
+
+def fans_of_axes(
+    shape: tuple[int, ...],
+    *,
+    in_axis: int | tuple[int, ...] = 1,
+    out_axis: int | tuple[int, ...] = 0,
+    batch_axis: int | tuple[int, ...] = (),
+) -> Fans:
+    """Fans of a raw tensor by the axes that count its inputs, outputs and independent copies; the rest is a kernel.
+
+    For a weight that no traced operation describes. Groups and strides are not seen in a shape: use `fans`.
+
+    Example:
+        >>> fans_of_axes((3, 3, 64, 128), in_axis=-2, out_axis=-1)  # a kernel of Keras or Flax: height, width, in, out
+        Fans(fan_in=576, fan_out=1152)
+        >>> fans_of_axes((8, 64, 16), in_axis=1, out_axis=2, batch_axis=0)  # eight experts
+        Fans(fan_in=64, fan_out=16)
+
+    Raises:
+        BadInput: a scalar or a vector, an axis that the tensor does not have, or one axis named twice.
+    """
+    if len(shape) < 2:
+        raise BadInput(
+            f"A tensor of shape {shape} has no two axes to count inputs and outputs. "
+            "Give the fans, Fans(fan_in=…, fan_out=…), or use an initializer with a fixed std: Normal(std=0.02)."
+        )
+    named = [_axes(axes, shape) for axes in (in_axis, out_axis, batch_axis)]
+    flat = [axis for axes in named for axis in axes]
+    if len(set(flat)) < len(flat):
+        raise BadInput(
+            f"in_axis, out_axis, batch_axis: expected each axis once; got {in_axis}, {out_axis}, {batch_axis}."
+        )
+    n_in, n_out, _ = (math.prod(shape[axis] for axis in axes) for axes in named)
+    kernel = math.prod(n for axis, n in enumerate(shape) if axis not in flat)
+    return Fans(n_in * kernel, n_out * kernel)
+
+
+def _axes(axes: int | tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    chosen = (axes,) if isinstance(axes, int) else tuple(axes)
+    for axis in chosen:
+        if not -len(shape) <= axis < len(shape):
+            raise BadInput(f"A tensor of shape {shape} has axes 0 … {len(shape) - 1}; got axis {axis}.")
+    return tuple(axis % len(shape) for axis in chosen)
 
 
 def _divide(connections: int, step: int) -> float:

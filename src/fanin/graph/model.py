@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fanin.graph.fans import Fans
+from fanin.graph.parts import Parts
 
 
 class Role(StrEnum):
@@ -66,10 +67,11 @@ class Parameter:
 
     Attributes:
         path: its first name in the model; the name under which it is drawn.
-        fans: None where the operation gives no meaning to fans.
+        fans: None where the operation gives no meaning to fans; of one part, where there are parts.
         also: further names of the same tensor (tied weights).
         node: the operation that first reads it, None if none does.
         frozen: not to be trained; recipes leave it as it is.
+        parts: the logical tensors that it packs, each drawn under its own name; None if it is one.
     """
 
     path: str
@@ -80,6 +82,7 @@ class Parameter:
     also: tuple[str, ...] = ()
     node: str | None = None
     frozen: bool = False
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,22 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from enum import StrEnum
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
-from fanin.graph import Fans
+from fanin.graph import Fans, Parts
 from fanin.stream import Distribution, Elements, key, sample
 from fanin.stream.elements import bounds
 from fanin.stream.laws import FORMATS
 from fanin.stream.reference import ROUNDED
+
+# Complex formats, and that of their real and imaginary parts.
+COMPLEX: Final = {"complex64": "float32", "complex128": "float64"}
+COMPONENT_SCALE = math.sqrt(0.5)  # of their standard deviation in that of the complex number
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,16 @@ class Target:
     Attributes:
         name: the logical name under which it is drawn.
         shape: the global, logical shape; out first, in second, kernel after.
-        dtype: "float32", "float64", "float16", "bfloat16", "float8_e4m3fn" or "float8_e5m2".
-        fans: None where the operation gives no meaning to fans.
+        dtype: "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64" or "complex128".
+        fans: None where the operation gives no meaning to fans; of one part, where there are parts.
+        parts: the logical tensors that it packs (query, key and value; gates; experts), None if it is one.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     fans: Fans | None = None
+    parts: Parts | None = None
 
     @property
     def size(self) -> int:
@@ -42,9 +49,22 @@ class Target:
         return math.prod(self.shape)
 
 
+class Structure(StrEnum):
+    """How the elements of one tensor hang together."""
+
+    INDEPENDENT = "independent"  # each is drawn alone
+    FIXED = "fixed"  # the same under every seed and name
+    ORTHOGONAL = "orthogonal"  # as a matrix, axes after the first flattened: orthonormal rows or columns, times a gain
+    ISOMETRY = "isometry"  # the convolution keeps norms, or its transpose does, times a gain
+    DEPENDENT = "dependent"  # otherwise; the initializer says how
+
+
 @dataclass(frozen=True)
 class Law:
-    """The marginal distribution of one element: what a test measures.
+    """The marginal distribution of one element, and how the elements hang together: what a test measures.
+
+    Of complex elements, std² = E|x − mean|², and neither real nor imaginary part of x − mean leaves the bounds less the
+    mean.
 
     Attributes:
         std: the realised standard deviation, after any truncation.
@@ -52,6 +72,7 @@ class Law:
         kurtosis: E[(x − mean)⁴]/std⁴, or an upper bound of it.
         fixed_norm: every draw of the whole tensor has the same Σ (x − mean)² = n std², so its elements are not
             independent: orthogonal matrices.
+        structure: what else is true of the tensor as a whole.
     """
 
     mean: float
@@ -60,6 +81,7 @@ class Law:
     high: float = math.inf
     kurtosis: float = 3.0
     fixed_norm: bool = False
+    structure: Structure = Structure.INDEPENDENT
 
 
 class Initializer(ABC):
@@ -67,7 +89,12 @@ class Initializer(ABC):
 
     One whose elements are independent and alike says its `sampling`, and inherits `draw`; any other defines
     `draw`.
+
+    Attributes:
+        whole: it fills a tensor that packs several parts by itself; a plan wraps any other in `PerPart`.
     """
+
+    whole: ClassVar[bool] = False
 
     @abstractmethod
     def law(self, target: Target) -> Law:
@@ -77,6 +104,7 @@ class Initializer(ABC):
         """What the stream draws for each element, if that is all there is to it.
 
         A writer may then draw straight into memory or on the device, rather than call `draw`: the bits are the same.
+        A complex element is two such draws (`draw` makes them), each of half the variance.
         """
         return None
 
@@ -88,7 +116,30 @@ class Initializer(ABC):
         sampled = self.sampling(target)
         if sampled is None:
             raise NotImplementedError(f"{type(self).__name__} defines neither `sampling` nor `draw`.")
-        return sample(key(seed, target.name), all_elements(target, elements), sampled, dtype=target.dtype)
+        chosen = all_elements(target, elements)
+        if target.dtype in COMPLEX:
+            return self._complex(target, seed, chosen, sampled)
+        return sample(key(seed, target.name), chosen, sampled, dtype=target.dtype)
+
+    def _complex(
+        self, target: Target, seed: int, elements: Elements, sampled: Distribution
+    ) -> npt.NDArray[np.complexfloating[Any, Any]]:
+        """Real parts from draw 0 of the stream, imaginary parts from draw 1, each of variance std²/2; a real mean."""
+        (*kind, unit, shift), reach = sampled
+        mean = self.law(target).mean
+        off_center = (shift - mean) * COMPONENT_SCALE
+        real, imaginary = (
+            sample(
+                key(seed, target.name, draw=draw),
+                elements,
+                Distribution((*kind, unit * COMPONENT_SCALE, center + off_center), reach),  # type: ignore[arg-type]  # a Law again
+                dtype=COMPLEX[target.dtype],
+            )
+            for draw, center in enumerate((mean, 0.0))
+        )
+        values = real.astype(target.dtype)
+        values.imag = imaginary
+        return values
 
     def __str__(self) -> str:
         """As it stands in a plan's table: the name, and the arguments that differ from their defaults."""
@@ -125,16 +176,19 @@ def rounded(values: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[Any]:
         UnknownName: no such dtype.
         BadInput: a value beyond the largest of the dtype.
     """
-    if dtype not in FORMATS:
-        raise UnknownName("dtype", dtype, FORMATS)
-    largest = FORMATS[dtype].largest
-    reach = float(np.abs(values).max(initial=0.0))
+    component = COMPLEX.get(dtype, dtype)
+    if component not in FORMATS:
+        raise UnknownName("dtype", dtype, [*FORMATS, *COMPLEX])
+    largest = FORMATS[component].largest
+    reach = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
     if reach > largest:
         raise BadInput(
             f"Values of magnitude up to {reach:.4g} do not fit in {dtype}, whose largest number is {largest:.4g}. "
             "Use a smaller scale or a wider dtype."
         )
-    return ROUNDED[dtype](values.astype(np.float32)) if dtype in ROUNDED else values.astype(FORMATS[dtype].stored)
+    if dtype in ROUNDED:
+        return ROUNDED[dtype](values.astype(np.float32))
+    return values.astype(dtype if dtype in COMPLEX else FORMATS[dtype].stored)
 
 
 def require_fans(what: Initializer, target: Target) -> Fans:
@@ -143,7 +197,7 @@ def require_fans(what: Initializer, target: Target) -> Fans:
         raise BadInput(
             f"{what} needs the fans of {target.name!r} (shape {target.shape}), "
             "and the operation that uses it defines none. "
-            "Give it an initializer with a fixed std, such as Normal(std=0.02)."
+            "Give it an initializer with a fixed std, such as Normal(std=0.02), or say the fan: he_normal(fan_in=128)."
         )
     return target.fans
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fanin.initializers.base import Initializer, Law, Target, all_elements, require_finite, rounded
+from fanin.initializers.base import Initializer, Law, Structure, Target, all_elements, require_finite, rounded
 from fanin.stream import Elements
 
 
@@ -24,6 +24,8 @@ class Constant(Initializer):
         array([0.5, 0.5, 0.5], dtype=float32)
     """
 
+    whole: ClassVar[bool] = True
+
     value: float = 0.0
 
     def __post_init__(self) -> None:
@@ -31,7 +33,7 @@ class Constant(Initializer):
 
     def law(self, target: Target) -> Law:
         """No spread at all."""
-        return Law(self.value, 0.0, self.value, self.value)
+        return Law(self.value, 0.0, self.value, self.value, structure=Structure.FIXED)
 
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """The value, rounded once to the target's dtype."""

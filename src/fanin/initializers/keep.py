@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy.typing as npt
 
@@ -16,6 +16,8 @@ from fanin.stream import Elements
 @dataclass(frozen=True)
 class Keep(Initializer):
     """The parameter keeps the values it has; a plan that says so still covers it."""
+
+    whole: ClassVar[bool] = True
 
     def law(self, target: Target) -> Law:
         """Unknown: whatever the constructor left there."""

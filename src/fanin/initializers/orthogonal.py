@@ -13,13 +13,14 @@ from fanin.errors import BadInput, UnknownName
 from fanin.initializers.base import (
     Initializer,
     Law,
+    Structure,
     Target,
     all_elements,
     require_non_negative,
     rounded,
 )
 from fanin.stream import Domain, Elements, key, normal, orthogonal
-from fanin.stream.elements import indices
+from fanin.stream.elements import index_array
 
 METHODS: Final = ("householder", "qr")
 
@@ -69,7 +70,9 @@ class Orthogonal(Initializer):
     def law(self, target: Target) -> Law:
         """Elements are not independent: the law is that of one."""
         rows, columns = self._matrix(target)
-        return Law(0.0, self.gain / math.sqrt(max(rows, columns, 1)), -self.gain, self.gain, fixed_norm=True)
+        return Law(
+            0.0, self.gain / math.sqrt(max(rows, columns, 1)), -self.gain, self.gain, 3.0, True, Structure.ORTHOGONAL
+        )
 
     def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
         """In float64, rounded once to the target's dtype."""
@@ -79,11 +82,11 @@ class Orthogonal(Initializer):
             return rounded(np.empty(0), target.dtype)
         if self.method == "qr":
             q = by_qr(seed, target.name, rows, columns).reshape(-1)
-            values = q if elements is None else q[indices(chosen)]
+            values = q if elements is None else q[index_array(chosen)]
         elif elements is None:
             values = orthogonal(seed, target.name, rows, columns).reshape(-1)
         else:
-            row, column = np.divmod(indices(chosen), columns)
+            row, column = np.divmod(index_array(chosen), columns)
             only_rows, row = _distinct(row, rows)
             only_columns, column = _distinct(column, columns)
             part = orthogonal(seed, target.name, rows, columns, only_rows=only_rows, only_columns=only_columns)

@@ -18,7 +18,8 @@ from fanin.initializers.base import (
     is_finite_number,
     require_non_negative,
 )
-from fanin.stream import Domain, Elements, exact_mask, key, normal
+from fanin.initializers.normal import Normal
+from fanin.stream import Domain, Elements, exact_mask, key
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Sparse(Initializer):
         """The values of a normal law and a mask of their own words."""
         _, kept = self._counts(target)
         chosen = all_elements(target, elements)
-        values = normal(key(seed, target.name), chosen, self.std, dtype=target.dtype)
+        values = Normal(self.std).draw(target, seed, chosen)
         masks = key(seed, target.name, domain=Domain.MASK)
         return np.where(exact_mask(masks, chosen, target.shape, kept, axis=self.axis), values, values.dtype.type(0))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from fanin.call import bind
@@ -16,7 +16,7 @@ def initializer(what: str | Initializer) -> Initializer:
 
     Example:
         >>> initializer("he_normal")
-        VarianceScaling(gain=1.4142135623730951, mode='fan_in', distribution='normal')
+        VarianceScaling(gain=1.4142135623730951, mode='fan_in', distribution='normal', fan_in=None, fan_out=None)
         >>> initializer("normal(std=0.02)")
         Normal(std=0.02, mean=0.0)
 
@@ -24,18 +24,27 @@ def initializer(what: str | Initializer) -> Initializer:
         UnknownName: no such initializer; the message names the nearest.
         BadInput: arguments it does not take, or something else than an initializer.
     """
-    from fanin.initializers import ALL  # the literal that lists this package's own modules
+    from fanin.initializers import ALIASES, ALL  # the literals that list this package's own modules
 
     if isinstance(what, Initializer):
         return what
     if not isinstance(what, str):
         raise BadInput(f"Expected an initializer such as Normal(std=0.02), or 'normal(std=0.02)'; got {what!r}.")
-    return bind("initializer", what, ALL)()
+    return bind("initializer", what, ALL | {alias: ALL[name] for alias, name in ALIASES.items()})()
 
 
 def to_dict(what: Initializer) -> dict[str, Any]:
-    """Plain data: the class's name as "law", and its fields."""
-    return {"law": type(what).__name__} | {name: getattr(what, name) for name in _arguments(type(what))}
+    """Plain data: the class's name as "law", and its fields but for those that are None."""
+    arguments = {name: getattr(what, name) for name in _arguments(type(what))}
+    return {"law": type(what).__name__} | {name: _plain(v) for name, v in arguments.items() if v is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Initializer):
+        return to_dict(value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _arguments(law: Any) -> list[str]:
@@ -51,6 +60,7 @@ def from_dict(data: Mapping[str, Any], laws: Iterable[type[Initializer]] = ()) -
     """
     from fanin.initializers import ALL
 
+    laws = tuple(laws)
     known = {f.__name__: f for f in (*ALL.values(), *laws) if isinstance(f, type)}
     arguments = dict(data)
     name = str(arguments.pop("law", ""))
@@ -59,5 +69,11 @@ def from_dict(data: Mapping[str, Any], laws: Iterable[type[Initializer]] = ()) -
     law: Any = known[name]
     if unknown := arguments.keys() - set(_arguments(law)):
         raise BadInput(f"{name} has no field {', '.join(sorted(unknown))}; it has {_arguments(law)}.")
-    made: Initializer = law(**arguments)
+    made: Initializer = law(**{name: _parsed(value, laws) for name, value in arguments.items()})
     return made
+
+
+def _parsed(value: Any, laws: Iterable[type[Initializer]]) -> Any:
+    if isinstance(value, Mapping) and "law" in value:
+        return from_dict(value, laws)
+    return [_parsed(v, laws) for v in value] if isinstance(value, list) else value

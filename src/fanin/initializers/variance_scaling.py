@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
+from fanin.graph import Fans
 from fanin.initializers.base import (
     Initializer,
     Law,
@@ -45,10 +46,12 @@ class VarianceScaling(Initializer):
         gain: factor on the standard deviation, to undo what the activation takes (`fanin.gain`).
         mode: fan_in, fan_out, fan_avg or fan_geo_avg.
         distribution: normal, uniform or truncated_normal (cut at ±2 σ).
+        fan_in: in place of the target's, for a tensor that no operation describes.
+        fan_out: likewise.
 
     Raises:
         UnknownName: no such mode or distribution.
-        BadInput: a negative gain, or a target whose operation defines no fans.
+        BadInput: a negative gain or fan, or a target whose operation defines no fans.
 
     Example:
         >>> from fanin.graph import Fans
@@ -59,6 +62,8 @@ class VarianceScaling(Initializer):
     gain: float = 1.0
     mode: str = "fan_in"
     distribution: str = "normal"
+    fan_in: float | None = None
+    fan_out: float | None = None
 
     def __post_init__(self) -> None:
         require_non_negative(self, ["gain"])
@@ -66,16 +71,26 @@ class VarianceScaling(Initializer):
             raise UnknownName("mode", self.mode, MODES)
         if self.distribution not in tuple(DISTRIBUTIONS):
             raise UnknownName("distribution", self.distribution, DISTRIBUTIONS)
+        require_non_negative(self, [name for name in ("fan_in", "fan_out") if getattr(self, name) is not None])
 
     def __str__(self) -> str:
         """The standard deviation as a formula: "normal 1.414/√fan_in"."""
-        return f"{self.distribution.replace('_', ' ')} {self.gain:.4g}/√{self.mode}"
+        given = [f"{n}={v:g}" for n, v in (("fan_in", self.fan_in), ("fan_out", self.fan_out)) if v is not None]
+        text = f"{self.distribution.replace('_', ' ')} {self.gain:.4g}/√{self.mode}"
+        return f"{text} ({', '.join(given)})" if given else text
 
     def resolve(self, target: Target) -> Initializer:
         """The fixed law that this is for one target."""
-        fan = require_fans(self, target).of(self.mode)
+        fan = self._fans(target).of(self.mode)
         std = self.gain / math.sqrt(fan) if fan else 0.0
         return DISTRIBUTIONS[self.distribution](std) if std else Zeros()
+
+    def _fans(self, target: Target) -> Fans:
+        known = {"fan_in": self.fan_in, "fan_out": self.fan_out}
+        given = {name: fan for name, fan in known.items() if fan is not None}
+        if self.mode in given or len(given) == len(known):
+            return Fans(**{name: given.get(name, 0.0) for name in known})
+        return replace(require_fans(self, target), **given)
 
     def law(self, target: Target) -> Law:
         """That of the resolved law."""
@@ -90,24 +105,36 @@ class VarianceScaling(Initializer):
         return self.resolve(target).draw(target, seed, elements)
 
 
-def lecun_normal() -> VarianceScaling:
+def lecun_normal(fan_in: float | None = None) -> VarianceScaling:
     """Var(w) = 1/fan_in keeps E[y²] = E[x²] through y = W x (LeCun et al. 1998, §4.6)."""
-    return VarianceScaling()
+    return VarianceScaling(fan_in=fan_in)
 
 
-def lecun_uniform() -> VarianceScaling:
+def lecun_uniform(fan_in: float | None = None) -> VarianceScaling:
     """U(±√(3/fan_in)), of variance 1/fan_in."""
-    return VarianceScaling(distribution="uniform")
+    return VarianceScaling(distribution="uniform", fan_in=fan_in)
 
 
-def he_normal(negative_slope: float = 0.0) -> VarianceScaling:
+def lecun_truncated_normal(fan_in: float | None = None) -> VarianceScaling:
+    """`lecun_normal` cut at ±2 σ, of the same variance: `lecun_normal` in JAX and Keras."""
+    return VarianceScaling(distribution="truncated_normal", fan_in=fan_in)
+
+
+def he_normal(negative_slope: float = 0.0, mode: str = "fan_in", fan_in: float | None = None) -> VarianceScaling:
     """Var(w) = 2/((1 + a²) fan_in) undoes E[leaky(z)²] = E[z²] (1 + a²)/2 (He et al. 2015, eq. 10 and 15)."""
-    return VarianceScaling(gain=_rectifier_gain(negative_slope))
+    return VarianceScaling(_rectifier_gain(negative_slope), mode, fan_in=fan_in)
 
 
-def he_uniform(negative_slope: float = 0.0) -> VarianceScaling:
+def he_uniform(negative_slope: float = 0.0, mode: str = "fan_in", fan_in: float | None = None) -> VarianceScaling:
     """U(±√(6/((1 + a²) fan_in))), of the variance of `he_normal`."""
-    return VarianceScaling(gain=_rectifier_gain(negative_slope), distribution="uniform")
+    return VarianceScaling(_rectifier_gain(negative_slope), mode, "uniform", fan_in=fan_in)
+
+
+def he_truncated_normal(
+    negative_slope: float = 0.0, mode: str = "fan_in", fan_in: float | None = None
+) -> VarianceScaling:
+    """`he_normal` cut at ±2 σ, of the same variance: `he_normal` in JAX and Keras."""
+    return VarianceScaling(_rectifier_gain(negative_slope), mode, "truncated_normal", fan_in=fan_in)
 
 
 def _rectifier_gain(negative_slope: float) -> float:
@@ -117,14 +144,38 @@ def _rectifier_gain(negative_slope: float) -> float:
     return math.sqrt(2) / math.hypot(1, negative_slope)
 
 
-def glorot_normal(gain: float = 1.0) -> VarianceScaling:
+def glorot_normal(gain: float = 1.0, fan_in: float | None = None, fan_out: float | None = None) -> VarianceScaling:
     """Var(w) = gain² · 2/(fan_in + fan_out), between forward and backward (Glorot & Bengio 2010, eq. 12)."""
-    return VarianceScaling(gain=gain, mode="fan_avg")
+    return VarianceScaling(gain, "fan_avg", "normal", fan_in, fan_out)
 
 
-def glorot_uniform(gain: float = 1.0) -> VarianceScaling:
+def glorot_uniform(gain: float = 1.0, fan_in: float | None = None, fan_out: float | None = None) -> VarianceScaling:
     """U(±gain √(6/(fan_in + fan_out))) (Glorot & Bengio 2010, eq. 16)."""
-    return VarianceScaling(gain=gain, mode="fan_avg", distribution="uniform")
+    return VarianceScaling(gain, "fan_avg", "uniform", fan_in, fan_out)
+
+
+def glorot_truncated_normal(
+    gain: float = 1.0, fan_in: float | None = None, fan_out: float | None = None
+) -> VarianceScaling:
+    """`glorot_normal` cut at ±2 σ, of the same variance: `glorot_normal` in JAX and Keras."""
+    return VarianceScaling(gain, "fan_avg", "truncated_normal", fan_in, fan_out)
+
+
+def scaled_normal(scale: float = 1.0) -> VarianceScaling:
+    """N(0, 2/(fan_in · scale)): He's law with a divisor to tune; a larger scale makes smaller weights."""
+    return VarianceScaling(_divided_gain(scale))
+
+
+def scaled_uniform(scale: float = 1.0) -> VarianceScaling:
+    """U(±√(6/(fan_in · scale))), of the variance of `scaled_normal`."""
+    return VarianceScaling(_divided_gain(scale), distribution="uniform")
+
+
+def _divided_gain(scale: float) -> float:
+    """√(2/scale)."""
+    if not (is_finite_number(scale) and scale > 0):
+        raise BadInput(f"scale must be a finite number above 0, since the variance is divided by it; got {scale!r}.")
+    return math.sqrt(2 / scale)
 
 
 def torch_uniform() -> VarianceScaling:

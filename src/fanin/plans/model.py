@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanin.errors import BadInput, UnknownName
-from fanin.graph import Fans, Parameter, Role
-from fanin.initializers import Initializer, Keep, Target, from_dict, to_dict
+from fanin.graph import Fans, Parameter, Parts, Role
+from fanin.initializers import Initializer, Keep, PerPart, Target, from_dict, to_dict
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -37,11 +37,16 @@ class Entry:
     why: str
     source: str = ""
 
+    def __post_init__(self) -> None:
+        """What a parameter packs is drawn part by part, each as a tensor of its own."""
+        if self.parameter.parts and not self.initializer.whole:
+            object.__setattr__(self, "initializer", PerPart(self.initializer))
+
     @property
     def target(self) -> Target:
         """The tensor, as its law sees it."""
         p = self.parameter
-        return Target(p.path, p.shape, p.dtype, p.fans)
+        return Target(p.path, p.shape, p.dtype, p.fans, p.parts)
 
     @property
     def std(self) -> float:
@@ -188,6 +193,7 @@ def _entry(row: dict[str, Any]) -> Entry:
         also=tuple(row["also"]),
         node=row["node"],
         frozen=row["frozen"],
+        parts=Parts(**row["parts"]) if row.get("parts") else None,
     )
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
 

@@ -52,7 +52,7 @@ def shape_of(elements: Elements) -> tuple[int, ...]:
     return elements.shape if isinstance(elements, np.ndarray) else (len(elements),)
 
 
-def indices(elements: Elements) -> npt.NDArray[np.int64]:
+def index_array(elements: Elements) -> npt.NDArray[np.int64]:
     """Every index below 2^63, in the shape of the elements."""
     if isinstance(elements, range):  # np.asarray would go through Python's integers
         return np.arange(elements.start, elements.stop, elements.step, dtype=np.int64)

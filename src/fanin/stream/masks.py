@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fanin.errors import BadInput
 from fanin.stream.distributions import words
-from fanin.stream.elements import Elements, bounds, check_elements, indices, shape_of
+from fanin.stream.elements import Elements, bounds, check_elements, index_array, shape_of
 from fanin.stream.keys import Key
 
 _Integers: TypeAlias = npt.NDArray[np.int64]
@@ -88,12 +88,12 @@ def exact_mask(
 def _fill(key: Key, elements: Elements, groups: _Groups, size: int, keep: int, kept: npt.NDArray[np.bool_]) -> None:
     asked = np.zeros(size // groups.length, dtype=bool)
     for _, chunk in _chunks(elements):
-        asked[groups.of(indices(chunk))[0]] = True
+        asked[groups.of(index_array(chunk))[0]] = True
     word, place = np.zeros(len(asked), np.uint32), np.zeros(len(asked), np.int64)
     _find_thresholds(key, groups, np.flatnonzero(asked), keep, word, place)
     flat = kept.reshape(-1)
     for start, chunk in _chunks(elements):
-        group, own_place = groups.of(indices(chunk))
+        group, own_place = groups.of(index_array(chunk))
         own, limit = words(key, chunk), word[group]
         flat[start : start + len(chunk)] = (own < limit) | ((own == limit) & (own_place <= place[group]))
 

@@ -14,8 +14,7 @@ from fanin.errors import BadInput
 from fanin.stream import reflections
 from fanin.stream.distributions import normal
 from fanin.stream.draw import WORTH_A_START, said_if_slow
-from fanin.stream.elements import Elements, Runs
-from fanin.stream.elements import indices as every
+from fanin.stream.elements import Elements, Runs, index_array
 from fanin.stream.keys import Domain, Key, key
 from fanin.stream.reflections import Indices, Matrix
 
@@ -124,7 +123,7 @@ def _positive(label: str, size: int) -> int:
 def _chosen(label: str, indices: Elements | None, size: int) -> Indices:
     if indices is None:
         return np.arange(size)
-    array = every(indices) if isinstance(indices, (range, Runs)) else np.asarray(indices, dtype=np.intp)
+    array = index_array(indices) if isinstance(indices, (range, Runs)) else np.asarray(indices, dtype=np.intp)
     if array.ndim != 1 or (array.size and not 0 <= array.min() <= array.max() < size):
         raise BadInput(f"{label}: expected indices from 0 to {size - 1}, got {indices}.")
     return array

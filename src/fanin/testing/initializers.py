@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput
-from fanin.graph import Fans
-from fanin.initializers import ALL, Initializer, Law, Target, from_dict, to_dict
+from fanin.graph import Fans, Parts
+from fanin.initializers import ALL, Initializer, Law, Structure, Target, from_dict, to_dict
+from fanin.initializers.base import COMPLEX
 from fanin.stream import Runs, key, sample
 from fanin.stream.reference import ROUNDED
 from fanin.testing.tolerance import mean_tolerance, rounding_tolerance, std_tolerance
@@ -29,6 +30,12 @@ TARGETS: Final[tuple[Target, ...]] = (
     Target("experts.weight", (64, 80), "float8_e4m3fn", Fans(80, 64)),
     Target("wide_range.weight", (80, 64), "float8_e5m2", Fans(64, 80)),
     Target("bias", (8192,), "float32"),
+    Target("packed.weight", (48, 16), "float32", Fans(16, 16), Parts(("q", "k", "v"))),
+    Target("up.weight", (12, 1, 4, 4), "float64", Fans(4, 16)),
+    Target("frames.weight", (17, 1, 30), "float16", Fans(30, 510)),
+)
+COMPLEX_TARGETS: Final[tuple[Target, ...]] = tuple(
+    replace(t, dtype=d) for t, d in zip(TARGETS, list(COMPLEX) * len(TARGETS), strict=False)
 )
 
 
@@ -45,6 +52,7 @@ def assert_conforms(what: Initializer, targets: Sequence[Target] = TARGETS, seed
         raise AssertionError(f"{what!r} refuses every target; expected it to accept one. The last: {refusals[-1:]}")
     for target in targets:
         assert_law_is_measured(what, target, seed)
+        assert_structure_holds(what, target, seed)
         assert_draws_are_pure(what, target, seed)
 
 
@@ -73,12 +81,15 @@ def assert_law_is_measured(what: Initializer, target: Target, seed: int = 0) -> 
     _expect_equal(what, target, "number of values", values.shape, (n,))
     # ‖x + δ‖ ≤ ‖x‖ + ‖δ‖: rounding errors δ_i move a mean or a standard deviation by no more than their own norm.
     rounding = rounding_tolerance(target.dtype, abs(law.mean) + law.std)
-    _expect_close(what, target, "mean", values.mean(), law.mean, mean_tolerance(n, law.std) + rounding)
     summation = n * 2.0**-53  # relative error of a sum of n terms in float64
+    off_mean = 0.0 if law.structure is Structure.FIXED else mean_tolerance(n, law.std)
+    size = math.hypot(law.mean, law.std)
+    _expect_close(what, target, "mean", values.mean(), law.mean, off_mean + rounding + summation * size)
     relative = summation if law.fixed_norm else std_tolerance(n, law.kurtosis)
-    measured = math.sqrt(np.mean((values - law.mean) ** 2))
+    measured = math.sqrt(np.mean(abs(values - law.mean) ** 2))
     _expect_close(what, target, "std", measured, law.std, relative * law.std + rounding)
-    for side, extreme, bound in (("below", -values.min(), -law.low), ("above", values.max(), law.high)):
+    reals = np.concatenate([values.real, values.imag + law.mean]) if target.dtype in COMPLEX else values
+    for side, extreme, bound in (("below", -reals.min(), -law.low), ("above", reals.max(), law.high)):
         if math.isfinite(bound):
             tolerance = rounding_tolerance(target.dtype, max(abs(bound), abs(law.mean)))
             if extreme > bound + tolerance:
@@ -86,6 +97,50 @@ def assert_law_is_measured(what: Initializer, target: Target, seed: int = 0) -> 
                 raise AssertionError(
                     f"{_place(what, target)}: expected no value outside; got {crossed}, {tolerance=:.3g}"
                 )
+
+
+def assert_structure_holds(what: Initializer, target: Target, seed: int = 0) -> None:
+    """What the law declares of the tensor as a whole: see `fanin.initializers.Structure`."""
+    law = _law(what, target)
+    if law is None or not target.size:
+        return
+    drawn = what.draw(target, seed)
+    if law.structure is Structure.FIXED:
+        _expect_same(what, target, "under another seed", what.draw(target, seed + 1), drawn)
+        _expect_same(what, target, "under another name", what.draw(replace(target, name="other"), seed), drawn)
+    if law.structure in _GRAMS:
+        gram, norm = _GRAMS[law.structure](_as_float64(drawn, target.dtype).reshape(target.shape))
+        expected = norm * law.std**2
+        # |Δ(WᵀW)| ≤ 2|W||ΔW| + |ΔW|²: a sum of as many products as the shorter side of W has elements.
+        tolerance = 3 * rounding_tolerance(target.dtype, math.sqrt(expected)) * math.sqrt(norm * expected)
+        identity = np.zeros_like(gram)
+        identity[0] = expected * np.eye(gram.shape[-1])
+        farthest = float(np.abs(gram - identity).max(initial=0.0))
+        _expect_close(what, target, f"distance from an {law.structure} tensor", farthest, 0.0, tolerance)
+
+
+def _matrix_gram(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
+    """WᵀW for tall, W Wᵀ for wide matrices; it should be max(rows, columns) std² I."""
+    w = w.reshape(len(w), -1)
+    w = w if w.shape[0] >= w.shape[1] else w.T
+    return (w.T @ w)[None], w.shape[0]
+
+
+def _convolution_gram(w: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
+    """Σ_t W_{t+s}ᵀ W_t for every shift s, 0 first: that of the convolution composed with its transpose."""
+    w = w if w.shape[0] >= w.shape[1] else w.swapaxes(0, 1)
+    kernel = tuple(range(2, w.ndim))
+    room = [2 * n - 1 for n in w.shape[2:]]  # so far apart that no shift comes around
+    spectrum = np.fft.fftn(w, room, kernel)
+    product = np.einsum("oi...,oj...->...ij", spectrum.conj(), spectrum)
+    gram = np.fft.ifftn(product, axes=tuple(range(len(kernel)))).real
+    return gram.reshape(-1, w.shape[1], w.shape[1]), w.shape[0] * math.prod(w.shape[2:])
+
+
+_GRAMS: Final[dict[Structure, Callable[[npt.NDArray[np.float64]], tuple[npt.NDArray[np.float64], int]]]] = {
+    Structure.ORTHOGONAL: _matrix_gram,
+    Structure.ISOMETRY: _convolution_gram,
+}
 
 
 def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> None:
@@ -104,14 +159,15 @@ def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> N
     for region in (range(n // 3, 2 * n // 3), range(1, n, 7), range(0), range(n - 1, n), runs, everything[::-5]):
         indices = region[:].astype(np.intp) if isinstance(region, Runs) else np.asarray(region, int)
         _expect_same(what, target, f"region {region}", what.draw(target, seed, region), whole[indices])
-    single = what.draw(replace(target, dtype="float32"), seed)
+    single = what.draw(replace(target, dtype="complex64" if target.dtype in COMPLEX else "float32"), seed)
     if target.dtype in ROUNDED:
         _expect_same(what, target, "rounded from float32", whole, ROUNDED[target.dtype](single))
     else:
         rounding = rounding_tolerance("float32", float(np.abs(whole).max(initial=0.0)) + abs(law.mean))
         farthest = float(np.abs(single - whole).max(initial=0.0))
         _expect_close(what, target, "distance from the float32 draw", farthest, 0.0, rounding)
-    if n > 1 and law.std > rounding_tolerance(target.dtype, abs(law.mean)):
+    varies = law.structure is not Structure.FIXED and law.std > rounding_tolerance(target.dtype, abs(law.mean))
+    if n > 1 and varies:
         others = {
             "seed": what.draw(target, seed + 1),
             "name": what.draw(replace(target, name=f"{target.name}.other"), seed),
@@ -122,7 +178,7 @@ def assert_draws_are_pure(what: Initializer, target: Target, seed: int = 0) -> N
                     f"{_place(what, target)}: expected other values for another {changed}; got the same"
                 )
     sampled = what.sampling(target)
-    if sampled is not None:
+    if sampled is not None and target.dtype not in COMPLEX:
         direct = sample(key(seed, target.name), range(n), sampled, dtype=target.dtype)
         _expect_same(what, target, "drawn by its `sampling`", direct, whole)
 
@@ -168,7 +224,9 @@ def _refusal(what: Initializer, target: Target) -> str:
     return ""
 
 
-def _as_float64(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
+def _as_float64(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    if dtype in COMPLEX:
+        return values.astype(np.complex128)
     if dtype == "bfloat16":
         values = (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
     elif dtype == "float8_e5m2":

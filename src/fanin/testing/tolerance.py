@@ -13,6 +13,8 @@ _PRECISION: Final[dict[str, tuple[float, float]]] = {
     "bfloat16": (2.0**-8, 2.0**-133),
     "float8_e4m3fn": (2.0**-4, 2.0**-9),
     "float8_e5m2": (2.0**-3, 2.0**-16),
+    "complex64": (2.0**-24, 2.0**-149),
+    "complex128": (2.0**-53, 2.0**-1074),
 }
 
 

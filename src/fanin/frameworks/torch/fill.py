@@ -69,7 +69,7 @@ def _together(parts: Sequence[Part], size: int) -> range | Runs | npt.NDArray[np
     if len(parts) == 1:
         (_, elements) = parts[0]
         return None if elements == range(size) else elements
-    return np.concatenate([e.indices() if isinstance(e, Runs) else np.array(e, np.uint64) for _, e in parts])
+    return np.concatenate([e[:] if isinstance(e, Runs) else np.array(e, np.uint64) for _, e in parts])
 
 
 def _array(place: torch.Tensor) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fanin.frameworks.torch.einsum import einsum_fans
-from fanin.graph import ActivationCall, Axis, Fans, Role, WeightUse, fans
+from fanin.graph import ActivationCall, Axis, Fans, Parts, Role, WeightUse, fans
 
 Arguments = Mapping[str, Any]  # by the names of the operation's schema
 Shape = tuple[int, ...]
@@ -23,12 +23,22 @@ class Slot:
     Attributes:
         fans: for weights, from the call's arguments and the shape in which the operation sees the weight. That shape is
             a view's where the user passes one: of the transposed weight, or of one slice, which is a weight of its own.
-            A weight that is passed whole and whose output is split later (query, key and value in
-            `nn.MultiheadAttention`) counts as one: its fan_in is that of each part, its fan_out that of all together.
+            A weight that is passed whole and whose output is split later counts as one, unless its module is in
+            `PACKED`: its fan_in is that of each part, its fan_out that of all together.
+        parts: the names of the equal parts that it packs along its first axis.
+        stacks: a third, leading axis counts independent matrices (experts).
     """
 
     role: Role
     fans: Callable[[Arguments, Shape], Fans | None] | None = None
+    parts: tuple[str, ...] = ()
+    stacks: bool = False
+
+    def packs(self, shape: Shape) -> Parts | None:
+        """The parts of a parameter of that shape."""
+        if self.parts:
+            return Parts(self.parts)
+        return Parts(slices=True) if self.stacks and len(shape) == 3 else None
 
 
 UNKNOWN: Final = Slot(Role.UNKNOWN)
@@ -40,7 +50,7 @@ def _matrix(*axes: Axis) -> Slot:
     def of(_: Arguments, shape: Shape) -> Fans:
         return fans(shape, WeightUse((Axis.IN,))) if len(shape) == 1 else fans(shape[-2:], WeightUse(axes))
 
-    return Slot(Role.WEIGHT, of)
+    return Slot(Role.WEIGHT, of, stacks=True)
 
 
 def _conv(arguments: Arguments, shape: Shape) -> Fans:
@@ -60,8 +70,15 @@ def _per_axis(arguments: Arguments, axes: int) -> tuple[int, ...]:
     return tuple(stride * axes) if len(stride) == 1 else tuple(stride)
 
 
-def _gates(parts: int, role: Role = Role.WEIGHT) -> Slot:
-    return Slot(role, lambda _, shape: fans(shape, WeightUse((Axis.OUT, Axis.IN), parts=parts)))
+def packed(names: tuple[str, ...], role: Role = Role.WEIGHT) -> Slot:
+    """Equal matrices, one above the other: each has its own fans."""
+    use = WeightUse((Axis.OUT, Axis.IN), parts=len(names) or 1)
+    return Slot(role, lambda _, shape: fans(shape, use), names)
+
+
+def packed_bias(names: tuple[str, ...]) -> Slot:
+    """The biases of as many parts."""
+    return Slot(Role.BIAS, parts=names)
 
 
 def _bilinear(_: Arguments, shape: Shape) -> Fans:
@@ -72,15 +89,35 @@ def _bilinear(_: Arguments, shape: Shape) -> Fans:
 _OUT_IN = _matrix(Axis.OUT, Axis.IN)  # W @ x
 _IN_OUT = _matrix(Axis.IN, Axis.OUT)  # x @ W
 _BIAS = Slot(Role.BIAS)
-_EMBEDDING = {"weight": Slot(Role.EMBEDDING)}
+# A lookup copies one row: one term in each output. As a readout, the same table has other fans.
+_EMBEDDING = {"weight": Slot(Role.EMBEDDING, lambda _, shape: Fans(1, shape[-1]))}
+_EMBEDDING_BAG = {"weight": Slot(Role.EMBEDDING)}  # how many rows meet is up to the data
 _LINEAR = {"weight": _OUT_IN, "bias": _BIAS}
 _CONV = {"weight": Slot(Role.WEIGHT, _conv), "bias": _BIAS}
 _CONV_TRANSPOSED = {"weight": Slot(Role.WEIGHT, _conv_transposed), "bias": _BIAS}
 _NORM = {"weight": Slot(Role.NORM_SCALE), "bias": Slot(Role.NORM_SHIFT)}
 
 
-def _cell(parts: int) -> Mapping[str, Slot]:
-    return {"w_ih": _gates(parts), "w_hh": _gates(parts, Role.RECURRENT), "b_ih": _BIAS, "b_hh": _BIAS}
+# The gates packed in the tensors of a recurrent layer, in the order of torch.
+GATES: Final[Mapping[str, tuple[str, ...]]] = {
+    "lstm": ("i", "f", "g", "o"),
+    "gru": ("r", "z", "n"),
+    "rnn_tanh": (),
+    "rnn_relu": (),
+}
+# What modules pack in their parameters of these names.
+PACKED: Final[Mapping[str, Mapping[str, Slot]]] = {
+    "MultiheadAttention": {
+        "in_proj_weight": packed(("q", "k", "v")),
+        "in_proj_bias": packed_bias(("q", "k", "v")),
+    }
+}
+
+
+def _cell(op: str) -> Mapping[str, Slot]:
+    gates = GATES[op]
+    bias = packed_bias(gates)
+    return {"w_ih": packed(gates), "w_hh": packed(gates, Role.RECURRENT), "b_ih": bias, "b_hh": bias}
 
 
 SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
@@ -99,7 +136,7 @@ SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
     "baddbmm": {"self": _BIAS, "batch1": _OUT_IN, "batch2": _IN_OUT},
     "bilinear": {"weight": Slot(Role.WEIGHT, _bilinear), "bias": _BIAS},
     "embedding": _EMBEDDING,
-    "embedding_bag": _EMBEDDING,
+    "embedding_bag": _EMBEDDING_BAG,
     "layer_norm": _NORM,
     "rms_norm": _NORM,
     "group_norm": _NORM,
@@ -107,14 +144,9 @@ SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
     "instance_norm": _NORM,
     "_native_batch_norm_legit_functional": _NORM,
     "_native_batch_norm_legit_no_training": _NORM,
-    "lstm_cell": _cell(4),
-    "gru_cell": _cell(3),
-    "rnn_tanh_cell": _cell(1),
-    "rnn_relu_cell": _cell(1),
+    "_grouped_mm": {"self": _OUT_IN, "mat2": _IN_OUT},  # the matrices of experts
+    **{f"{op}_cell": _cell(op) for op in GATES},
 }
-
-# The number of gates packed in the weights of a recurrent operation.
-GATES: Final[Mapping[str, int]] = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
 def recurrent_slots(op: str, arguments: Arguments) -> list[Slot]:
@@ -123,10 +155,10 @@ def recurrent_slots(op: str, arguments: Arguments) -> list[Slot]:
     For each layer and direction in turn: W_ih, W_hh, then b_ih, b_hh if there are biases, then W_hr if the state is
     projected.
     """
-    parts = GATES[op]
+    gates = GATES[op]
     cells = arguments["num_layers"] * (2 if arguments["bidirectional"] else 1)
-    biases = [_BIAS, _BIAS] if arguments["has_biases"] else []
-    cell = [_gates(parts), _gates(parts, Role.RECURRENT), *biases]
+    biases = [packed_bias(gates)] * 2 if arguments["has_biases"] else []
+    cell = [packed(gates), packed(gates, Role.RECURRENT), *biases]
     projected = len(arguments["params"]) > cells * len(cell)
     return [*cell, _OUT_IN] * cells if projected else cell * cells
 

@@ -19,6 +19,7 @@ from fanin.frameworks.torch.names import named_parameters, naming
 from fanin.frameworks.torch.operations import (
     ACTIVATIONS,
     GATES,
+    PACKED,
     SLOTS,
     UNKNOWN,
     Slot,
@@ -111,6 +112,9 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Trac
             if path in parameters:
                 uses.setdefault(path, _Use(fx, slot, tuple(entry.meta["val"].shape)))
         nodes.append(_node(fx, names, logical))
+    packed = {logical(path): slot for path, slot in _packed(model)}
+    for path in uses.keys() & packed.keys():
+        uses[path] = uses[path]._replace(slot=packed[path], shape=tuple(parameters[path][0].shape))
     described = tuple(_parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items())
     return Traced(Graph(type(model).__name__, tuple(nodes), described), program, names)
 
@@ -121,6 +125,15 @@ class _Use(NamedTuple):
     fx: FxNode
     slot: Slot
     shape: tuple[int, ...]
+
+
+def _packed(model: torch.nn.Module) -> Iterator[tuple[str, Slot]]:
+    """The parameters that torch's own modules pack in ways that no operation shows."""
+    for path, module in model.named_modules():
+        for kind in type(module).__mro__:
+            if kind.__module__.startswith("torch.nn."):
+                for name, slot in PACKED.get(kind.__name__, {}).items():
+                    yield f"{path}.{name}" if path else name, slot
 
 
 def _slots(fx: FxNode, stored: set[str]) -> Iterator[tuple[FxNode, Slot]]:
@@ -145,11 +158,12 @@ def _parameter(path: str, tensor: torch.nn.Parameter, also: tuple[str, ...], use
     frozen = not tensor.requires_grad
     if use is None:
         return Parameter(path, shape, dtype, also=also, frozen=frozen)
+    parts = use.slot.packs(shape) if use.shape == shape else None  # not where a view is all that is seen
     if use.slot.fans is None:
-        return Parameter(path, shape, dtype, use.slot.role, None, also, use.fx.name, frozen)
+        return Parameter(path, shape, dtype, use.slot.role, None, also, use.fx.name, frozen, parts)
     measured = use.slot.fans(arguments_of(use.fx), use.shape)
     role = use.slot.role if measured else Role.UNKNOWN
-    return Parameter(path, shape, dtype, role, measured, also, use.fx.name, frozen)
+    return Parameter(path, shape, dtype, role, measured, also, use.fx.name, frozen, parts)
 
 
 def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> Node:
