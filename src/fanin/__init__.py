@@ -9,7 +9,7 @@ No framework is imported before a model of it is given.
 """
 
 from fanin.activations import Activation, Gain
-from fanin.api import diagnose, gain, initialize_, measure, plan
+from fanin.api import diagnose, gain, initialize_, materialize_, measure, on_meta, plan
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
 from fanin.graph import Graph
@@ -65,6 +65,8 @@ __all__ = [
     "initialize_",
     "lecun_normal",
     "lecun_uniform",
+    "materialize_",
     "measure",
+    "on_meta",
     "plan",
 ]

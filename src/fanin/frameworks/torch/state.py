@@ -23,6 +23,19 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
     before = [
         (module, dict(module.__dict__), [dict(module.__dict__[r]) for r in _REGISTRIES]) for module in model.modules()
     ]
+    with unchanged_randomness():
+        try:
+            yield
+        finally:
+            for module, attributes, registries in before:
+                _restore(module.__dict__, attributes)
+                for name, held in zip(_REGISTRIES, registries, strict=True):
+                    _restore(module.__dict__[name], held)
+
+
+@contextmanager
+def unchanged_randomness() -> Iterator[None]:
+    """PyTorch, NumPy and Python get their random state back, whatever the block draws."""
     python, numpy = random.getstate(), np.random.get_state()  # the user's global one
     with torch.random.fork_rng(devices=_cuda_devices()):
         try:
@@ -30,10 +43,6 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-            for module, attributes, registries in before:
-                _restore(module.__dict__, attributes)
-                for name, held in zip(_REGISTRIES, registries, strict=True):
-                    _restore(module.__dict__[name], held)
 
 
 def fixed_randomness() -> None:
