@@ -11,9 +11,9 @@ from fanin.errors import BadInput, StillUninitialized
 from fanin.frameworks.torch.allocate import Fresh, allocate, is_sharded, on_meta_device, settle, storage
 from fanin.frameworks.torch.names import named_parameters
 from fanin.frameworks.torch.own_buffers import ask_modules
-from fanin.frameworks.torch.poison import poisoned
+from fanin.frameworks.torch.poison import local, poisoned
 from fanin.frameworks.torch.record import CannotReplay, Recording
-from fanin.frameworks.torch.state import unchanged_randomness
+from fanin.frameworks.torch.state import fixed_randomness, unchanged_randomness
 from fanin.frameworks.torch.write import write_
 from fanin.plans import Plan
 from fanin.plans.model import writes
@@ -52,20 +52,23 @@ def materialize_(
             "Run the model once on the meta device to make its lazy layers, and call again."
         )
     fresh = on_meta_device(model)
-    given = _given(buffers or {}, fresh)
-    before = _overwritten(model, plan)
+    decided = {path for e in plan if writes(e) for path in (e.parameter.path, *e.parameter.also)}
+    given = _given(buffers or {}, [tensor for tensor in fresh if tensor.path not in decided])
+    real = [tensor for path, (tensor, _) in named_parameters(model).items() if path in decided and not tensor.is_meta]
+    before = [(tensor, tensor.detach().clone()) for tensor in real]
     try:
         with unchanged_randomness(), torch.no_grad():
             allocate(fresh, where)
-            why = _replay(recorded, model, plan, fresh, given, seed) if recorded else {}
+            why = _replay(recorded, decided, fresh, given, seed) if recorded else {}
+            fixed_randomness(key(seed, "own methods").k0)
             with torch.device(where or torch.get_default_device()):
-                why |= ask_modules(model, fresh, given)
+                why |= ask_modules(model, fresh, decided | given.keys())
             write_(model, plan, seed)
             for tensor in fresh:
                 if tensor.path in given:
                     _copy(tensor, given[tensor.path])
             if left := [tensor for tensor in fresh if poisoned(tensor.real)]:
-                raise StillUninitialized({_called(tensor, plan): why.get(tensor.path, "") for tensor in left})
+                raise StillUninitialized({_called(tensor): why.get(tensor.path, "") for tensor in left})
             settle(model)
     except BaseException:
         for tensor in fresh:
@@ -74,13 +77,6 @@ def materialize_(
             for parameter, old in before:
                 parameter.copy_(old)
         raise
-
-
-def _overwritten(model: torch.nn.Module, plan: Plan) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Parameters of a partly materialized model that the plan overwrites, and their values now."""
-    decided = {e.parameter.path for e in plan if writes(e)}
-    parameters = ((path, tensor) for path, (tensor, _) in named_parameters(model).items())
-    return [(tensor, tensor.detach().clone()) for path, tensor in parameters if path in decided and not tensor.is_meta]
 
 
 def _device(device: torch.device | str | None) -> torch.device | None:
@@ -94,27 +90,22 @@ def _device(device: torch.device | str | None) -> torch.device | None:
 
 
 def _given(buffers: Buffers, fresh: list[Fresh]) -> dict[str, Value]:
-    """Path → value, for all that the globs of the caller match; the last match wins."""
+    """Path → value, for all of these that the globs of the caller match; the last match wins."""
     names = {path: tensor.path for tensor in fresh for path in (place.path for place in tensor.places)}
     for glob in buffers:
         if not any(fnmatchcase(name, glob) for name in names):
-            known = [name for name in names if not isinstance(_named(fresh, names[name]).meta, torch.nn.Parameter)]
+            known = [tensor.path for tensor in fresh]
             raise BadInput(
-                f"buffers: {glob!r} matches nothing that is on the meta device. "
-                f"Buffers there: {', '.join(known[:5]) or 'none'}{', …' if len(known) > 5 else ''}."
+                f"buffers: {glob!r} matches nothing on the meta device that the plan leaves to others. "
+                f"There: {', '.join(known[:5]) or 'nothing'}{', …' if len(known) > 5 else ''}."
             )
     return {own: value for glob, value in buffers.items() for name, own in names.items() if fnmatchcase(name, glob)}
 
 
-def _named(fresh: list[Fresh], path: str) -> Fresh:
-    return next(tensor for tensor in fresh if tensor.path == path)
-
-
 def _replay(
-    recorded: Recording, model: torch.nn.Module, plan: Plan, fresh: list[Fresh], given: Mapping[str, Value], seed: int
+    recorded: Recording, decided: set[str], fresh: list[Fresh], given: Mapping[str, Value], seed: int
 ) -> dict[str, str]:
     """The constructor's values for all that the plan and the caller leave; path → why, for those it cannot give."""
-    decided = {path for e in plan if writes(e) for path in (e.parameter.path, *e.parameter.also)}
     sources = {tensor.path: _as_built(recorded, tensor) for tensor in fresh}
     forbidden = {
         storage(sources[path]): f"it is computed from {path}, to which the plan gives another value"
@@ -153,13 +144,10 @@ def _copy(tensor: Fresh, value: Value) -> None:
 
         real: object = tensor.real
         mesh, placements = real.device_mesh, real.placements  # type: ignore[attr-defined]
-        found = distribute_tensor(found.to(mesh.device_type), mesh, placements, src_data_rank=None)
-    tensor.real.copy_(found)
+        found = distribute_tensor(found.to(mesh.device_type), mesh, placements, src_data_rank=None)  # sends nothing
+    local(tensor.real).copy_(local(found))
 
 
-def _called(tensor: Fresh, plan: Plan) -> str:
-    """The path, with what it is where that is not plain."""
+def _called(tensor: Fresh) -> str:
     what = tensor.places[0].what
-    if what == "parameter":
-        return f"{tensor.path} (parameter that the plan keeps)"
-    return f"{tensor.path} ({what})"
+    return f"{tensor.path} ({'parameter that the plan keeps' if what == 'parameter' else what})"

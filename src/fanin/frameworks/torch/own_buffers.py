@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import torch
 
 from fanin.frameworks.torch.allocate import Fresh, Place
-from fanin.frameworks.torch.poison import poisoned
+from fanin.frameworks.torch.poison import poison_, poisoned
 
 METHODS: Final = (
     "reset_buffers",
@@ -31,7 +31,8 @@ AROUND: Final = "_init_weights"
 def ask_modules(model: torch.nn.Module, fresh: list[Fresh], spared: Collection[str]) -> dict[str, str]:
     """Call them where they are needed; what they leave unsaid stays poisoned.
 
-    What they write to parameters is for the plan to overwrite, and what had a value before keeps it.
+    What had a value before keeps it. A parameter without one is left without: the plan gives it its value, or keeps
+    what the constructor of the whole model made of it, which a method of one module does not know.
 
     Args:
         spared: paths of tensors whose value comes from elsewhere.
@@ -41,15 +42,19 @@ def ask_modules(model: torch.nn.Module, fresh: list[Fresh], spared: Collection[s
     """
     chains = dict(_chains(model))
     found: dict[str, str] = {}
+    without = [t for t in fresh if t.path not in spared and poisoned(t.real)]
+    buffers = [t for t in without if not isinstance(t.real, torch.nn.Parameter)]
     for module, chain in chains.items():
-        own = [t for t in fresh if any(p.module is module and p.what != "parameter" for p in t.places)]
-        own = [t for t in own if t.path not in spared]
+        own = [t for t in buffers if any(p.module is module for p in t.places)]
         for name, method in _methods(module, chain):
             waiting = [t for t in own if poisoned(t.real)]
             if not waiting:
                 break
             for complaint in _call(method, name, module, fresh):
                 found |= {t.path: complaint for t in waiting if poisoned(t.real)}
+    for tensor in without:
+        if tensor not in buffers:
+            poison_(tensor.real)
     return found
 
 

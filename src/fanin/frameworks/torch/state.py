@@ -45,14 +45,14 @@ def unchanged_randomness() -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-def fixed_randomness() -> None:
-    """Seed what draws in a forward pass; inside `undisturbed` only.
+def fixed_randomness(seed: int = 0) -> None:
+    """Seed what draws in PyTorch's name; inside `undisturbed` or `unchanged_randomness` only.
 
     Not `torch.manual_seed`: where CUDA has not started yet, that would seed it for good when it does.
     """
-    torch.default_generator.manual_seed(0)
+    torch.default_generator.manual_seed(seed)
     for device in _cuda_devices():
-        torch.cuda.default_generators[device].manual_seed(0)
+        torch.cuda.default_generators[device].manual_seed(seed)
 
 
 def _cuda_devices() -> range:
