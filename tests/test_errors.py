@@ -12,6 +12,7 @@ from fanin.errors import (
     MissingExtra,
     NoParameters,
     ShapeMismatch,
+    StillUninitialized,
     UncoveredParameters,
     UnknownName,
 )
@@ -27,6 +28,7 @@ from fanin.errors import (
         (CannotTrace, FaninError),
         (UncoveredParameters, FaninError),
         (CannotWrite, FaninError),
+        (StillUninitialized, FaninError),
         (MissingExtra, ImportError),
     ],
 )

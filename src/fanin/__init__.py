@@ -10,7 +10,7 @@ No framework is imported before a model of it is given.
 """
 
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
-from fanin.api import diagnose, edge_of_chaos, gain, initialize_, mean_field, measure, plan
+from fanin.api import diagnose, edge_of_chaos, gain, initialize_, materialize_, mean_field, measure, on_meta, plan
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
 from fanin.graph import Graph
@@ -71,7 +71,9 @@ __all__ = [
     "initialize_",
     "lecun_normal",
     "lecun_uniform",
+    "materialize_",
     "mean_field",
     "measure",
+    "on_meta",
     "plan",
 ]

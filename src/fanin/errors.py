@@ -8,6 +8,7 @@
     ├── CannotTrace                  the model's graph could not be recorded; names the line that prevented it
     ├── UncoveredParameters          a plan leaves parameters without an initializer; lists all of them
     ├── CannotWrite                  a tensor cannot be filled; nothing was changed
+    ├── StillUninitialized           nobody gives a tensor of a meta-device model its value; lists all of them
     └── MissingExtra (ImportError)   an optional dependency is not installed; names the command that installs it
 
 A message says what, where, expected, got, and what to do. The command line prints it and exits with 2.
@@ -16,7 +17,7 @@ A message says what, where, expected, got, and what to do. The command line prin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class FaninError(Exception):
@@ -77,6 +78,22 @@ class UncoveredParameters(FaninError):
 
 class CannotWrite(FaninError):
     """A tensor cannot be filled; nothing was changed."""
+
+
+class StillUninitialized(FaninError):
+    """Parameters or buffers of a model on the meta device have memory and no value; nothing was changed."""
+
+    def __init__(self, missing: Mapping[str, str]) -> None:
+        self.missing = tuple(missing)
+        lines = [f"{what}: {why}" if why else what for what, why in missing.items()]
+        shown = "; ".join(lines[:50]) + ("; …" if len(lines) > 50 else "")
+        super().__init__(
+            f"{len(lines)} tensor(s) have no value: {shown}. "
+            "Build the model under `with fanin.on_meta() as recorded:` and pass recorded=recorded; or give values in "
+            "buffers={'path.or.glob': tensor, number or function of the module}; or define reset_buffers() on the "
+            "module; for a parameter that the plan keeps, an initializer in its overrides. "
+            "The model is on the meta device as it was."
+        )
 
 
 class MissingExtra(FaninError, ImportError):

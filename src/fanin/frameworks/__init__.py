@@ -1,6 +1,6 @@
 """EDGE: the only place where a framework's models are read and written.
 
-Each adapter is a package with the same functions (`Adapter`): trace, observe, write_. `adapter_of(model)` finds the
+Each adapter is a package with the same functions: trace, observe, write_, materialize_. `adapter_of(model)` finds the
 one for a model without importing any framework that the caller has not imported already.
 To add a framework: a package here and a line in `ADAPTERS`.
 """

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fanin.frameworks.torch import gpu
 from fanin.initializers import Initializer, Target
 from fanin.stream import Distribution, Key, Runs, key, sample
 from fanin.stream.laws import FORMATS
 
 DTYPES: Final = {getattr(torch, name): name for name in FORMATS}
 TEMPORARY = 1 << 22  # elements drawn beside the memory at a time, where they cannot be drawn into it
+WORTH_A_KERNEL = 1 << 12  # elements: for fewer, a copy from the host is no slower than a launch
 _PATTERNS: Final = {1: torch.uint8, 2: torch.uint16}  # by bytes: how NumPy holds the formats that it does not have
 
 Part: TypeAlias = tuple[torch.Tensor, range | Runs]
@@ -24,8 +26,9 @@ Part: TypeAlias = tuple[torch.Tensor, range | Runs]
 def fill_(parts: Sequence[Part], target: Target, what: Initializer, seed: int) -> None:
     """Write each part's elements, drawn under the name of the whole.
 
-    Contiguous memory on the CPU is drawn into; other memory is filled through a temporary of `TEMPORARY` elements. What
-    is not drawn element by element, as an orthogonal matrix, is drawn for all parts at once, beside them.
+    Memory on the CPU and on a GPU with Triton is drawn into; that of other devices is filled through a temporary of
+    `TEMPORARY` elements. What is not drawn element by element, as an orthogonal matrix, is drawn for all parts at once,
+    beside them.
 
     Raises:
         BadInput: the values do not fit in the dtype.
@@ -42,9 +45,12 @@ def fill_(parts: Sequence[Part], target: Target, what: Initializer, seed: int) -
 
 def _sample(place: torch.Tensor, stream: Key, elements: range | Runs, law: Distribution) -> None:
     dtype = DTYPES[place.dtype]
-    # A fill on the place's own device belongs here, before the two ways of the host.
-    if place.device.type == "cpu" and place.is_contiguous():
-        sample(stream, elements, law, dtype=dtype, out=_array(place.view(-1)))
+    if place.device.type == "cpu":
+        sample(stream, elements, law, dtype=dtype, out=_array(place))
+        return
+    if place.numel() >= WORTH_A_KERNEL and gpu.available(place):
+        runs = elements if isinstance(elements, Runs) else Runs(elements.start, 0, 1, len(elements))
+        gpu.fill_(place, stream, law.law, runs.start, step=runs.step, length=runs.length)
         return
     for block, some in _blocks(place, elements):
         block.copy_(_tensor(sample(stream, some, law, dtype=dtype), block))

@@ -23,6 +23,19 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
     before = [
         (module, dict(module.__dict__), [dict(module.__dict__[r]) for r in _REGISTRIES]) for module in model.modules()
     ]
+    with unchanged_randomness():
+        try:
+            yield
+        finally:
+            for module, attributes, registries in before:
+                _restore(module.__dict__, attributes)
+                for name, held in zip(_REGISTRIES, registries, strict=True):
+                    _restore(module.__dict__[name], held)
+
+
+@contextmanager
+def unchanged_randomness() -> Iterator[None]:
+    """PyTorch, NumPy and Python get their random state back, whatever the block draws."""
     python, numpy = random.getstate(), np.random.get_state()  # the user's global one
     with torch.random.fork_rng(devices=_cuda_devices()):
         try:
@@ -30,20 +43,16 @@ def undisturbed(model: torch.nn.Module) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-            for module, attributes, registries in before:
-                _restore(module.__dict__, attributes)
-                for name, held in zip(_REGISTRIES, registries, strict=True):
-                    _restore(module.__dict__[name], held)
 
 
-def fixed_randomness() -> None:
-    """Seed what draws in a forward pass; inside `undisturbed` only.
+def fixed_randomness(seed: int = 0) -> None:
+    """Seed what draws in PyTorch's name; inside `undisturbed` or `unchanged_randomness` only.
 
     Not `torch.manual_seed`: where CUDA has not started yet, that would seed it for good when it does.
     """
-    torch.default_generator.manual_seed(0)
+    torch.default_generator.manual_seed(seed)
     for device in _cuda_devices():
-        torch.cuda.default_generators[device].manual_seed(0)
+        torch.cuda.default_generators[device].manual_seed(seed)
 
 
 def _cuda_devices() -> range:
