@@ -38,7 +38,7 @@ def checked(out: Values, count: int, stored: np.dtype[Any]) -> Values:
         raise BadInput(f"out: expected an array of {stored} with {count} elements, got {got}.")
     if not out.flags.writeable:
         raise BadInput("out: expected an array that can be written, got one that is read-only.")
-    if not out.flags.c_contiguous and _may_overlap(out):
+    if not out.flags.c_contiguous and may_overlap(out):
         raise BadInput(
             f"out: expected elements that each have a place of their own, got shape {out.shape} with strides "
             f"{out.strides}. Give the array that it is a view of, or a copy."
@@ -46,8 +46,8 @@ def checked(out: Values, count: int, stored: np.dtype[Any]) -> Values:
     return out.view(np.ndarray)
 
 
-def _may_overlap(out: Values) -> bool:
-    """Whether an axis steps into what the axes of smaller steps span."""
+def may_overlap(out: Values) -> bool:
+    """Whether an axis steps into what the axes of smaller steps span: elements share memory, or interleave."""
     span = out.itemsize
     for stride, size in sorted((abs(stride), size) for stride, size in zip(out.strides, out.shape, strict=True)):
         if size > 1:

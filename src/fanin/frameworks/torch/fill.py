@@ -12,6 +12,7 @@ import torch
 from fanin.frameworks.torch import gpu
 from fanin.initializers import Initializer, Target
 from fanin.stream import Distribution, Key, Runs, key, sample
+from fanin.stream.destination import may_overlap
 from fanin.stream.laws import FORMATS
 
 DTYPES: Final = {getattr(torch, name): name for name in FORMATS}
@@ -26,9 +27,9 @@ Part: TypeAlias = tuple[torch.Tensor, range | Runs]
 def fill_(parts: Sequence[Part], target: Target, what: Initializer, seed: int) -> None:
     """Write each part's elements, drawn under the name of the whole.
 
-    Memory on the CPU and on a GPU with Triton is drawn into; that of other devices is filled through a temporary of
-    `TEMPORARY` elements. What is not drawn element by element, as an orthogonal matrix, is drawn for all parts at once,
-    beside them.
+    Memory on the CPU and on a GPU with Triton is drawn into; that of other devices, and memory whose elements
+    interleave, is filled through a temporary of `TEMPORARY` elements. What is not drawn element by element, as an
+    orthogonal matrix, is drawn for all parts at once, beside them.
 
     Raises:
         BadInput: the values do not fit in the dtype.
@@ -45,8 +46,8 @@ def fill_(parts: Sequence[Part], target: Target, what: Initializer, seed: int) -
 
 def _sample(place: torch.Tensor, stream: Key, elements: range | Runs, law: Distribution) -> None:
     dtype = DTYPES[place.dtype]
-    if place.device.type == "cpu":
-        sample(stream, elements, law, dtype=dtype, out=_array(place))
+    if place.device.type == "cpu" and not may_overlap(array := _array(place)):
+        sample(stream, elements, law, dtype=dtype, out=array)
         return
     if place.numel() >= WORTH_A_KERNEL and gpu.available(place):
         runs = elements if isinstance(elements, Runs) else Runs(elements.start, 0, 1, len(elements))
