@@ -19,7 +19,7 @@ from fanin.initializers import Initializer, Keep, Law, Normal, Orthogonal, Targe
 from fanin.plans import Entry, Plan, make_plan
 from fanin.stream import sample
 
-DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2]
 
 
 class Holds(nn.Module):
@@ -47,13 +47,21 @@ def bits(*tensors: Tensor) -> list[bytes]:
     return [t.detach().clone().contiguous().flatten().view(torch.uint8).numpy().tobytes() for t in tensors]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("law", [Normal(std=0.3), Uniform(-1, 2), Orthogonal()])
 def test_what_is_written_is_what_is_drawn(dtype: torch.dtype, law: Initializer) -> None:
     model = Holds(w=torch.empty(6, 5, dtype=dtype))
     write_(model, planned(model, law), seed=11)
     drawn = law.draw(Target("w", (6, 5), str(dtype).removeprefix("torch.")), 11)
     assert bits(model.w) == [drawn.tobytes()]
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_parameters_are_written(dtype: torch.dtype) -> None:
+    model = Holds(w=torch.empty(6, 5, dtype=dtype).T)
+    write_(model, planned(model, Normal(std=0.3)), seed=11)
+    drawn = Normal(std=0.3).draw(Target("w", (5, 6), str(dtype).removeprefix("torch.")), 11)
+    assert np.array_equal(model.w.detach().numpy(), drawn.reshape(5, 6))
 
 
 def layouts(n: int, c: int, h: int, w: int) -> dict[str, Tensor]:
@@ -206,7 +214,7 @@ def made_for_inference() -> Holds:
 
 REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
     (lambda: Holds(fine=torch.zeros(2), w=torch.zeros(3, dtype=torch.int64)), "w: dtype int64 is not one of .*float32"),
-    (lambda: Holds(fine=torch.zeros(2), w=torch.zeros(3, dtype=torch.complex64)), "w: dtype complex64 is not one of"),
+    (lambda: Holds(fine=torch.zeros(2), w=torch.zeros(3, dtype=torch.int8)), "w: dtype int8 is not one of"),
     (lambda: Holds(fine=torch.zeros(2), w=torch.zeros(3).to(torch.float8_e8m0fnu)), "w: dtype float8_e8m0fnu is not"),
     (lambda: Holds(fine=torch.zeros(2), w=torch.zeros(3, device="meta")), r"w: it is on the meta device.*to_empty"),
     (
@@ -261,7 +269,7 @@ class Fails(Initializer):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_failure_in_the_middle_leaves_every_bit(error: type[BaseException], dtype: torch.dtype) -> None:
     nan = torch.full((2,), float("nan"), dtype=dtype)
     model = Holds(a=torch.randn(4, 3).to(dtype), b=nan, c=torch.randn(5).to(dtype), d=torch.zeros(2, dtype=dtype))

@@ -11,11 +11,12 @@ import torch
 
 from fanin.frameworks.torch import gpu
 from fanin.initializers import Initializer, Target
+from fanin.initializers.base import COMPLEX
 from fanin.stream import Distribution, Key, Runs, key, sample
 from fanin.stream.destination import may_overlap
 from fanin.stream.laws import FORMATS
 
-DTYPES: Final = {getattr(torch, name): name for name in FORMATS}
+DTYPES: Final = {getattr(torch, name): name for name in (*FORMATS, *COMPLEX)}
 TEMPORARY = 1 << 22  # elements drawn beside the memory at a time, where they cannot be drawn into it
 WORTH_A_KERNEL = 1 << 12  # elements: for fewer, a copy from the host is no slower than a launch
 _PATTERNS: Final = {1: torch.uint8, 2: torch.uint16}  # by bytes: how NumPy holds the formats that it does not have
@@ -35,7 +36,7 @@ def fill_(parts: Sequence[Part], target: Target, what: Initializer, seed: int) -
         BadInput: the values do not fit in the dtype.
     """
     parts = [(place, elements) for place, elements in parts if elements]
-    sampling = what.sampling(target) if parts else None
+    sampling = what.sampling(target) if parts and target.dtype not in COMPLEX else None
     if sampling is not None:
         stream = key(seed, target.name)
         for place, elements in parts:
