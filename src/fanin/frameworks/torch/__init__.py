@@ -2,13 +2,26 @@
 
 `trace` records the graph with `torch.export`; `observe` runs that graph once, forward and backward, on the module's
 own parameters; `write_` fills them. None of them touches the module's mode, gradients, hooks or buffers.
+`fill_` fills one tensor.
 """
 
 from fanin.frameworks.torch.activation import array_activation
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.observe import observe
 from fanin.frameworks.torch.seed import draw_seed
+from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
 from fanin.frameworks.torch.write import write_
 
-__all__ = ["Traced", "array_activation", "draw_seed", "example_input", "observe", "trace", "write_"]
+__all__ = [
+    "Traced",
+    "array_activation",
+    "draw_seed",
+    "dtype_of",
+    "example_input",
+    "fill_",
+    "observe",
+    "permuted",
+    "trace",
+    "write_",
+]

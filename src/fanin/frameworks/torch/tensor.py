@@ -1,0 +1,86 @@
+"""Fill one tensor: of any strides, on any device, sharded or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.autograd.graph import increment_version
+
+from fanin.errors import CannotWrite
+from fanin.initializers import Initializer, Target
+from fanin.stream import key, sample
+from fanin.stream.laws import FORMATS
+
+DTYPES: Final = {getattr(torch, name): name for name in FORMATS}
+PLAIN: Final = (torch.Tensor, torch.nn.Parameter)  # a subclass may have no memory of its own
+
+
+def dtype_of(tensor: torch.Tensor) -> str:
+    """The stream's name for its dtype.
+
+    Raises:
+        CannotWrite: the stream has no numbers of that dtype.
+    """
+    if tensor.dtype not in DTYPES:
+        raise CannotWrite(
+            f"Nothing was written: a tensor of {tensor.dtype} cannot be drawn; expected one of "
+            f"{', '.join(map(str, DTYPES))}. Draw into one of those and convert it."
+        )
+    return DTYPES[tensor.dtype]
+
+
+def permuted(tensor: torch.Tensor, order: Sequence[int]) -> torch.Tensor:
+    """The same memory with its axes in another order."""
+    return tensor if list(order) == sorted(order) else tensor.detach().permute(*order)
+
+
+def fill_(tensor: torch.Tensor, target: Target, what: Initializer, seed: int) -> None:
+    """Write the elements of the target, whose shape is the tensor's, each at its logical index.
+
+    Raises:
+        CannotWrite: the tensor has no memory.
+        BadInput: the law cannot serve the target.
+    """
+    if tensor.is_meta:
+        raise CannotWrite("Nothing was written: the tensor is on the meta device. Give it memory first: torch.empty.")
+    if not target.size:
+        return
+    with torch.no_grad():
+        sampling = what.sampling(target)
+        if sampling is None or not _in_reach(tensor):
+            copy_(tensor, values(what.draw(target, seed), tensor))
+        else:
+            sample(key(seed, target.name), range(target.size), sampling, dtype=target.dtype, out=_memory(tensor))
+            increment_version(tensor)  # what was drawn into memory, autograd did not see
+
+
+def values(drawn: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
+    """Values of the stream as a tensor on the CPU, of the dtype and shape of another."""
+    return torch.from_numpy(np.ascontiguousarray(drawn)).view(like.dtype).view(like.shape)
+
+
+def copy_(tensor: torch.Tensor, whole: torch.Tensor) -> None:
+    """Copy a whole tensor into another; of a DTensor, every process copies its own part, and nothing is sent."""
+    module = sys.modules.get("torch.distributed.tensor")  # if nobody imported DTensor, it is not one
+    if module is not None and isinstance(tensor, module.DTensor):
+        parts = whole.to(tensor.device), tensor.device_mesh, tensor.placements
+        whole = module.distribute_tensor(*parts, src_data_rank=None)
+    tensor.copy_(whole)
+
+
+def _in_reach(tensor: torch.Tensor) -> bool:
+    """Whether NumPy can write into its memory, in order."""
+    plain = type(tensor) in PLAIN and tensor.device.type == "cpu" and tensor.is_contiguous()
+    return plain and not tensor.is_inference() and not tensor.is_neg()
+
+
+def _memory(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """The memory as the stream writes it: bfloat16 as its bit patterns."""
+    flat = tensor.detach().view(-1)
+    memory: npt.NDArray[Any] = (flat.view(torch.uint16) if tensor.dtype == torch.bfloat16 else flat).numpy()
+    return memory
