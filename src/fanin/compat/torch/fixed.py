@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fanin.compat.torch.call import overridable
 from fanin.errors import BadInput
+from fanin.frameworks.torch.tensor import memory_of
 
 
 @overridable
@@ -45,8 +46,8 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.dim() != 2:
         raise BadInput(f"Only tensors with 2 dimensions are supported; got shape {tuple(tensor.shape)}.")
-    with torch.no_grad():
-        tensor.zero_().diagonal().fill_(1)
+    with torch.no_grad(), memory_of(tensor) as whole:
+        whole.zero_().diagonal().fill_(1)
     return tensor
 
 
@@ -74,10 +75,10 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     outputs, _, *kernel = tensor.shape
     if groups < 1 or outputs % groups:
         raise BadInput(f"dim 0 must be divisible by groups; got {outputs} outputs and {groups} groups.")
-    with torch.no_grad():
-        tensor.zero_()
-        if tensor.numel():
+    with torch.no_grad(), memory_of(tensor) as whole:
+        whole.zero_()
+        if whole.numel():
             center: tuple[slice | int, ...] = (*[slice(None)] * 3, *(size // 2 for size in kernel))
-            by_group = tensor.view(groups, outputs // groups, *tensor.shape[1:])
+            by_group = whole.view(groups, outputs // groups, *whole.shape[1:])
             by_group[center].diagonal(dim1=1, dim2=2).fill_(1)
     return tensor

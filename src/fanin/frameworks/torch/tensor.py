@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -66,11 +67,29 @@ def values(drawn: npt.NDArray[Any], like: torch.Tensor) -> torch.Tensor:
 
 def copy_(tensor: torch.Tensor, whole: torch.Tensor) -> None:
     """Copy a whole tensor into another; of a DTensor, every process copies its own part, and nothing is sent."""
-    module = sys.modules.get("torch.distributed.tensor")  # if nobody imported DTensor, it is not one
-    if module is not None and isinstance(tensor, module.DTensor):
-        parts = whole.to(tensor.device), tensor.device_mesh, tensor.placements
-        whole = module.distribute_tensor(*parts, src_data_rank=None)
+    if is_sharded(tensor):
+        from torch.distributed.tensor import distribute_tensor
+
+        sharded: Any = tensor
+        whole = distribute_tensor(whole.to(tensor.device), sharded.device_mesh, sharded.placements, src_data_rank=None)
     tensor.copy_(whole)
+
+
+@contextmanager
+def memory_of(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensor itself to write into; of a DTensor, a whole one beside it, copied into it afterwards."""
+    if not is_sharded(tensor):
+        yield tensor
+        return
+    whole = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+    yield whole
+    copy_(tensor, whole)
+
+
+def is_sharded(tensor: torch.Tensor) -> bool:
+    """Whether it is a DTensor. Nothing is imported for the question: if nobody imported DTensor, it is not one."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
 
 
 def _in_reach(tensor: torch.Tensor) -> bool:
