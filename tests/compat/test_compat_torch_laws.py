@@ -72,7 +72,7 @@ def test_bounds_that_rounding_would_cross(mean: float, std: float, a: float, b: 
     w = init.trunc_normal_(torch.empty(1 << 10), mean, std, a, b, seed=0, name="w")
     assert w.min() >= torch.tensor(a)
     assert w.max() <= torch.tensor(b)
-    assert w.unique().numel() > 3
+    assert len(set(w.tolist())) > 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
