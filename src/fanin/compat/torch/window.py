@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
@@ -78,5 +77,5 @@ class Window(Initializer):
                 f"trunc_normal_: no {target.dtype} number of N({self.mean!r}, {self.std!r}²) lies in "
                 f"[{self.low!r}, {self.high!r}]. Use a wider window or dtype."
             )
-        reach = min(reach, max(abs(self.low), abs(self.high))) if math.isfinite(self.high - self.low) else reach
+        reach = min(reach, max(abs(self.low), abs(self.high)))
         return Distribution((kind, first, count, span[begin], span[end - 1], unit, shift), reach)
