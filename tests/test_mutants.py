@@ -22,7 +22,9 @@ import numpy as np
 import pytest
 
 from fanin.activations.mean_field import gradient_growth
+from fanin.compat.torch.window import Window
 from fanin.diagnosis import Evidence
+from fanin.frameworks.torch import draw_seed
 from fanin.graph import Fans, Role, fans
 from fanin.initializers import Law, Normal, Sparse
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
@@ -103,6 +105,10 @@ def first_columns(stream: Any, m: int, columns: Any, rows: Any, out: Any) -> Non
 def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, place: Any) -> None:
     FIND_THRESHOLDS(stream, groups, asked, keep, word, place)
     place[:] = -1
+
+
+def window_in_sigmas(std: float, mean: float, low: float, high: float) -> Window:
+    return Window(std, mean, mean + low * std, mean + high * std)
 
 
 FIND_THRESHOLDS = masks._find_thresholds
@@ -365,6 +371,50 @@ MUTANTS = (
         "weights that change without a word to autograd",
         put("fanin.frameworks.torch.write", "increment_version", lambda written: None),
         ("frameworks/test_torch_write.py::test_gradients_flags_and_kept_parameters_are_left_alone",),
+    ),
+    Mutant(
+        "complex weights with the whole variance in each part",
+        put("fanin.compat.torch.scaled", "share", lambda tensor: 1.0),
+        ("compat/test_compat_torch_laws.py",),
+    ),
+    Mutant(
+        "one draw for both parts of a complex number",
+        put("fanin.compat.torch.call", "key", lambda seed, name, draw: key(seed, name)),
+        ("compat/test_compat_torch_laws.py",),
+    ),
+    Mutant(
+        "fan_in and fan_out swapped in the drop-in for torch",
+        put("fanin.compat.torch.scaled", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
+        ("compat/test_compat_torch_laws.py",),
+    ),
+    Mutant(
+        "bounds of a window taken for sigmas",
+        put(
+            "fanin.compat.torch.plain",
+            "Window",
+            lambda std, mean, a, b: Window(std, mean, mean + a * std, mean + b * std),
+        ),
+        ("compat/test_compat_torch_laws.py",),
+    ),
+    Mutant(
+        "a lower bound that rounding may cross",
+        put("fanin.compat.torch.window", "bisect_left", lambda span, bound, key: 0),
+        ("compat/test_compat_torch_laws.py",),
+    ),
+    Mutant(
+        "an upper bound that rounding may cross",
+        put("fanin.compat.torch.window", "bisect_right", lambda span, bound, key: len(span)),
+        ("compat/test_compat_torch_laws.py",),
+    ),
+    Mutant(
+        "a generator that is ignored",
+        put("fanin.compat.torch.call", "draw_seed", lambda generator: draw_seed()),
+        ("compat/test_compat_torch.py",),
+    ),
+    Mutant(
+        "a seed that is always the same",
+        put("fanin.compat.torch.call", "draw_seed", lambda generator: 0),
+        ("compat/test_compat_torch.py",),
     ),
 )
 

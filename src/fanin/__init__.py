@@ -3,6 +3,7 @@
     plan = fanin.plan(model, x)                 # decide every parameter; print(plan)
     plan = fanin.initialize_(model, x, seed=0)  # decide and write
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
+    fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
     fanin.gain("gelu")                          # what an activation does to a signal
     fanin.edge_of_chaos("tanh", bias_var=0.05)  # the weights between order and chaos; fanin.mean_field: depth scales
 
@@ -10,7 +11,18 @@ No framework is imported before a model of it is given.
 """
 
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
-from fanin.api import diagnose, edge_of_chaos, gain, initialize_, materialize_, mean_field, measure, on_meta, plan
+from fanin.api import (
+    diagnose,
+    edge_of_chaos,
+    fill_,
+    gain,
+    initialize_,
+    materialize_,
+    mean_field,
+    measure,
+    on_meta,
+    plan,
+)
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
 from fanin.graph import Graph
@@ -63,6 +75,7 @@ __all__ = [
     "__version__",
     "diagnose",
     "edge_of_chaos",
+    "fill_",
     "gain",
     "glorot_normal",
     "glorot_uniform",

@@ -7,19 +7,24 @@ decides.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 from fanin import activations
 from fanin.activations import EdgeOfChaos, Gain, MeanField, moments
 from fanin.diagnosis import Diagnosis
 from fanin.diagnosis import diagnose as judge
-from fanin.frameworks import ADAPTERS, activation_of, adapter_of
+from fanin.frameworks import ADAPTERS, activation_of, adapter_of, adapter_of_tensor
+from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
+from fanin.initializers import Initializer, Target
+from fanin.initializers import initializer as spelled
 from fanin.plans import Plan, make_plan
 from fanin.plans.make import Overrides, override
 from fanin.plans.recipes import Recipe
 from fanin.signals import Signals
+
+T = TypeVar("T")
 
 
 def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
@@ -83,7 +88,7 @@ def initialize_(
         decided = override(recipe, overrides or {})
     else:
         decided = plan(model, *example, recipe=recipe, overrides=overrides)
-    adapter.write_(model, decided, adapter.draw_seed(model) if seed is None else seed)
+    adapter.write_(model, decided, adapter.draw_seed_for(model) if seed is None else seed)
     return decided
 
 
@@ -146,8 +151,56 @@ def materialize_(
         (device(type='cpu'), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     """
     adapter = adapter_of(model)
-    drawn = adapter.draw_seed(model) if seed is None else seed
+    drawn = adapter.draw_seed_for(model) if seed is None else seed
     adapter.materialize_(model, plan, drawn, device=device, buffers=buffers, recorded=recorded)
+
+
+def fill_(
+    tensor: T,
+    initializer: str | Initializer,
+    *,
+    name: str = "",
+    seed: int | None = None,
+    axes: Sequence[str] | None = None,
+    fan: Fans | tuple[float, float] | None = None,
+) -> T:
+    """Fill one tensor in place and return it: the same seed, name and logical weight give the same bits everywhere.
+
+    Args:
+        tensor: a torch.Tensor or a numpy.ndarray, of any strides.
+        initializer: or its spelling, such as "he_normal(negative_slope=0.1)".
+        name: the path of the weight, as `initialize_` would call it.
+        seed: as for `initialize_`.
+        axes: what each axis counts, "out", "in" or "kernel"; (out, in, kernel, …) if None. The bits are those of that
+            order, whatever the order of the tensor is: ("in", "out") for a dense kernel of Keras or Flax.
+        fan: (fan_in, fan_out) where the shape does not say them: grouped, strided, transposed or packed weights. See
+            `fanin.graph.fans`.
+
+    Raises:
+        BadInput: another kind of tensor, axes that do not fit it, a law that cannot serve it, or a bad seed.
+        CannotWrite: a dtype that the stream does not have, or no memory to write into.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> fill_(torch.empty(2, 3), "he_normal", name="0.weight", seed=0)
+        tensor([[-0.6758, -1.2582,  0.5563],
+                [ 0.6242,  1.3770, -1.7304]])
+        >>> fill_(np.empty((3, 2), np.float32), "he_normal", name="0.weight", seed=0, axes=("in", "out")).T.round(4)
+        array([[-0.6758, -1.2582,  0.5563],
+               [ 0.6242,  1.377 , -1.7304]], dtype=float32)
+    """
+    adapter = adapter_of_tensor(tensor)
+    rank = len(tensor.shape)  # type: ignore[attr-defined]  # all that the adapters fill have one
+    named = axes_of(rank, axes)
+    view = adapter.permuted(tensor, sorted(range(rank), key=lambda i: tuple(Axis).index(named[i])))
+    shape = tuple(view.shape)
+    if fan is None:
+        counted = fans(shape, WeightUse(axes_of(rank))) if {Axis.OUT, Axis.IN} <= set(named) else None
+    else:
+        counted = fan if isinstance(fan, Fans) else Fans(*fan)
+    target = Target(name, shape, adapter.dtype_of(tensor), counted)
+    adapter.fill_(view, target, spelled(initializer), adapter.draw_seed() if seed is None else seed)
+    return tensor
 
 
 def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None) -> Signals:

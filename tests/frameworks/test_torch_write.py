@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fanin.errors import BadInput, CannotWrite
-from fanin.frameworks.torch import draw_seed, fill, trace, write_
+from fanin.frameworks.torch import draw_seed_for, fill, trace, write_
 from fanin.graph import Parameter
 from fanin.initializers import Initializer, Keep, Law, Normal, Orthogonal, Target, Uniform, Zeros
 from fanin.plans import Entry, Plan, make_plan
@@ -332,9 +332,9 @@ def test_the_largest_seed_is_a_seed() -> None:
 def test_a_drawn_seed_is_that_of_manual_seed_and_advances_it() -> None:
     net = nn.Linear(2, 2)
     torch.manual_seed(7)
-    first, second = draw_seed(net), draw_seed(net)
+    first, second = draw_seed_for(net), draw_seed_for(net)
     torch.manual_seed(7)
-    assert (draw_seed(net), draw_seed(net)) == (first, second)
+    assert (draw_seed_for(net), draw_seed_for(net)) == (first, second)
     assert first != second
     assert 0 <= first < 2**63
 

@@ -5,7 +5,7 @@ A framework adapter builds one (`frameworks/<name>/trace.py`); everything above 
 To teach a new operation its parameters' roles and fans, edit the adapter's table of operations.
 """
 
-from fanin.graph.fans import Axis, Fans, WeightUse, fans, fans_of_axes
+from fanin.graph.fans import Axis, Fans, WeightUse, axes_of, fans, fans_of_axes
 from fanin.graph.layers import Layer, layers
 from fanin.graph.model import ActivationCall, Graph, Node, Parameter, Role
 from fanin.graph.parts import Part, Parts
@@ -22,6 +22,7 @@ __all__ = [
     "Parts",
     "Role",
     "WeightUse",
+    "axes_of",
     "fans",
     "fans_of_axes",
     "layers",

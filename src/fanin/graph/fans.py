@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fanin.errors import BadInput
+from fanin.errors import BadInput, UnknownName
 
 
 class Axis(StrEnum):
@@ -15,6 +16,27 @@ class Axis(StrEnum):
     OUT = "out"
     IN = "in"
     KERNEL = "kernel"
+
+
+def axes_of(rank: int, named: Sequence[str] | None = None) -> tuple[Axis, ...]:
+    """What the axes of a weight of that rank count: as named, or (out, in, kernel, …), PyTorch's order.
+
+    Example:
+        >>> [str(axis) for axis in axes_of(3)]
+        ['out', 'in', 'kernel']
+
+    Raises:
+        BadInput: not one name for each axis.
+        UnknownName: no such kind of axis.
+    """
+    if named is None:
+        return tuple(Axis(name) for name in ("out", "in", *["kernel"] * (rank - 2))[:rank])
+    for name in named:
+        if name not in tuple(Axis):
+            raise UnknownName("kind of axis", name, Axis)
+    if len(named) != rank:
+        raise BadInput(f"Expected a name for each of {rank} axes; got {list(map(str, named))}.")
+    return tuple(map(Axis, named))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 `trace` records the graph with `torch.export`; `observe` runs that graph once, forward and backward, on the module's
 own parameters; `write_` fills them. None of them touches the module's mode, gradients, hooks or buffers.
-`materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded.
+`materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded. `fill_` fills
+one tensor.
 """
 
 from fanin.frameworks.torch.activation import array_activation
@@ -10,7 +11,8 @@ from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.observe import observe
 from fanin.frameworks.torch.record import Recording, on_meta
-from fanin.frameworks.torch.seed import draw_seed
+from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
+from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
 from fanin.frameworks.torch.write import write_
 
@@ -19,10 +21,14 @@ __all__ = [
     "Traced",
     "array_activation",
     "draw_seed",
+    "draw_seed_for",
+    "dtype_of",
     "example_input",
+    "fill_",
     "materialize_",
     "observe",
     "on_meta",
+    "permuted",
     "trace",
     "write_",
 ]

@@ -1,0 +1,6 @@
+"""DROP-INS: a framework's own initializer API, drawn from fanin's stream.
+
+One module per framework, with its names, signatures and conventions (`import fanin.compat.torch as init`), and
+keyword-only `seed=` and `name=` beside them. Where fanin differs from the framework on purpose: docs/compat.md.
+Nothing is imported here, so that no framework is.
+"""
