@@ -26,7 +26,7 @@ Dtype: TypeAlias = np.dtype[Any]
 Shape: TypeAlias = tuple[int, ...]
 HostDraw: TypeAlias = Callable[[int], npt.NDArray[Any]]
 
-_EVERYWHERE: Final = PartitionSpec()  # type: ignore[no-untyped-call]
+_EVERYWHERE: Final = PartitionSpec()
 _COMPLEX: Final = {"complex64": "float32", "complex128": "float64"}
 
 
@@ -134,8 +134,16 @@ def draw_on_host(
         values: npt.NDArray[Any] = drawn(number).view(dtype).reshape(logical)
         return values
 
-    result: Any = jax.ShapeDtypeStruct(logical, dtype)  # type: ignore[no-untyped-call]
-    whole = jax.pure_callback(called, result, seed_words(key), vmap_method="sequential")
+    result: Any = jax.ShapeDtypeStruct(logical, dtype)
+
+    def call(seed: jax.Array) -> jax.Array:
+        whole: jax.Array = jax.pure_callback(called, result, seed, vmap_method="sequential")
+        return whole
+
+    where = named(out_sharding)
+    mesh = where.mesh if where else jax.sharding.get_abstract_mesh()
+    everywhere = None if mesh.empty else NamedSharding(mesh, _EVERYWHERE)
+    whole = jax.jit(_parted(call, everywhere))(seed_words(key))
     return moved(jnp.transpose(whole, tuple(int(axis) for axis in np.argsort(axes))), out_sharding)
 
 

@@ -70,7 +70,7 @@ def _hashed(seed: jax.Array, message: jax.Array) -> jax.Array:
 def _compress(state: jax.Array, block: jax.Array) -> tuple[jax.Array, None]:
     """One block of SHA-256; the 64 rounds are a loop, which compiles in a tenth of the time."""
     start = tuple(state[i] for i in range(8)), tuple(block[i] for i in range(16))
-    (mixed, _), _ = lax.scan(_round, start, jnp.asarray(_CONSTANTS), unroll=16)
+    (mixed, _), _ = lax.scan(_round, start, jnp.asarray(_CONSTANTS), unroll=4)
     return state + jnp.stack(mixed), None
 
 
