@@ -89,7 +89,7 @@ def _unfused(product: jax.Array) -> jax.Array:
 
 
 def _to_bfloat16(numbers: jax.Array) -> jax.Array:
-    """To nearest even, by integers: XLA leaves out a cast to bfloat16 and back, and with it the rounding."""
+    """To nearest even, by integers: on a GPU, XLA leaves out a cast to bfloat16 and back (openxla/xla#41605)."""
     bits = lax.bitcast_convert_type(numbers, np.uint32)
     rounded = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
     return lax.bitcast_convert_type((rounded >> np.uint32(16)).astype(np.uint16), jnp.bfloat16)
