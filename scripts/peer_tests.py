@@ -1,42 +1,71 @@
-"""Run a framework's own tests of its initializers against fanin's drop-in.
+"""Run a peer's own published tests of its initializers on fanin's drop-in for them.
 
-    python scripts/peer_tests.py torch PATH     # PyTorch's test/nn/test_init.py; needs expecttest and scipy
+    python scripts/peer_tests.py jax path/to/jax/tests/nn_test.py
+    python scripts/peer_tests.py torch path/to/pytorch/test/nn/test_init.py     needs expecttest and scipy
 
-The file is not part of this repository: take it from the framework's own, at the installed version.
-To add a framework: a function here and a line in `PEERS`.
+The file is the peer's, from the source of the release that is installed; it is not part of this repository. Before it
+is imported, every name of the peer's module is replaced with the drop-in's, and a name that the drop-in does not have
+is an error. `--original` replaces nothing: what then fails is not the drop-in's fault.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import argparse
+import importlib
+import os
 import sys
-import unittest
-from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
+from dataclasses import dataclass
+
+import pytest
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is no Python file.")
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@dataclass(frozen=True)
+class Peer:
+    """Whose tests they are.
+
+    Attributes:
+        drop_in: fanin's module.
+        replaced: the modules whose public names the drop-in takes over.
+        tests: the part of the peer's file to run, as an expression of `pytest -k`.
+        faults: tests that hold the peer to what fanin takes for a fault, with the reason; they are left out.
+    """
+
+    drop_in: str
+    replaced: tuple[str, ...]
+    tests: str
+    faults: dict[str, str]
 
 
-def torch(path: Path) -> bool:
-    """Whether all pass with torch.nn.init replaced by `fanin.compat.torch`."""
-    from fanin.compat.torch import installed
-
-    with installed():
-        suite = unittest.defaultTestLoader.loadTestsFromModule(load(path))
-        return unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()
+PEERS = {
+    "torch": Peer("fanin.compat.torch", ("torch.nn.init",), "TestNNInit", {}),
+    "jax": Peer("fanin.compat.jax", ("jax.nn.initializers",), "NNInitializersTest", {}),
+}
 
 
-PEERS: dict[str, Callable[[Path], bool]] = {"torch": torch}
+def substitute(peer: Peer) -> int:
+    """Put the drop-in's names in the place of the peer's; how many."""
+    drop_in, count = importlib.import_module(peer.drop_in), 0
+    for module in map(importlib.import_module, peer.replaced):
+        for name in getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")]):
+            setattr(module, name, getattr(drop_in, name))
+            count += 1
+    return count
+
+
+def main() -> int:
+    """The exit code of pytest."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("peer", choices=PEERS)
+    parser.add_argument("file", help="the peer's test file")
+    parser.add_argument("--original", action="store_true", help="run it on the peer itself")
+    arguments = parser.parse_args()
+    peer: Peer = PEERS[arguments.peer]
+    if not arguments.original:
+        print(f"{substitute(peer)} names of {', '.join(peer.replaced)} are now those of {peer.drop_in}.")
+    left_out = [f"--deselect={test}" for test in peer.faults]
+    sys.argv = sys.argv[:1]  # test files parse flags of their own
+    return pytest.main([arguments.file, "-k", peer.tests, "-q", "-c", os.devnull, "-p", "no:cacheprovider", *left_out])
+
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in PEERS:
-        raise SystemExit(f"usage: python scripts/peer_tests.py {{{','.join(PEERS)}}} PATH")
-    sys.exit(not PEERS[sys.argv[1]](Path(sys.argv[2])))
+    sys.exit(main())

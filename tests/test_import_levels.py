@@ -33,7 +33,14 @@ LEVELS = {
     "": 9,  # fanin itself
 }
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
-MAY_IMPORT_FRAMEWORKS = ("frameworks/torch/", "compat/torch/", "experiments/", "cli/")
+MAY_IMPORT_FRAMEWORKS = (
+    "frameworks/torch/",
+    "frameworks/jax/",
+    "compat/torch/",
+    "compat/jax.py",
+    "experiments/",
+    "cli/",
+)
 FILES = sorted(ROOT.rglob("*.py"))
 
 

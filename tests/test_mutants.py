@@ -416,6 +416,32 @@ MUTANTS = (
         put("fanin.compat.torch.call", "draw_seed", lambda generator: 0),
         ("compat/test_compat_torch.py",),
     ),
+    Mutant(
+        "products that XLA may fuse with sums",
+        put("fanin.frameworks.jax.values", "_unfused", lambda product: product),
+        ("frameworks/test_jax_draw.py::test_values_have_the_bits_of_the_reference",),
+    ),
+    Mutant(
+        "bfloat16 by cutting off, in JAX",
+        put(
+            "fanin.frameworks.jax.values",
+            "_to_bfloat16",
+            lambda numbers: (numbers.view("uint32") >> 16).astype("uint16").view("bfloat16"),
+        ),
+        ("frameworks/test_jax_draw.py::test_values_have_the_bits_of_the_reference",),
+    ),
+    Mutant(
+        "a JAX kernel drawn in the order of its own axes",
+        lambda patch: patch.setattr(
+            "fanin.frameworks.jax.layout.Layout.order", lambda layout, shape: tuple(range(len(shape)))
+        ),
+        ("compat/test_compat_jax.py::test_a_kernel_is_the_transposed_weight_of_a_torch_model",),
+    ),
+    Mutant(
+        "fan_in and fan_out of a JAX kernel swapped",
+        put("fanin.frameworks.jax.layout", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
+        ("compat/test_compat_jax.py::test_the_variance_is_scale_over_fan_after_the_cut",),
+    ),
 )
 
 
