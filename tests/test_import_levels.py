@@ -26,13 +26,14 @@ LEVELS = {
     "frameworks": 5,
     "experiments": 6,
     "reports": 7,
+    "compat": 8,
     "testing": 8,
     "api": 9,
     "cli": 9,
     "": 9,  # fanin itself
 }
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
-MAY_IMPORT_FRAMEWORKS = ("frameworks/torch/", "experiments/", "cli/")
+MAY_IMPORT_FRAMEWORKS = ("frameworks/torch/", "experiments/", "cli/", "compat/keras/", "compat/paddle/")
 FILES = sorted(ROOT.rglob("*.py"))
 
 
