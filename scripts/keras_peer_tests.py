@@ -35,8 +35,8 @@ DIFFERENT: Final = {
 
 def keras_conftest() -> types.ModuleType:
     """What the tests import from the conftest.py of Keras's repository, which is not in the wheel."""
-    module: Any = types.ModuleType("conftest")
-    module.skip_if_backend = lambda backend, reason: unittest.skipIf(keras.backend.backend() == backend, reason)
+    module = types.ModuleType("conftest")
+    vars(module)["skip_if_backend"] = lambda name, why: unittest.skipIf(keras.backend.backend() == name, why)
     return module
 
 

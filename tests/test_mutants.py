@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 
 from fanin.activations.mean_field import gradient_growth
+from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
 from fanin.graph import Fans, Role
 from fanin.initializers import Law, Normal, Sparse
@@ -72,7 +74,7 @@ class Mutant:
     noticed_by: tuple[str, ...]
 
 
-MUTANTS = (
+MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "fan_in and fan_out swapped",
         put("fanin.graph.fans", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
@@ -207,7 +209,34 @@ MUTANTS = (
         put("fanin.plans.recipes.auto", "_forward_gain", lambda phi: 1.0),
         ("diagnosis/test_checks.py::test_a_net_started_by_auto_is_healthy", "plans/test_recipes.py"),
     ),
+    Mutant(
+        "weights are not transposed into the layout of the framework",
+        lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
+        ("compat/test_layout.py", "compat/test_compat_numpy.py"),
+    ),
 )
+OF_FRAMEWORKS = {
+    "keras": (
+        Mutant(
+            "an initializer of Keras does not look for its variable, so that all weights have one name",
+            put("fanin.compat.keras.initializers", "variable_in_the_making", lambda: None),
+            ("compat/test_compat_keras.py",),
+        ),
+        Mutant(
+            "the layer of a variable made after the trace of a call is not found",
+            put("fanin.compat.keras.layouts", "_owner", lambda variable: None),
+            ("compat/test_compat_keras.py",),
+        ),
+    ),
+    "paddle": (
+        Mutant(
+            "the fans of Paddle's layers are read from the shape",
+            put("fanin.compat.paddle.layouts", "LAYOUTS", {}),
+            ("compat/test_compat_paddle.py",),
+        ),
+    ),
+}
+MUTANTS += tuple(mutant for name, those in OF_FRAMEWORKS.items() if find_spec(name) for mutant in those)
 
 
 @dataclass

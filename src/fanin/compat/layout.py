@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fanin.errors import UnknownName
+from fanin.errors import BadInput, UnknownName
 from fanin.graph import Axis, Fans, WeightUse, fans
 from fanin.initializers import Initializer, Target
+from fanin.initializers.base import is_finite_number
 from fanin.stream import Distribution, key, sample
 
 DTYPES: Final = ("float32", "float64", "float16", "bfloat16")
@@ -34,17 +35,34 @@ class Layout:
     def stored(self, values: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """The logical weight's values, in row-major order, as the framework stores them."""
         permuted = values.reshape([shape[axis] for axis in self.axes])
-        return np.ascontiguousarray(permuted.transpose(np.argsort(self.axes)))
+        return np.asarray(permuted.transpose(np.argsort(self.axes)), order="C")
 
     def with_fans(self, fan_in: float | None, fan_out: float | None) -> Layout:
-        """The same layout; a fan that is given takes the place of the layer's, or of both where the layer has none."""
-        if fan_in is None and fan_out is None:
+        """The same, with the fans that are given in the place of the layer's; one alone is both where it has none.
+
+        Raises:
+            BadInput: a fan that is not a finite number above 0.
+        """
+        for label, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
+            check_fan(label, fan)
+        given = fan_in if fan_in is not None else fan_out
+        if given is None:
             return self
-        known = self.fans or Fans(*([fan_out if fan_in is None else fan_in] * 2))  # type: ignore[arg-type]  # one is given
+        known = self.fans or Fans(given, given)
         return replace(
             self,
             fans=Fans(known.fan_in if fan_in is None else fan_in, known.fan_out if fan_out is None else fan_out),
         )
+
+
+def check_fan(label: str, fan: object) -> None:
+    """None, or a finite number above 0.
+
+    Raises:
+        BadInput: neither.
+    """
+    if fan is not None and (isinstance(fan, bool) or not (is_finite_number(fan) and fan > 0)):  # type: ignore[operator]
+        raise BadInput(f"{label}: expected a finite number above 0; got {fan!r}.")
 
 
 def as_stored(shape: tuple[int, ...], known: Fans | None = None) -> Layout:
@@ -116,6 +134,28 @@ def by_rank(shape: tuple[int, ...]) -> Layout:
     if len(shape) < 2:
         return as_stored(shape)
     return matrix(shape) if len(shape) == 2 else kernel_first(shape)
+
+
+def by_axes(shape: tuple[int, ...], in_axis: int, out_axis: int) -> Layout:
+    """By the axes that count inputs and outputs; the others are a kernel, in their order. A vector has no fans.
+
+    Example:
+        >>> by_axes((3, 3, 64, 128), in_axis=-2, out_axis=-1) == by_rank((3, 3, 64, 128))
+        True
+
+    Raises:
+        BadInput: the tensor does not have those axes, or they are one.
+    """
+    if len(shape) < 2:
+        return as_stored(shape)
+    if not all(-len(shape) <= axis < len(shape) for axis in (in_axis, out_axis)):
+        raise BadInput(f"in_axis, out_axis: a tensor of shape {shape} has no axes {in_axis} and {out_axis}.")
+    out, into = out_axis % len(shape), in_axis % len(shape)
+    if out == into:
+        raise BadInput(f"in_axis, out_axis: expected two axes of shape {shape}; got {in_axis} and {out_axis}.")
+    axes = (out, into, *(axis for axis in range(len(shape)) if axis not in {out, into}))
+    logical = tuple(shape[axis] for axis in axes)
+    return Layout(axes, logical, conv_fans(logical))
 
 
 def by_equation(equation: str, shape: tuple[int, ...]) -> Layout:

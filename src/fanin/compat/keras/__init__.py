@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra("Keras", "keras", "fanin.compat.keras") from error
 
 from fanin.compat.keras.initializers import (
+    Fanin,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
@@ -42,6 +43,7 @@ __all__ = [
     "CLASSES",
     "STFT",
     "Constant",
+    "Fanin",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",

@@ -6,14 +6,15 @@ import math
 import operator
 import random
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 import keras
 
 from fanin.compat.keras.layouts import layout_of, variable_in_the_making
-from fanin.compat.layout import Layout, bfloat16_as_float32, draw
+from fanin.compat.layout import Layout, bfloat16_as_float32, check_fan, draw
 from fanin.errors import BadInput, UnknownName
-from fanin.initializers import Initializer, Normal, Uniform
+from fanin.initializers import Initializer, Normal, Uniform, from_dict, initializer, to_dict
 from fanin.initializers import Orthogonal as OrthogonalLaw
 from fanin.initializers import VarianceScaling as VarianceScalingLaw
 from fanin.stream import Distribution, key, truncated_law
@@ -32,7 +33,7 @@ def registered(kind: type[T]) -> type[T]:
     return kind
 
 
-class Drawn(keras.initializers.Initializer):
+class Drawn(keras.initializers.Initializer):  # type: ignore[misc]  # Keras has no types
     """An initializer whose values are a function of seed, name and place. Subclasses say their `law`.
 
     Args:
@@ -187,6 +188,27 @@ class Orthogonal(Drawn):
         return super().get_config() | {"gain": self.gain}
 
 
+@registered
+class Fanin(Drawn):
+    """Any initializer of fanin, in a layer of Keras: `Fanin("sparse(sparsity=0.9)")`, `Fanin(fanin.he_normal())`.
+
+    Args:
+        law: the initializer, its spelling, or its plain data.
+    """
+
+    def __init__(self, law: str | Initializer | Mapping[str, Any], seed: Any = None) -> None:
+        super().__init__(seed)
+        self._law = from_dict(law) if isinstance(law, Mapping) else initializer(law)
+
+    def law(self) -> Initializer:
+        """As given."""
+        return self._law
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, the law as plain data."""
+        return super().get_config() | {"law": to_dict(self._law)}
+
+
 DISTRIBUTIONS: Final = {
     "normal": "truncated_normal",
     "truncated_normal": "truncated_normal",
@@ -238,9 +260,8 @@ class VarianceScaling(Drawn):
             raise BadInput(
                 f"input_axes, output_axes: expected both or neither; got {input_axes!r} and {output_axes!r}."
             )
-        for fan, given in (("fan_in", fan_in), ("fan_out", fan_out)):
-            if given is not None and not (isinstance(given, (int, float)) and 0 < given < math.inf):
-                raise BadInput(f"{fan}: expected a finite number above 0; got {given!r}.")
+        check_fan("fan_in", fan_in)
+        check_fan("fan_out", fan_out)
         self.scale, self.mode = scale, mode
         self.distribution = str(distribution).lower()
         self.input_axes, self.output_axes, self.fan_in, self.fan_out = input_axes, output_axes, fan_in, fan_out
