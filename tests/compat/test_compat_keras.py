@@ -198,6 +198,20 @@ def test_the_fans_are_those_of_the_layer(layer: Any, shape: tuple[int, ...], fan
     assert bound * (1 - 30 / weight.size) < np.abs(weight).max() < bound  # e^-30: the chance that none comes so near
 
 
+class Gated(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
+    """A dense layer with a further weight, of three axes."""
+
+    def build(self, shape: Any) -> None:
+        super().build(shape)
+        self.taps = self.add_weight(shape=(3, 8, 4), initializer=self.kernel_initializer, name="kernel_taps")
+
+
+def test_a_users_own_layer_is_read_as_far_as_it_is_keras() -> None:
+    layer = built(Gated(4, kernel_initializer=compat.LecunUniform(seed=0)), 8)
+    assert math.sqrt(3 / 8) * 0.7 < np.abs(array(layer.kernel)).max() < math.sqrt(3 / 8)
+    assert math.sqrt(3 / 24) * 0.8 < np.abs(array(layer.taps)).max() < math.sqrt(3 / 24)
+
+
 def test_a_depthwise_weight_is_that_of_pytorch() -> None:
     layer = keras.layers.DepthwiseConv2D(
         2, depth_multiplier=3, depthwise_initializer=compat.RandomNormal(stddev=1.0, seed=0), name="d"

@@ -104,6 +104,20 @@ def test_fans_that_are_given_count() -> None:
     assert np.abs(weight).max() == pytest.approx(math.sqrt(6 / 18), rel=0.02)
 
 
+class Gated(paddle.nn.Linear):  # type: ignore[misc]  # Paddle has no types
+    """A linear layer with a further parameter, of three axes."""
+
+    def __init__(self, initializer: Any) -> None:
+        super().__init__(8, 4, weight_attr=attr(initializer))
+        self.taps = self.create_parameter([4, 8, 3], attr=attr(initializer))
+
+
+def test_a_users_own_layer_is_read_as_far_as_it_is_paddles() -> None:
+    layer = Gated(compat.Fanin("variance_scaling(distribution='uniform')", seed=0))
+    assert math.sqrt(3 / 8) * 0.7 < np.abs(array(layer.weight)).max() < math.sqrt(3 / 8)
+    assert math.sqrt(3 / 24) * 0.8 < np.abs(array(layer.taps)).max() < math.sqrt(3 / 24)
+
+
 def test_a_lazy_layer_has_the_same_values() -> None:
     def conv() -> Any:
         return paddle.nn.Conv2D(64, 64, 3, groups=64, weight_attr=attr(compat.XavierNormal(seed=0)))

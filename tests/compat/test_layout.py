@@ -55,6 +55,12 @@ def test_logical_shapes_and_fans(layout: Layout, shape: tuple[int, ...], fans: F
     assert (layout.shape, layout.fans) == (shape, fans)
 
 
+def test_an_addition_of_another_rank_is_read_by_it() -> None:
+    assert matrix((3, 4, 5)) == by_rank((3, 4, 5))
+    assert kernel_first((4, 5), transposed=True) == depthwise((4, 5)) == by_equation("abc,cde->abde", (4, 5))
+    assert by_rank((4, 5)) == matrix((4, 5))
+
+
 def test_given_fans_take_the_place_of_the_layers() -> None:
     known = matrix((6, 8))
     assert known.with_fans(None, None) is known

@@ -1,4 +1,7 @@
-"""How a framework stores a weight whose logical shape is (out, in, *kernel), and what its fans are."""
+"""How a framework stores a weight whose logical shape is (out, in, *kernel), and what its fans are.
+
+A weight whose rank is not the one that its operation has is some addition of the user's own: read `by_rank`.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +85,8 @@ def matrix(shape: tuple[int, ...], *, parts: int = 1) -> Layout:
         >>> matrix((256, 128)).shape
         (128, 256)
     """
+    if len(shape) != 2:
+        return by_rank(shape)
     logical = (shape[1], shape[0])
     return Layout((1, 0), logical, fans(logical, WeightUse(parts=parts)))
 
@@ -96,6 +101,8 @@ def kernel_first(
         Fans(fan_in=9, fan_out=9)
     """
     kernel = len(shape) - 2
+    if kernel < 1:
+        return by_rank(shape)
     axes = (kernel + 1, kernel, *range(kernel))
     logical = tuple(shape[axis] for axis in axes)
     return Layout(axes, logical, conv_fans(logical, groups=groups, stride=stride, transposed=transposed, parts=parts))
@@ -109,6 +116,8 @@ def depthwise(shape: tuple[int, ...], *, stride: tuple[int, ...] = ()) -> Layout
         Layout(axes=(2, 3, 0, 1), shape=(128, 1, 3, 3), fans=Fans(fan_in=9, fan_out=18))
     """
     kernel = len(shape) - 2
+    if kernel < 1:
+        return by_rank(shape)
     channels, multiplier = shape[-2:]
     logical = (channels * multiplier, 1, *shape[:-2])
     axes = (kernel, kernel + 1, *range(kernel))
@@ -169,6 +178,8 @@ def by_equation(equation: str, shape: tuple[int, ...]) -> Layout:
     """
     left, _, output = equation.replace(" ", "").replace("...", "").partition("->")
     x, _, kernel = left.partition(",")
+    if len(kernel) != len(shape):
+        return by_rank(shape)
     copies = [axis for axis, letter in enumerate(kernel) if letter in x and letter in output]
     outs = [axis for axis, letter in enumerate(kernel) if letter in output and letter not in x]
     ins = [axis for axis, letter in enumerate(kernel) if letter not in output]

@@ -31,25 +31,23 @@ def _gates(parts: int) -> Callable[[Any, Shape], Layout]:
 
 
 def _bilinear(_: Any, shape: Shape) -> Layout:
-    """(out, first, second); its bias has two axes."""
-    if len(shape) < 3:
-        return as_stored(shape)
     return as_stored(shape, fans(shape, WeightUse((Axis.OUT, Axis.IN, Axis.KERNEL))))
 
 
-LAYOUTS: Final[dict[str, Callable[[Any, Shape], Layout]]] = {
-    "Linear": lambda _, shape: matrix(shape),
-    "Embedding": lambda _, shape: as_stored(shape, Fans(shape[-1], shape[-1])),  # rows of norm 1 under variance 1/fan
-    "Bilinear": _bilinear,
-    "SimpleRNNCell": _gates(1),
-    "LSTMCell": _gates(4),
-    "GRUCell": _gates(3),
-    "Conv1D": _conv,
-    "Conv2D": _conv,
-    "Conv3D": _conv,
-    "Conv1DTranspose": _conv_transposed,
-    "Conv2DTranspose": _conv_transposed,
-    "Conv3DTranspose": _conv_transposed,
+# Class → the number of axes of its weight, and its layout; other parameters of the class are read by their shape.
+LAYOUTS: Final[dict[str, tuple[int, Callable[[Any, Shape], Layout]]]] = {
+    "Linear": (2, lambda _, shape: matrix(shape)),
+    "Embedding": (2, lambda _, shape: as_stored(shape, Fans(shape[1], shape[1]))),  # rows of norm 1 under 1/fan
+    "Bilinear": (3, _bilinear),
+    "SimpleRNNCell": (2, _gates(1)),
+    "LSTMCell": (2, _gates(4)),
+    "GRUCell": (2, _gates(3)),
+    "Conv1D": (3, _conv),
+    "Conv2D": (4, _conv),
+    "Conv3D": (5, _conv),
+    "Conv1DTranspose": (3, _conv_transposed),
+    "Conv2DTranspose": (4, _conv_transposed),
+    "Conv3DTranspose": (5, _conv_transposed),
 }
 
 
@@ -63,6 +61,7 @@ def layout_of(layer: Any, shape: Shape) -> Layout:
     if len(shape) < 2:
         return as_stored(shape)
     for base in type(layer).__mro__:
-        if base.__module__.partition(".")[0] == "paddle" and base.__name__ in LAYOUTS:
-            return LAYOUTS[base.__name__](layer, shape)
+        axes, layout = LAYOUTS.get(base.__name__, (0, None))
+        if layout and base.__module__.partition(".")[0] == "paddle" and axes == len(shape):
+            return layout(layer, shape)
     return matrix(shape) if len(shape) == 2 else as_stored(shape, conv_fans(shape))
