@@ -26,7 +26,8 @@ from fanin.graph import Fans, Role
 from fanin.initializers import Law, Normal, Sparse
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
-from fanin.stream import key, masks, reflections
+from fanin.stream import Distribution, key, masks, reflections, truncated_law
+from fanin.stream.gaussian import truncated_std
 
 TESTS = Path(__file__).parent
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -60,6 +61,10 @@ def first_columns(stream: Any, m: int, columns: Any, rows: Any, out: Any) -> Non
 def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, place: Any) -> None:
     FIND_THRESHOLDS(stream, groups, asked, keep, word, place)
     place[:] = -1
+
+
+def of_realised_std(std: float, low: float, high: float, *, mean: float) -> Distribution:
+    return truncated_law(std / truncated_std(high), low, high, mean=mean)
 
 
 FIND_THRESHOLDS = masks._find_thresholds
@@ -227,12 +232,27 @@ OF_FRAMEWORKS = {
             put("fanin.compat.keras.layouts", "_owner", lambda variable: None),
             ("compat/test_compat_keras.py",),
         ),
+        Mutant(
+            "the stddev of Keras's TruncatedNormal is taken for the one after the cut",
+            put("fanin.compat.keras.initializers", "truncated_law", of_realised_std),
+            ("compat/test_compat_keras.py::test_the_bare_truncated_normal_means_what_keras_means",),
+        ),
+        Mutant(
+            "a truncated law of Keras whose std is the one before the cut",
+            put("fanin.initializers.truncated_normal", "truncated_std", lambda cut: 1.0),
+            ("compat/test_compat_keras.py::test_the_standard_deviation_is_the_one_after_the_cut",),
+        ),
     ),
     "paddle": (
         Mutant(
             "the fans of Paddle's layers are read from the shape",
             put("fanin.compat.paddle.layouts", "LAYOUTS", {}),
             ("compat/test_compat_paddle.py",),
+        ),
+        Mutant(
+            "Kaiming's laws without the gain",
+            put("fanin.compat.paddle.initializers", "calculate_gain", lambda nonlinearity, slope: 1.0),
+            ("compat/test_compat_paddle.py::test_the_standard_deviation",),
         ),
     ),
 }
