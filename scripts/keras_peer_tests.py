@@ -13,6 +13,7 @@ import sys
 import types
 import unittest
 from typing import Any, Final
+from unittest import mock
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -42,17 +43,17 @@ def keras_conftest() -> types.ModuleType:
 
 def suite() -> unittest.TestSuite:
     """Keras's test cases, with this package where they say `initializers`."""
-    sys.modules["conftest"] = keras_conftest()
     tests = unittest.TestSuite()
-    for name in MODULES:
-        module: Any = importlib.import_module(name)
-        module.initializers = compat
-        tests.addTests(unittest.defaultTestLoader.loadTestsFromModule(module))
+    with mock.patch.dict(sys.modules, conftest=keras_conftest()):
+        for name in MODULES:
+            module: Any = importlib.import_module(name)
+            module.initializers = compat
+            tests.addTests(unittest.defaultTestLoader.loadTestsFromModule(module))
     return tests
 
 
 def main() -> int:
-    result = unittest.TextTestRunner(verbosity=2).run(suite())
+    result = unittest.TextTestRunner(verbosity=2, warnings="ignore").run(suite())
     failed = {test.id().rpartition(".")[2] for test, _ in (*result.failures, *result.errors)}
     for test in sorted(failed):
         print(f"{test}: {DIFFERENT.get(test, 'UNEXPECTED')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -392,6 +393,12 @@ class TestBadInput:
     def test_a_bias_has_no_fans(self) -> None:
         with pytest.raises(BadInput, match=r"needs the fans of 'head/bias'"):
             built(keras.layers.Dense(4, bias_initializer=compat.HeNormal(seed=0), name="head"), 6)
+
+
+def test_kerass_own_tests_of_its_initializers_pass_but_for_wordings(capsys: pytest.CaptureFixture[str]) -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "keras_peer_tests.py"))
+    assert script["main"]() == 0, capsys.readouterr()
+    assert capsys.readouterr().out.endswith("17 of 20 pass, 0 skipped, 3 differ.\n")
 
 
 ON_JAX = """
