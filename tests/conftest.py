@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).parent
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is first imported, by a test or a doctest
 # --no-sandbox for containers; the others keep the browser from talking to anyone on its own.
 BROWSER_ARGS = [
     "--no-sandbox",

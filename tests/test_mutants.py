@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 import pytest
 
 from fanin.activations.mean_field import gradient_growth
+from fanin.compat.layout import Layout
 from fanin.compat.torch.window import Window
 from fanin.diagnosis import Evidence
 from fanin.frameworks.torch import draw_seed
@@ -29,8 +31,8 @@ from fanin.graph import Fans, Role, fans
 from fanin.initializers import Law, Normal, Sparse
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
-from fanin.stream import distributions, key, keys, masks, philox, quantile, reflections
-from fanin.stream.gaussian import TruncatedMoments
+from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, truncated_law
+from fanin.stream.gaussian import TruncatedMoments, truncated_moments
 from fanin.stream.reference import ROUNDED
 
 TESTS = Path(__file__).parent
@@ -107,8 +109,8 @@ def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, pla
     place[:] = -1
 
 
-def window_in_sigmas(std: float, mean: float, low: float, high: float) -> Window:
-    return Window(std, mean, mean + low * std, mean + high * std)
+def of_realised_std(std: float, low: float, high: float, *, mean: float) -> Distribution:
+    return truncated_law(std / truncated_moments(low, high).std, low, high, mean=mean)
 
 
 FIND_THRESHOLDS = masks._find_thresholds
@@ -129,7 +131,7 @@ class Mutant:
     noticed_by: tuple[str, ...]
 
 
-MUTANTS = (
+MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "fan_in and fan_out swapped",
         put("fanin.graph.fans", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
@@ -442,7 +444,49 @@ MUTANTS = (
         put("fanin.frameworks.jax.layout", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
         ("compat/test_compat_jax.py::test_the_variance_is_scale_over_fan_after_the_cut",),
     ),
+    Mutant(
+        "weights are not transposed into the layout of the framework",
+        lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
+        ("compat/test_layout.py", "compat/test_compat_numpy.py"),
+    ),
 )
+OF_FRAMEWORKS = {
+    "keras": (
+        Mutant(
+            "an initializer of Keras does not look for its variable, so that all weights have one name",
+            put("fanin.compat.keras.initializers", "variable_in_the_making", lambda: None),
+            ("compat/test_compat_keras.py",),
+        ),
+        Mutant(
+            "the layer of a variable made after the trace of a call is not found",
+            put("fanin.compat.keras.layouts", "_owner", lambda variable: None),
+            ("compat/test_compat_keras.py",),
+        ),
+        Mutant(
+            "the stddev of Keras's TruncatedNormal is taken for the one after the cut",
+            put("fanin.compat.keras.initializers", "truncated_law", of_realised_std),
+            ("compat/test_compat_keras.py::test_the_bare_truncated_normal_means_what_keras_means",),
+        ),
+        Mutant(
+            "a truncated law of Keras whose std is the one before the cut",
+            put("fanin.initializers.truncated_normal", "truncated_std", lambda cut: 1.0),
+            ("compat/test_compat_keras.py::test_the_standard_deviation_is_the_one_after_the_cut",),
+        ),
+    ),
+    "paddle": (
+        Mutant(
+            "the fans of Paddle's layers are read from the shape",
+            put("fanin.compat.paddle.layouts", "LAYOUTS", {}),
+            ("compat/test_compat_paddle.py",),
+        ),
+        Mutant(
+            "Kaiming's laws without the gain",
+            put("fanin.compat.paddle.initializers", "calculate_gain", lambda nonlinearity, slope: 1.0),
+            ("compat/test_compat_paddle.py::test_the_standard_deviation",),
+        ),
+    ),
+}
+MUTANTS += tuple(mutant for name, those in OF_FRAMEWORKS.items() if find_spec(name) for mutant in those)
 
 
 @dataclass

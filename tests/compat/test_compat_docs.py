@@ -1,16 +1,23 @@
-"""docs/compat.md is true: what stands there for PyTorch is what is printed."""
+"""What docs/compat.md shows is what one gets."""
 
 from __future__ import annotations
 
 import doctest
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "compat.md"
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "compat.md").read_text(encoding="utf-8")
+SECTIONS = [("PyTorch", "torch"), ("Keras", "keras"), ("Paddle", "paddle"), ("NumPy", "numpy")]
 
 
-def test_the_examples_for_torch_print_what_stands_there() -> None:
-    _, _, after = PAGE.read_text(encoding="utf-8").partition("\n## PyTorch\n")
-    section, _, _ = after.partition("\n## ")
-    examples = doctest.DocTestParser().get_doctest(section, {}, PAGE.name, str(PAGE), 0)
-    assert examples.examples
-    assert doctest.DocTestRunner().run(examples).failed == 0
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # see test_compat_keras.py
+@pytest.mark.parametrize(("section", "framework"), SECTIONS)
+def test_the_examples_print_what_stands_there(section: str, framework: str) -> None:
+    pytest.importorskip(framework, reason=f"{section} is not installed", exc_type=ImportError)
+    text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0].replace("```", "")
+    test = doctest.DocTestParser().get_doctest(text, {}, section, "docs/compat.md", 0)
+    said: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+    assert result.attempted
+    assert not result.failed, "".join(said)
