@@ -22,6 +22,7 @@ from fanin.initializers.cut_normal import (
 from fanin.initializers.identity import Dirac, Identity
 from fanin.initializers.isometry import DeltaOrthogonal, IsometricConvolution
 from fanin.initializers.keep import Keep
+from fanin.initializers.mimetic import Mimetic
 from fanin.initializers.normal import Normal
 from fanin.initializers.orthogonal import Orthogonal
 from fanin.initializers.parts import PerPart, block_orthogonal, forget_gate_bias
@@ -83,6 +84,7 @@ ALL: Final[dict[str, Callable[..., Initializer]]] = {
     "identity": Identity,
     "dirac": Dirac,
     "hadamard_identity": ZerO,
+    "mimetic": Mimetic,
     "bilinear": Bilinear,
     "stft": STFT,
     "prior_bias": prior_bias,
@@ -127,6 +129,7 @@ __all__ = [
     "IsometricConvolution",
     "Keep",
     "Law",
+    "Mimetic",
     "Normal",
     "Ones",
     "Orthogonal",
