@@ -24,15 +24,14 @@ import pytest
 
 from fanin.activations.mean_field import gradient_growth
 from fanin.compat.layout import Layout
-from fanin.compat.torch.window import Window
 from fanin.diagnosis import Evidence
 from fanin.frameworks.torch import draw_seed
 from fanin.graph import Fans, Role, fans
-from fanin.initializers import Law, Normal, Sparse
+from fanin.initializers import CutNormal, Law, Normal, Sparse, TruncatedNormal
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
-from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, truncated_law
-from fanin.stream.gaussian import TruncatedMoments, truncated_moments
+from fanin.stream import distributions, key, keys, masks, philox, quantile, reflections
+from fanin.stream.gaussian import TruncatedMoments
 from fanin.stream.reference import ROUNDED
 
 TESTS = Path(__file__).parent
@@ -107,10 +106,6 @@ def first_columns(stream: Any, m: int, columns: Any, rows: Any, out: Any) -> Non
 def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, place: Any) -> None:
     FIND_THRESHOLDS(stream, groups, asked, keep, word, place)
     place[:] = -1
-
-
-def of_realised_std(std: float, low: float, high: float, *, mean: float) -> Distribution:
-    return truncated_law(std / truncated_moments(low, high).std, low, high, mean=mean)
 
 
 FIND_THRESHOLDS = masks._find_thresholds
@@ -393,19 +388,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "bounds of a window taken for sigmas",
         put(
             "fanin.compat.torch.plain",
-            "Window",
-            lambda std, mean, a, b: Window(std, mean, mean + a * std, mean + b * std),
+            "CutNormal",
+            lambda std, mean, a, b: CutNormal(std, mean, mean + a * std, mean + b * std),
         ),
         ("compat/test_compat_torch_laws.py",),
     ),
     Mutant(
         "a lower bound that rounding may cross",
-        put("fanin.compat.torch.window", "bisect_left", lambda span, bound, key: 0),
+        put("fanin.initializers.cut_normal", "bisect_left", lambda span, bound, key: 0),
         ("compat/test_compat_torch_laws.py",),
     ),
     Mutant(
         "an upper bound that rounding may cross",
-        put("fanin.compat.torch.window", "bisect_right", lambda span, bound, key: len(span)),
+        put("fanin.initializers.cut_normal", "bisect_right", lambda span, bound, key: len(span)),
         ("compat/test_compat_torch_laws.py",),
     ),
     Mutant(
@@ -464,7 +459,7 @@ OF_FRAMEWORKS = {
         ),
         Mutant(
             "the stddev of Keras's TruncatedNormal is taken for the one after the cut",
-            put("fanin.compat.keras.initializers", "truncated_law", of_realised_std),
+            put("fanin.compat.keras.initializers", "keras_truncated_normal", TruncatedNormal),
             ("compat/test_compat_keras.py::test_the_bare_truncated_normal_means_what_keras_means",),
         ),
         Mutant(

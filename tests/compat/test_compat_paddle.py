@@ -215,7 +215,7 @@ def test_gains_are_paddles_and_for_the_rest_those_of_the_moments() -> None:
         (lambda: compat.KaimingNormal(nonlinearity="rleu"), UnknownName, "relu"),
         (lambda: parameter(compat.KaimingNormal(seed=0), 5), BadInput, "needs the fans of"),
         (lambda: parameter(compat.Orthogonal(seed=0), 5), BadInput, "needs a matrix"),
-        (lambda: parameter(compat.Bilinear(), 3, 2, 4, 4), BadInput, "Bilinear needs shape"),
+        (lambda: parameter(compat.Bilinear(), 3, 2, 4, 4), BadInput, r"with shape \(C, C, \*kernel\)"),
         (lambda: parameter(compat.Normal(seed=0), 3, dtype="complex64"), UnknownName, "Known:"),
     ],
 )

@@ -14,14 +14,12 @@ from fanin.compat.layout import (
     by_equation,
     by_rank,
     depthwise,
-    draw,
     kernel_first,
     matrix,
 )
 from fanin.errors import BadInput
 from fanin.graph import Fans
-from fanin.initializers import Normal
-from fanin.stream import normal_law, to_bfloat16_bits
+from fanin.stream import to_bfloat16_bits
 
 
 @settings(deadline=None)
@@ -73,14 +71,6 @@ def test_given_fans_take_the_place_of_the_layers() -> None:
 def test_a_fan_is_a_finite_number_above_0(fan: float) -> None:
     with pytest.raises(BadInput, match="fan_out: expected a finite number above 0"):
         matrix((6, 8)).with_fans(None, fan)
-
-
-def test_a_distribution_is_drawn_like_the_initializer_that_samples_it() -> None:
-    shape = (3, 4)
-    a, b = (
-        draw(law, shape, matrix(shape), seed=0, name="w", dtype="float32") for law in (Normal(2.0), normal_law(2.0))
-    )
-    assert np.array_equal(a, b)
 
 
 @settings(deadline=None)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fanin.errors import BadInput
 from fanin.frameworks.jax.draw import draw, draw_on_host
 from fanin.frameworks.jax.seed import key_words, seed_words
-from fanin.frameworks.jax.values import _to_bfloat16, _to_float16
+from fanin.frameworks.jax.values import _NARROW, _narrowed, _to_bfloat16
 from fanin.frameworks.jax.words import linear, words
 from fanin.stream import (
     Distribution,
@@ -27,11 +27,11 @@ from fanin.stream import (
     normal_law,
     sample,
     to_bfloat16_bits,
-    to_float16,
     truncated_law,
     uniform_law,
 )
 from fanin.stream import words as stream_words
+from fanin.stream.reference import ROUNDED
 
 LAWS = {
     "normal": normal_law(0.02),
@@ -104,7 +104,7 @@ def test_words_are_those_of_the_stream_anywhere() -> None:
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float64"])
 def test_values_have_the_bits_of_the_reference(law: str, dtype: str) -> None:
     """With a shift, XLA would fuse product and sum if it could: 65,535 values would tell."""
     with jax.enable_x64(dtype == "float64"):
@@ -122,7 +122,7 @@ def test_under_jit_a_traced_and_a_constant_key_draw_the_same() -> None:
     assert (bits(constant) == reference(law)).all()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e4m3fn", "float8_e5m2"])
 def test_a_cast_back_under_the_same_jit_does_not_undo_the_rounding(dtype: str) -> None:
     law, low = LAWS["normal"], jnp.dtype(dtype)
     cast_back = jax.jit(lambda k: draw(law, k, "w", SHAPE, low).astype(jnp.float32))(jax.random.key(3))
@@ -134,12 +134,13 @@ def test_cuts_that_no_word_reaches_are_none() -> None:
     assert (bits(drawn) == reference(LAWS["normal"])).all()
 
 
-def test_rounding_to_16_bits_takes_ties_to_even_everywhere() -> None:
+def test_rounding_to_16_and_8_bits_takes_ties_to_even_everywhere() -> None:
     ties = np.arange(0, 2**32, 2**12, dtype=np.uint64).astype(np.uint32)
     numbers = np.concatenate([ties, ties + 1, ties - 1]).view(np.float32)
     numbers = numbers[np.isfinite(numbers) & (np.abs(numbers) > 1e-37)]
     assert (bits(_to_bfloat16(jnp.asarray(numbers))) == to_bfloat16_bits(numbers)).all()
-    assert (bits(_to_float16(jnp.asarray(numbers))) == bits(to_float16(numbers))).all()
+    for dtype, narrow in _NARROW.items():
+        assert (bits(_narrowed(jnp.asarray(numbers), narrow)) == bits(ROUNDED[dtype](numbers))).all()
 
 
 def test_a_layout_only_moves_values() -> None:

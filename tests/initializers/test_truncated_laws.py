@@ -81,6 +81,8 @@ def test_bounds_and_a_realised_std_make_the_law_between_them(low: float, high: f
     [
         (torch_truncated_normal(0.5, 0.1, -1, 0.75), (-2.2, 1.3), 0.5, 0.1),
         (torch_truncated_normal(1.0, 0.0, 1.5, 4.0), (1.5, 4.0), 1.0, 0.0),
+        (torch_truncated_normal(1.0, 0.0, 4.0, 5.0), (4.0, 5.0), 1.0, 0.0),
+        (torch_truncated_normal(2.0, 1.0, -math.inf, -5.0), (-math.inf, -3.0), 2.0, 1.0),
         (torch_truncated_normal(0.02), (-100, 100), 0.02, 0.0),
         (timm_truncated_normal(0.02, 0.1), (-2, 2), 0.02, 0.1),
         (timm_truncated_normal(0.02, 0.1, -1, 3), (-1, 3), 0.02, 0.1),
@@ -106,6 +108,15 @@ def test_the_torch_spelling_is_what_torch_draws() -> None:
     assert np.abs(theirs).max() <= 1.0
 
 
+def test_a_window_so_narrow_that_its_law_is_uniform_has_the_moments_of_one() -> None:
+    for low in (-3.0, 0.0, 2.0):
+        high = low + 2.0**-24
+        mean, std, kurtosis = truncated_moments(low, high)
+        assert mean == pytest.approx((low + high) / 2, rel=1e-15)
+        assert std == pytest.approx(2.0**-24 / math.sqrt(12), rel=1e-6)
+        assert kurtosis == 1.8
+
+
 # What cannot be
 
 
@@ -126,9 +137,10 @@ def test_the_torch_spelling_is_what_torch_draws() -> None:
         (lambda: TruncatedNormal.within(0, 1, 0.0), "0 < std"),
         (lambda: CutNormal(0.0), "std must be above 0; got 0. Use Constant"),
         (lambda: CutNormal(-1.0), "std must be a finite number, at least 0"),
-        (lambda: CutNormal(low=1, high=1), "expected a low cut below the high one"),
-        (lambda: CutNormal(0.02, low=1, high=2), "too little to draw from with 32 bits. Use cuts nearer"),
-        (lambda: CutNormal(high=math.inf), "high must be a finite number"),
+        (lambda: CutNormal(low=1, high=1), "expected low < high; got low=1, high=1"),
+        (lambda: CutNormal(low=math.nan), "expected low < high; got low=nan"),
+        (lambda: CutNormal(low="a"), "expected low < high; got low='a'"),  # type: ignore[arg-type]
+        (lambda: CutNormal(0.02, low=1, high=2), "no random word falls between 50.0 and 100.0 sigmas"),
         (lambda: jax_truncated_normal(0.0), "std must be above 0"),
         (lambda: keras_truncated_normal("x"), "Expected numbers for std, mean, low, high; got 'x'"),  # type: ignore[arg-type]
     ],
@@ -136,3 +148,10 @@ def test_the_torch_spelling_is_what_torch_draws() -> None:
 def test_cuts_that_leave_nothing_are_refused_at_construction(build: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         build()
+
+
+def test_bounds_between_which_the_dtype_has_no_number_are_refused_at_the_draw() -> None:
+    what = CutNormal(0.53, 0.0, 1.22536, 1.2253600049014401)
+    assert 1.22536 <= what.draw(TARGET, seed=0, elements=range(1)) <= 1.2253600049014401
+    with pytest.raises(BadInput, match=r"no float32 number of the normal law lies in \[1.22536, 1.22536000490"):
+        what.draw(Target("weight", (9,)), seed=0)

@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput, UnknownName
-from fanin.graph import Axis, Fans, WeightUse, fans
+from fanin.graph import Axis, Fans, WeightUse, axes_of, fans, fans_of_axes
 from fanin.initializers import Initializer, Target
 from fanin.initializers.base import is_finite_number
-from fanin.stream import Distribution, key, sample
 
 DTYPES: Final = ("float32", "float64", "float16", "bfloat16")
 
@@ -133,8 +132,9 @@ def conv_fans(
     parts: int = 1,
 ) -> Fans:
     """Of a convolution's weight as PyTorch stores it: (out, in, *kernel) or, transposed, (in, out, *kernel)."""
-    channels = (Axis.IN, Axis.OUT) if transposed else (Axis.OUT, Axis.IN)
-    axes = (*channels, *[Axis.KERNEL] * (len(logical) - 2))
+    axes = axes_of(len(logical))
+    if transposed:
+        axes = (Axis.IN, Axis.OUT, *axes[2:])
     return fans(logical, WeightUse(axes, groups, stride, transposed, parts))
 
 
@@ -157,14 +157,10 @@ def by_axes(shape: tuple[int, ...], in_axis: int, out_axis: int) -> Layout:
     """
     if len(shape) < 2:
         return as_stored(shape)
-    if not all(-len(shape) <= axis < len(shape) for axis in (in_axis, out_axis)):
-        raise BadInput(f"in_axis, out_axis: a tensor of shape {shape} has no axes {in_axis} and {out_axis}.")
+    known = fans_of_axes(shape, in_axis=in_axis, out_axis=out_axis)
     out, into = out_axis % len(shape), in_axis % len(shape)
-    if out == into:
-        raise BadInput(f"in_axis, out_axis: expected two axes of shape {shape}; got {in_axis} and {out_axis}.")
     axes = (out, into, *(axis for axis in range(len(shape)) if axis not in {out, into}))
-    logical = tuple(shape[axis] for axis in axes)
-    return Layout(axes, logical, conv_fans(logical))
+    return Layout(axes, tuple(shape[axis] for axis in axes), known)
 
 
 def by_equation(equation: str, shape: tuple[int, ...]) -> Layout:
@@ -189,7 +185,7 @@ def by_equation(equation: str, shape: tuple[int, ...]) -> Layout:
 
 
 def draw(
-    law: Initializer | Distribution, shape: tuple[int, ...], layout: Layout, *, seed: int, name: str, dtype: str
+    law: Initializer, shape: tuple[int, ...], layout: Layout, *, seed: int, name: str, dtype: str
 ) -> npt.NDArray[Any]:
     """The values of a law in the stored layout; bfloat16 as its bit patterns in uint16.
 
@@ -198,11 +194,7 @@ def draw(
     """
     if dtype not in DTYPES:
         raise UnknownName("dtype", dtype, DTYPES)
-    if isinstance(law, Distribution):
-        values = sample(key(seed, name), range(math.prod(shape)), law, dtype=dtype)
-    else:
-        values = law.draw(Target(name, layout.shape, dtype, layout.fans), seed)
-    return layout.stored(values, shape)
+    return layout.stored(law.draw(Target(name, layout.shape, dtype, layout.fans), seed), shape)
 
 
 def bfloat16_as_float32(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

@@ -62,7 +62,7 @@ class TruncatedNormal(Initializer):
         require_finite(self, ["mean"])
         cut: Any = self.cut_in_sigmas
         if isinstance(cut, Sequence) and len(cut) == 2:
-            check_cuts("TruncatedNormal", *cut)
+            _check_cuts(*cut)
             if not all(map(is_finite_number, cut)):
                 raise BadInput(f"TruncatedNormal: expected finite cuts; got {cut!r}. Beyond ±7 sigmas, nothing is cut.")
             moments = truncated_moments(*cut)
@@ -128,23 +128,19 @@ class TruncatedNormal(Initializer):
 
 
 @lru_cache(maxsize=256)
-def check_cuts(what: str, low: float, high: float) -> None:
-    """Two cuts in sigmas between which the stream has numbers enough.
-
-    Raises:
-        BadInput: otherwise.
-    """
+def _check_cuts(low: float, high: float) -> None:
+    """Two cuts in sigmas between which the stream has numbers enough."""
     if not (_is_number(low) and _is_number(high) and low < high):
-        raise BadInput(f"{what}: expected a low cut below the high one; got {low!r} and {high!r} sigmas.")
+        raise BadInput(f"TruncatedNormal: expected a low cut below the high one; got {low!r} and {high!r} sigmas.")
     if high - low < 2 * SMALLEST_CUT:
         raise BadInput(
-            f"{what}: cuts at {low!r} and {high!r} sigmas leave less than {2 * SMALLEST_CUT} of them, where a normal "
-            "law is uniform: use Uniform."
+            f"TruncatedNormal: cuts at {low!r} and {high!r} sigmas leave less than {2 * SMALLEST_CUT} of them, where a "
+            "normal law is uniform: use Uniform."
         )
     if cut_word(high) - cut_word(low) < FEWEST_WORDS:
         raise BadInput(
-            f"{what}: between {low:.6g} and {high:.6g} sigmas lies less than {FEWEST_WORDS / 2**32:.1e} of the normal "
-            "law, too little to draw from with 32 bits. Use cuts nearer to the mean."
+            f"TruncatedNormal: between {low:.6g} and {high:.6g} sigmas lies less than {FEWEST_WORDS / 2**32:.1e} of "
+            "the normal law, too little to draw from with 32 bits. Use cuts nearer to the mean."
         )
 
 

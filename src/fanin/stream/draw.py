@@ -120,6 +120,11 @@ def _started(form: Format, count: int) -> Kernel | None:
     _drawn_without[form.name] += count + CALL
     if _drawn_without[form.name] < WORTH_A_START:
         return None
+    return start(form)
+
+
+def start(form: Format) -> Kernel | None:
+    """The kernel of a format, started now unless it is there already; None where numba cannot be imported."""
     with _starting:
         if form.name not in _kernels and "import" not in _said:
             _start(form)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 _PI = Decimal("3.14159265358979323846264338327950288419716939937511")
 _NO_CUT = 12.0  # sigmas: 1e-33 of the mass lies beyond
+_UNIFORM = 1e-6  # sigmas: so close together, cuts leave a uniform law, whose fourth moment fifty digits do not tell
 
 
 @contextmanager
@@ -89,5 +90,7 @@ def truncated_moments(low: float, high: float) -> TruncatedMoments:
             edges = a ** (k - 1) * normal_density(a) - b ** (k - 1) * normal_density(b)
             m.append((k - 1) * m[k - 2] + edges / mass)
         variance = m[2] - m[1] ** 2
+        if b - a < _UNIFORM:
+            return TruncatedMoments(float(m[1]), float(variance.sqrt()), 1.8)
         fourth = m[4] - 4 * m[1] * m[3] + 6 * m[1] ** 2 * m[2] - 3 * m[1] ** 4
         return TruncatedMoments(float(m[1]), float(variance.sqrt()), float(fourth / variance**2))

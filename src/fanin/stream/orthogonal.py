@@ -12,10 +12,10 @@ import numpy as np
 
 from fanin.errors import BadInput
 from fanin.stream import reflections
-from fanin.stream.distributions import normal
-from fanin.stream.draw import WORTH_A_START, said_if_slow
+from fanin.stream.draw import said_if_slow, start
 from fanin.stream.elements import Elements, Runs, index_array
 from fanin.stream.keys import Domain, Key, key
+from fanin.stream.laws import FORMATS
 from fanin.stream.reflections import Indices, Matrix
 
 WORTH_COMPILING: Final = 1 << 28  # multiply-adds: NumPy does them while numba is imported
@@ -102,14 +102,12 @@ def _engine(multiply_adds: int) -> ModuleType:
 
 @lru_cache
 def _compiled() -> ModuleType:
-    stream = Key(0, 0, 0, 0)
-    normal(stream, range(WORTH_A_START), 1.0, dtype="float64")  # starts their kernel: blocks are too short to do so
-    try:
-        from fanin.stream import householder
-    except ImportError:  # has been said by the draw above
+    if start(FORMATS["float64"]) is None:  # draws the normals, in blocks too short to start it themselves
         return reflections
+    from fanin.stream import householder
+
     with said_if_slow(householder.cached()):
-        householder.haar_columns(stream, 1, np.zeros(1, np.intp), slice(None), np.empty((1, 1)))
+        householder.haar_columns(Key(0, 0, 0, 0), 1, np.zeros(1, np.intp), slice(None), np.empty((1, 1)))
     return householder
 
 

@@ -14,10 +14,19 @@ import keras
 from fanin.compat.keras.layouts import layout_of, variable_in_the_making
 from fanin.compat.layout import Layout, bfloat16_as_float32, check_fan, draw
 from fanin.errors import BadInput, UnknownName
-from fanin.initializers import Initializer, Normal, Uniform, from_dict, initializer, to_dict
+from fanin.initializers import (
+    Constant,
+    Initializer,
+    Normal,
+    Uniform,
+    from_dict,
+    initializer,
+    keras_truncated_normal,
+    to_dict,
+)
 from fanin.initializers import Orthogonal as OrthogonalLaw
 from fanin.initializers import VarianceScaling as VarianceScalingLaw
-from fanin.stream import Distribution, key, truncated_law
+from fanin.stream import key
 
 T = TypeVar("T")
 
@@ -54,7 +63,7 @@ class Drawn(keras.initializers.Initializer):  # type: ignore[misc]  # Keras has 
             key(self.seed, "")  # raises if the stream has no such seed
 
     @abstractmethod
-    def law(self) -> Initializer | Distribution:
+    def law(self) -> Initializer:
         """What is drawn."""
 
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None, *, name: str | None = None) -> Any:
@@ -142,10 +151,9 @@ class TruncatedNormal(Drawn):
         self.mean, self.stddev = mean, stddev
         self.law()
 
-    def law(self) -> Distribution:
+    def law(self) -> Initializer:
         """As declared."""
-        Normal(self.stddev, self.mean)  # raises where they are no numbers
-        return truncated_law(self.stddev, -2.0, 2.0, mean=self.mean)
+        return keras_truncated_normal(self.stddev, self.mean) if self.stddev else Constant(self.mean)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

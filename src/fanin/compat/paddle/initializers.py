@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
 import paddle
 
-from fanin.compat.layout import Layout, check_fan, draw
+from fanin.compat.layout import Layout, as_stored, check_fan, draw
 from fanin.compat.paddle.gains import calculate_gain
 from fanin.compat.paddle.layouts import layer_in_the_making, layout_of
 from fanin.errors import BadInput
-from fanin.initializers import Initializer, VarianceScaling, initializer
+from fanin.initializers import Bilinear as BilinearLaw
+from fanin.initializers import CutNormal, Initializer, VarianceScaling, initializer
 from fanin.initializers import Normal as NormalLaw
 from fanin.initializers import Orthogonal as OrthogonalLaw
 from fanin.initializers import Uniform as UniformLaw
-from fanin.stream import Distribution, key, truncated_law
+from fanin.stream import key
 
 
 class Drawn(paddle.nn.initializer.Initializer):  # type: ignore[misc]  # Paddle has no types
@@ -37,7 +37,7 @@ class Drawn(paddle.nn.initializer.Initializer):  # type: ignore[misc]  # Paddle 
         self.seed = seed
 
     @abstractmethod
-    def law(self) -> Initializer | Distribution:
+    def law(self) -> Initializer:
         """What is drawn."""
 
     def layout(self, known: Layout) -> Layout:
@@ -136,12 +136,9 @@ class TruncatedNormal(Drawn):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        NormalLaw(std, mean)  # raises where they are no numbers
-        if not std:
-            raise BadInput("TruncatedNormal: std must be above 0; got 0. Use Constant(mean).")
-        self._law = truncated_law(std, (a - mean) / std, (b - mean) / std, mean=mean)
+        self._law = CutNormal(std, mean, a, b)
 
-    def law(self) -> Distribution:
+    def law(self) -> Initializer:
         """As declared."""
         return self._law
 
@@ -282,14 +279,5 @@ class Bilinear(paddle.nn.initializer.Initializer):  # type: ignore[misc]  # Padd
         """Write the kernel into `param`."""
         require_dynamic_mode()
         shape = tuple(param.shape)
-        if len(shape) < 3 or shape[1] not in (shape[0], 1):
-            raise BadInput(
-                f"Bilinear needs shape (C, C, *kernel), or (C, 1, *kernel) with groups=C; {param.name!r} has {shape}."
-            )
-        first, second, *kernel = shape
-        tent = np.ones(())
-        for k in kernel:
-            tent = np.multiply.outer(tent, 1 - np.abs(np.arange(k) - (k - 1) / 2) / ((k + 1) // 2))
-        channels = np.eye(first) if second == first else np.ones((first, 1))
-        values = paddle.to_tensor(np.multiply.outer(channels, tent))
-        param.set_value(values.astype(param.dtype))
+        dtype = str(param.dtype).rpartition(".")[2]
+        param.set_value(draw(BilinearLaw(), shape, as_stored(shape), seed=0, name=param.name, dtype=dtype))

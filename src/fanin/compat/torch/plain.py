@@ -7,8 +7,8 @@ import warnings
 from torch import Generator, Tensor
 
 from fanin.compat.torch.call import draw_, overridable, share
-from fanin.compat.torch.window import Window
-from fanin.initializers import Constant, Normal, Uniform
+from fanin.errors import BadInput
+from fanin.initializers import Constant, CutNormal, Normal, Uniform
 
 
 @overridable
@@ -117,5 +117,7 @@ def trunc_normal_(
             "mean and std are far from those given.",
             stacklevel=3,
         )
-    what = Constant(a) if a == b else Window(std, mean, a, b)
+    if a > b:
+        raise BadInput(f"trunc_normal_: a must be below b; got a={a!r}, b={b!r}.")
+    what = Constant(a) if a == b else CutNormal(std, mean, a, b)
     return draw_(tensor, what, generator, seed, name)

@@ -18,6 +18,22 @@ _C1: Final = (TABLE >> np.uint64(13) & np.uint64(0x1FFFFF)).astype(np.int32)
 _C2: Final = (TABLE & np.uint64(0x1FFF)).astype(np.int32)
 
 
+class _Narrow(NamedTuple):
+    """A format: bits of its fraction, bias of its exponent, and the pattern of all that lies beyond its numbers."""
+
+    dtype: np.dtype[Any]
+    fraction: int
+    bias: int
+    beyond: int
+
+
+_NARROW: Final = {
+    "float16": _Narrow(np.dtype(np.float16), 10, 15, 0x7C00),
+    "float8_e4m3fn": _Narrow(np.dtype(jnp.float8_e4m3fn), 3, 7, 0x7E),
+    "float8_e5m2": _Narrow(np.dtype(jnp.float8_e5m2), 2, 15, 0x7C),
+}
+
+
 class Numbers(NamedTuple):
     """The numbers of a law, as values rather than constants: another scale compiles nothing anew."""
 
@@ -46,7 +62,7 @@ def values(words: jax.Array, kind: int, shifted: bool, numbers: Numbers, dtype: 
         result = _unfused(result) + numbers.shift
     if dtype == "bfloat16":
         return _to_bfloat16(result)
-    return _to_float16(result) if dtype == "float16" else result
+    return _narrowed(result, _NARROW[dtype]) if dtype in _NARROW else result
 
 
 def _integers(words: jax.Array, kind: int, numbers: Numbers) -> jax.Array:
@@ -95,19 +111,18 @@ def _to_bfloat16(numbers: jax.Array) -> jax.Array:
     return lax.bitcast_convert_type((rounded >> np.uint32(16)).astype(np.uint16), jnp.bfloat16)
 
 
-def _to_float16(numbers: jax.Array) -> jax.Array:
+def _narrowed(numbers: jax.Array, narrow: _Narrow) -> jax.Array:
     """To nearest even, by integers, for the same reason; of finite numbers."""
-    bits = lax.bitcast_convert_type(numbers, np.uint32)
-    sign, magnitude = bits >> np.uint32(16) & np.uint32(0x8000), bits & np.uint32(0x7FFFFFFF)
-    exponent = magnitude >> np.uint32(23)
-    # In units of the last place: 2^-24 below 2^-14, where float16 is subnormal, and above that one of 10 fraction bits.
+    bits, width = lax.bitcast_convert_type(numbers, np.uint32), 8 * narrow.dtype.itemsize
+    sign, magnitude = bits >> np.uint32(32 - width) & np.uint32(1 << width - 1), bits & np.uint32(0x7FFFFFFF)
+    exponent, smallest = magnitude >> np.uint32(23), np.uint32(128 - narrow.bias)
+    # In units of the last place: that of the smallest normal numbers for those below, which are subnormal.
     fraction = magnitude & np.uint32(0x7FFFFF) | np.uint32(0x800000)
-    dropped = jnp.minimum(
-        jnp.maximum(np.uint32(126) - jnp.minimum(exponent, np.uint32(126)), np.uint32(13)), np.uint32(25)
-    )
+    below = smallest - jnp.minimum(exponent, smallest)
+    dropped = jnp.minimum(np.uint32(23 - narrow.fraction) + below, np.uint32(25))
     half = (np.uint32(1) << (dropped - np.uint32(1))) - np.uint32(1)
     units = (fraction + half + (fraction >> dropped & np.uint32(1))) >> dropped
     # The leading bit of a normal number adds one to the exponent, and so does a carry out of the fraction.
-    base = jnp.maximum(exponent, np.uint32(113)) - np.uint32(113)
-    pattern = jnp.minimum(units + (base << np.uint32(10)), np.uint32(0x7C00))
-    return lax.bitcast_convert_type((sign | pattern).astype(np.uint16), np.float16)
+    base = jnp.maximum(exponent, smallest) - smallest
+    pattern = jnp.minimum(units + (base << np.uint32(narrow.fraction)), np.uint32(narrow.beyond))
+    return lax.bitcast_convert_type((sign | pattern).astype(f"uint{width}"), narrow.dtype)
