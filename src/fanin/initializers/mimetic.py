@@ -28,7 +28,7 @@ Matrix = npt.NDArray[np.float64]
 
 FACTORS: Final = ("query", "key", "value", "output")
 _ENOUGH = 512  # rows in all of the matrices whose singular values stand for all of their law
-LARGEST: Final = 1 << 13  # features: a decomposition takes minutes, and half a GiB
+LARGEST: Final = 1 << 11  # features: a decomposition takes some ten seconds
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Mimetic(Initializer):
         BadInput: numbers that make no law; later, a target that is no matrix, or not one of that many heads.
 
     Reference: Trockman & Kolter 2023, "Mimetic initialization of self-attention layers", section 4.
-    Not for: thousands of features (a decomposition of d × d a head; 8,192 at most), or grouped queries.
+    Not for: thousands of features (a decomposition of d × d a head; 2,048 at most), or grouped queries.
 
     Example:
         >>> target = Target("attention.v_proj.weight", (64, 64), "float64")
