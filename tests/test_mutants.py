@@ -224,7 +224,7 @@ MUTANTS = (
     Mutant(
         "a normal law drawn uniformly, of the same std",
         put("fanin.initializers.base", "sample", uniformly),
-        (f"{SUITE}::test_every_initializer_of_the_literal_conforms"),
+        (f"{SUITE}::test_every_initializer_of_the_literal_conforms",),
     ),
     Mutant(
         "the kurtosis of a sparse law taken for that of its non-zero elements",

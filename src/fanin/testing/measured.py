@@ -83,7 +83,7 @@ def bounds(s: Sample) -> None:
         beyond = bound - extreme if side == "below" else extreme - bound
         if beyond > tolerance:
             crossed = f"a value {beyond:.6g} {side} its bounds [{law.low:.6g}, {law.high:.6g}], {tolerance=:.3g}"
-            raise Broken(s.what, s.target, "value outside", "none", crossed)
+            raise Broken(s.what, s.target, "", "no value outside", crossed)
 
 
 def kurtosis(s: Sample) -> None:
