@@ -40,6 +40,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "peers.md"
 START, END = "<!-- written by benchmarks/peers.py --write -->", "<!-- end of what is written -->"
 LIBRARIES = ("fanin", "torch", "jax", "keras", "paddle")
 KEPT, NOT_OFFERED = "✓", "–"
+PLACE = " on "  # how the note begins that says the shape
 
 MATRIX = Target("weight", (256, 192), "float32", Fans(192, 256))
 KERNEL = Target("kernel", (32, 24, 3, 3), "float32", Fans(216, 288))
@@ -91,7 +92,7 @@ def checks(family: str) -> dict[str, Check]:
                 try:
                     assert_law_is_measured(what, replace(one, dtype=target.dtype))
                 except Exception as error:
-                    error.add_note(f" on {one.shape}")
+                    error.add_note(f"{PLACE}{one.shape}")
                     raise
 
     rows: dict[str, Check] = {name: one(name) for name in MEASURED if name != "number of values"}
@@ -116,10 +117,13 @@ def verdict(check: Check, what: Initializer, target: Target) -> str:
     try:
         check(what, target)
     except Broken as broken:
+        if broken.how:
+            return f"✗ other values when {broken.how}"
         got, _, _ = broken.got.partition(", tolerance")
-        return f"✗ {broken.of or broken.how} {got}, expected {broken.expected}".replace("  ", " ")
+        return f"✗ {f'{broken.of} {got}'.strip()}, expected {broken.expected}"
     except Exception as error:  # noqa: BLE001  # whatever a library raises is what the table shows
-        return f"✗ raises {type(error).__name__}{''.join(getattr(error, '__notes__', []))}"
+        places = [note for note in getattr(error, "__notes__", []) if note.startswith(PLACE)]
+        return f"✗ raises {type(error).__name__}{''.join(places)}"
     return KEPT
 
 
