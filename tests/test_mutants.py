@@ -27,11 +27,12 @@ from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
 from fanin.frameworks.torch import draw_seed
 from fanin.graph import Fans, Role, fans
-from fanin.initializers import CutNormal, Law, Normal, Sparse, TruncatedNormal
+from fanin.initializers import CutNormal, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.signals import LayerSignal
-from fanin.stream import distributions, key, keys, masks, philox, quantile, reflections
+from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, sample
 from fanin.stream.gaussian import TruncatedMoments
+from fanin.stream.laws import NORMAL
 from fanin.stream.reference import ROUNDED
 
 TESTS = Path(__file__).parent
@@ -80,6 +81,7 @@ def window_from_the_first_word(low: float, high: float) -> tuple[int, int, int, 
 
 
 _block_words, _window = philox._block_words, distributions._window
+SUITE = "testing/test_initializer_suite.py"
 STATISTICS = "stream/test_stream_statistics.py"
 
 
@@ -108,6 +110,13 @@ def without_ties(stream: Any, groups: Any, asked: Any, keep: int, word: Any, pla
     place[:] = -1
 
 
+def uniformly(stream: Any, elements: Any, sampled: Distribution, **dtype: Any) -> Any:
+    kind, *_, unit, _ = sampled.law
+    same_std = Uniform.of_std(unit * 2**27).sampling(Target("w", ())) if kind == NORMAL else sampled
+    return sample(stream, elements, same_std, **dtype)
+
+
+LAW_OF_SPARSE = Sparse.law
 FIND_THRESHOLDS = masks._find_thresholds
 
 
@@ -205,7 +214,27 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a QR decomposition with the signs of LAPACK",
         put("fanin.initializers.orthogonal", "by_qr", signs_of_lapack),
-        ("initializers/test_initializer_laws.py::test_qr_is_haar",),
+        (
+            "initializers/test_initializer_laws.py::test_qr_is_haar",
+            f"{SUITE}::test_orthogonal_matrices_with_the_signs_of_lapack_are_noticed",
+        ),
+    ),
+    Mutant(
+        "all draws zero",
+        put("fanin.initializers.base", "sample", lambda key, elements, law, dtype: np.zeros(len(elements), dtype)),
+        (f"{SUITE}::test_every_initializer_of_the_literal_conforms",),
+    ),
+    Mutant(
+        "a normal law drawn uniformly, of the same std",
+        put("fanin.initializers.base", "sample", uniformly),
+        (f"{SUITE}::test_every_initializer_of_the_literal_conforms",),
+    ),
+    Mutant(
+        "the kurtosis of a sparse law taken for that of its non-zero elements",
+        lambda patch: patch.setattr(
+            Sparse, "law", lambda what, target: replace(LAW_OF_SPARSE(what, target), kurtosis=3.0)
+        ),
+        (f"{SUITE}::test_every_initializer_of_the_literal_conforms",),
     ),
     Mutant(
         "an orthogonal kernel that adds the rows of a sum in one go",

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import stats
+from scipy.linalg import block_diag
 
 from fanin.errors import BadInput
 from fanin.graph import Fans
@@ -18,13 +20,20 @@ from fanin.stream import Elements, key, normal
 from fanin.stream.laws import FORMATS
 from fanin.testing import (
     COMPLEX_TARGETS,
+    SHAPES,
     TARGETS,
+    Foreign,
     assert_all_conform,
     assert_conforms,
     assert_draws_are_pure,
+    assert_draws_follow_the_seed,
+    assert_haar_distributed,
     assert_law_is_measured,
     assert_round_trips,
     assert_structure_holds,
+    distinct_tolerance,
+    ks_tolerance,
+    kurtosis_tolerance,
     mean_tolerance,
     rounding_tolerance,
     std_tolerance,
@@ -83,8 +92,22 @@ def test_tolerances_are_those_of_their_formulas() -> None:
     assert mean_tolerance(400, std=2.0) == 6 * 2.0 / 20
     assert std_tolerance(1800, kurtosis=3.0) == pytest.approx(6 / 60)
     assert std_tolerance(100, kurtosis=1.0) == 0.0
+    assert kurtosis_tolerance(96 * 36) == pytest.approx(1.0)
+    assert ks_tolerance(1) == pytest.approx(math.sqrt(math.log(1e9) / 2))
+    assert distinct_tolerance(4.0) == 13.0
     assert rounding_tolerance("bfloat16", 1.0) == pytest.approx(5 / 256)
     assert rounding_tolerance("float16", 0.0) == 2.0**-24
+
+
+@pytest.mark.parametrize("law", [Normal(), Sparse(0.3)], ids=repr)
+def test_the_kurtosis_of_many_samples_scatters_as_the_tolerance_says(law: Initializer) -> None:
+    n, samples = 4000, 2000
+    target = Target("w", (samples, n), "float64")
+    declared = law.law(target)
+    measured = ((law.draw(target, 0).reshape(samples, n) / declared.std) ** 4).mean(axis=1)
+    # the scatter of a sum of heavy-tailed terms is itself uncertain: its kurtosis is below 6 for either law
+    scatter = kurtosis_tolerance(n, declared.kurtosis, sigmas=1.0)
+    assert measured.std() == pytest.approx(scatter, rel=std_tolerance(samples, kurtosis=6.0))
 
 
 @pytest.mark.parametrize(("law", "kurtosis"), [(Normal(), 3.0), (Uniform(-1, 1), 1.8)])
@@ -134,6 +157,7 @@ COUNTER: list[int] = []
         (Law(0.0, 0.93), r"expected std 0\.93; got"),
         (Law(0.0, 1.0, high=2.0), r"a value \d\.\d+ above its bounds \[-inf, 2\]"),
         (Law(0.0, 1.0, low=-2.0), r"a value \d\.\d+ below its bounds \[-2, inf\]"),
+        (Law(0.0, 1.0, kurtosis=1.8), r"expected kurtosis 1\.8 at most; got (2\.9|3\.0)"),
         (Law(0.0, 1.0, fixed_norm=True), r"expected std 1; got .*, tolerance=2\.98e-07"),
         (Law(0.0, math.inf), "tolerance=inf"),
     ],
@@ -147,6 +171,71 @@ def test_the_wrong_std_of_a_heavy_tail_is_noticed() -> None:
     assert_law_is_measured(Sparse(), MATRIX)
     with pytest.raises(AssertionError, match=r"expected std 0\.25"):
         assert_law_is_measured(Sparse(declared_std=0.25), MATRIX)
+
+
+@dataclass(frozen=True)
+class Uniforms(Normal):
+    """Of the mean and the std of the normal law that it claims to be."""
+
+    def draw(self, target: Target, seed: int, elements: Elements | None = None) -> npt.NDArray[Any]:
+        return Uniform.of_std(self.std).draw(target, seed, elements)
+
+
+def test_a_distribution_of_the_right_moments_is_noticed() -> None:
+    with pytest.raises(AssertionError, match=r"distance from its distribution 0; got 0\.0\d+, tolerance=0\.0503"):
+        assert_law_is_measured(Uniforms(), MATRIX)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("law", [Normal(0.02), Uniform(-0.1, 0.1)], ids=repr)
+def test_values_of_few_random_bits_are_noticed(law: Initializer, dtype: str) -> None:
+    def coarse(target: Target, seed: int) -> npt.NDArray[np.float64]:
+        """By inversion, from seven random bits."""
+        u = (np.random.default_rng(seed).integers(0, 128, target.shape) + 0.5) / 128
+        quantile = stats.norm(0, 0.02).ppf if isinstance(law, Normal) else stats.uniform(-0.1, 0.2).ppf
+        return np.asarray(quantile(u)).astype("f4" if dtype != "float16" else "f2").astype("f8")
+
+    target = replace(MATRIX, dtype=dtype)
+    assert_law_is_measured(law, target)
+    with pytest.raises(AssertionError, match=r"distinct values \d+ at least; got \d?\d\d, tolerance"):
+        assert_law_is_measured(Foreign(coarse, law), target)
+
+
+def test_orthogonal_matrices_with_the_signs_of_lapack_are_noticed() -> None:
+    def lapack(target: Target, seed: int) -> npt.NDArray[np.float64]:
+        return np.asarray(np.linalg.qr(np.random.default_rng(seed).normal(size=target.shape))[0], np.float32)
+
+    assert_haar_distributed(Orthogonal(method="qr"))
+    assert_structure_holds(Foreign(lapack, Orthogonal()), MATRIX)
+    with pytest.raises(AssertionError, match="expected mean of one place over seeds 0; got -0"):
+        assert_haar_distributed(Foreign(lapack, Orthogonal()))
+
+
+def test_orthogonal_matrices_that_are_all_rotations_are_noticed() -> None:
+    def two_by_two(target: Target, seed: int) -> npt.NDArray[np.float64]:
+        angles = np.random.default_rng(seed).uniform(0, 2 * np.pi, 4)
+        turns = [np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in angles]
+        return np.asarray(block_diag(*turns), np.float32)
+
+    with pytest.raises(AssertionError, match=r"expected mean of \(tr Q\)² over seeds 1; got 8"):
+        assert_haar_distributed(Foreign(two_by_two, Orthogonal()))
+
+
+def test_functions_of_other_libraries_go_through_the_suite() -> None:
+    def numpy_normal(target: Target, seed: int) -> npt.NDArray[np.float64]:
+        return np.random.default_rng(seed).normal(0, 0.02, target.shape)
+
+    kept = Foreign(numpy_normal, Normal(0.02))
+    target = replace(MATRIX, dtype="float64")
+    assert_law_is_measured(kept, target)
+    assert_draws_follow_the_seed(kept, target)
+    assert kept.draw(target, 0, range(3, 5)).tolist() == numpy_normal(target, 0).ravel()[3:5].tolist()
+    with pytest.raises(AssertionError, match=r"expected std 0\.03; got 0\.0"):
+        assert_law_is_measured(Foreign(numpy_normal, Normal(0.03)), target)
+    with pytest.raises(AssertionError, match="expected other values for another seed; got the same"):
+        assert_draws_follow_the_seed(Foreign(lambda t, _: numpy_normal(t, 0), Normal(0.02)), target)
+    with pytest.raises(AssertionError, match=r"expected values of shape \(64, 64\); got \(4096,\)"):
+        Foreign(lambda t, seed: numpy_normal(t, seed).ravel(), Normal(0.02)).draw(target, 0)
 
 
 def test_an_orthogonal_draw_whose_norm_is_one_percent_off_is_noticed() -> None:
@@ -298,7 +387,8 @@ def test_fields_that_json_cannot_hold_are_noticed() -> None:
         assert_round_trips(Wrong(law_is=Law(0.0, 2.0)))
 
 
-def test_the_targets_cover_every_dtype_and_a_vector() -> None:
+def test_the_targets_cover_every_dtype_and_number_of_axes() -> None:
     assert {t.dtype for t in TARGETS} == set(FORMATS)
-    assert {len(t.shape) for t in TARGETS} == {1, 2, 3, 4}
+    assert {len(t.shape) for t in (*TARGETS, *SHAPES)} == set(range(7))
+    assert {t.size > 0 for t in SHAPES} == {True, False}
     assert {t.dtype for t in COMPLEX_TARGETS} == {"complex64", "complex128"}

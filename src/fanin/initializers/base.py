@@ -54,7 +54,7 @@ class Structure(StrEnum):
 
     INDEPENDENT = "independent"  # each is drawn alone
     FIXED = "fixed"  # the same under every seed and name
-    ORTHOGONAL = "orthogonal"  # as a matrix, axes after the first flattened: orthonormal rows or columns, times a gain
+    ORTHOGONAL = "orthogonal"  # as a matrix, later axes flattened: Haar's orthonormal rows or columns, times a gain
     ISOMETRY = "isometry"  # the convolution keeps norms, or its transpose does, times a gain
     DEPENDENT = "dependent"  # otherwise; the initializer says how
 

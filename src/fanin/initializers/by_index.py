@@ -30,10 +30,15 @@ class ByIndex(Initializer):
         """In float64, rounded once to the target's dtype; the seed plays no part."""
         self.law(target)  # raises where there is none
         values = [
-            rounded(self.at(target.shape, np.unravel_index(indices, target.shape)), target.dtype)
+            rounded(self.at(target.shape, _places(indices, target.shape)), target.dtype)
             for indices in pieces(all_elements(target, elements))
         ]
         return np.concatenate(values) if values else rounded(np.empty(0), target.dtype)
+
+
+def _places(indices: Indices, shape: tuple[int, ...]) -> tuple[Indices, ...]:
+    """The index along each axis; none for a scalar, where NumPy would refuse."""
+    return np.unravel_index(indices, shape) if shape else ()
 
 
 def fixed_law(total: float, squares: float, count: int, low: float, high: float) -> Law:

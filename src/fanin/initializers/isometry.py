@@ -123,7 +123,8 @@ class IsometricConvolution(Initializer):
 
 def _law(gain: float, target: Target) -> Law:
     std = gain / math.sqrt(max(*target.shape[:2], 1) * max(math.prod(target.shape[2:]), 1))
-    return Law(0.0, std, -gain, gain, fixed_norm=True, structure=Structure.ISOMETRY)
+    kurtosis = 3.0 * max(math.prod(target.shape[2:]), 1)  # at most: one place may have all of it
+    return Law(0.0, std, -gain, gain, kurtosis, fixed_norm=True, structure=Structure.ISOMETRY)
 
 
 def _kernel(target: Target, seed: int) -> Kernel:

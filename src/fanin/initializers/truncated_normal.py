@@ -21,7 +21,7 @@ from fanin.stream import Distribution, truncated_law
 from fanin.stream.distributions import cut_word
 from fanin.stream.gaussian import truncated_moments, truncated_std
 
-SMALLEST_CUT = 1e-4  # the stream counts in 2^-27 sigmas: 13,421 steps up to here
+SMALLEST_CUT = 1e-4  # between cuts so near, the stream has 2,679 different values
 FEWEST_WORDS = 1 << 16  # of 2^32: what lies farther out is too coarse to have the moments that are declared
 
 LARGEST_SHIFT = 6.0  # standard deviations by which the parent's mean may lie beside the realised one

@@ -1,30 +1,54 @@
 """CONFORMANCE: what every initializer promises, as functions that raise AssertionError.
 
 A third party tests its own law in one line, `assert_conforms(MyLaw(0.1))`, or a table of them, `assert_all_conform(…)`.
-To add a promise: a function in initializers.py and its call in `assert_conforms`.
+An initializer that is no `Initializer`: `Foreign(call, declares)`, and `assert_law_is_measured` and the like on it.
+To add a promise of one draw: a function of a `Sample`, a line in `MEASURED`; another: a call in `assert_conforms`.
 """
 
+from fanin.testing.expect import Broken
+from fanin.testing.foreign import Foreign
+from fanin.testing.haar import assert_haar_distributed
 from fanin.testing.initializers import (
     COMPLEX_TARGETS,
+    SHAPES,
     TARGETS,
     assert_all_conform,
     assert_conforms,
     assert_draws_are_pure,
+    assert_draws_follow_the_seed,
     assert_law_is_measured,
     assert_round_trips,
     assert_structure_holds,
 )
-from fanin.testing.tolerance import mean_tolerance, rounding_tolerance, std_tolerance
+from fanin.testing.measured import MEASURED, Sample
+from fanin.testing.tolerance import (
+    distinct_tolerance,
+    ks_tolerance,
+    kurtosis_tolerance,
+    mean_tolerance,
+    rounding_tolerance,
+    std_tolerance,
+)
 
 __all__ = [
     "COMPLEX_TARGETS",
+    "MEASURED",
+    "SHAPES",
     "TARGETS",
+    "Broken",
+    "Foreign",
+    "Sample",
     "assert_all_conform",
     "assert_conforms",
     "assert_draws_are_pure",
+    "assert_draws_follow_the_seed",
+    "assert_haar_distributed",
     "assert_law_is_measured",
     "assert_round_trips",
     "assert_structure_holds",
+    "distinct_tolerance",
+    "ks_tolerance",
+    "kurtosis_tolerance",
     "mean_tolerance",
     "rounding_tolerance",
     "std_tolerance",

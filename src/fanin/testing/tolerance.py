@@ -45,6 +45,36 @@ def std_tolerance(n: int, kurtosis: float = 3.0, sigmas: float = 6.0) -> float:
     return sigmas * math.sqrt((kurtosis - 1) / (4 * n))
 
 
+def kurtosis_tolerance(n: int, kurtosis: float = 3.0, sigmas: float = 6.0) -> float:
+    """`sigmas · √((105 (k/3)³ − k²)/n)`: absolute, for Σ (x − mean)⁴/(n std⁴) of n independent draws.
+
+    E[(x − mean)⁸]/std⁸ is 105 for a normal law, 105 (k/3)³ for one that is normal with some probability and else 0, and
+    less for uniform and truncated laws.
+
+    Example:
+        >>> round(kurtosis_tolerance(9600), 3)  # √(96/n) for a normal law
+        0.6
+    """
+    return sigmas * math.sqrt((105 * (kurtosis / 3) ** 3 - kurtosis**2) / max(n, 1))
+
+
+def ks_tolerance(n: int, chance: float = 2e-9) -> float:
+    """`√(log(2/chance)/(2 n))`: how far an empirical distribution is from its law, but for that chance.
+
+    Example:
+        >>> round(ks_tolerance(10_000), 4)
+        0.0322
+
+    Reference: Dvoretzky, Kiefer & Wolfowitz 1956, with the constant of Massart 1990.
+    """
+    return math.sqrt(math.log(2 / chance) / (2 * max(n, 1)))
+
+
+def distinct_tolerance(variance: float, sigmas: float = 6.0) -> float:
+    """`sigmas · √variance + 1` of a number of distinct values."""
+    return sigmas * math.sqrt(variance) + 1
+
+
 def rounding_tolerance(dtype: str, magnitude: float) -> float:
     """`5 u · magnitude + s`: u the unit roundoff of the dtype, s its smallest number.
 
