@@ -24,6 +24,7 @@ from fanin.signals import Moments, ParameterSignal, Signals
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
+_LAID_OUT = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)  # fail unless strides allow it
 RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
@@ -103,6 +104,11 @@ class _Recorder(torch.fx.Interpreter):
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
         return result
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if target in _LAID_OUT:  # kernels may lay their results out otherwise than was recorded
+            return torch.reshape(*args, **kwargs)
+        return super().call_function(target, args, kwargs)
 
     def _explained(self, n: FxNode, error: Exception) -> ShapeMismatch:
         """What only values show, such as an index that is too large."""
