@@ -66,9 +66,10 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
             "Run the model once to make its lazy layers, model(x), and call again."
         )
     model, sharded = unwrapped(model), any_sharded(model)
-    if sharded or all(tensor.is_meta for tensor, _ in parameters.values()):  # then only shapes and dtypes are known
+    on_meta = {tensor.is_meta for tensor in (*model.parameters(), *model.buffers())}
+    if sharded or any(on_meta):  # then only shapes and dtypes are known
         example = tree_map_only(torch.Tensor, lambda x: x.to("meta"), example)
-    with whole(model) if sharded else undisturbed(model), quiet():
+    with whole(model) if sharded or len(on_meta) > 1 else undisturbed(model), quiet():
         try:
             program = torch.export.export(model, example, strict=False).run_decompositions({})
         except Exception as error:  # whatever the user's forward raises is explained and re-raised
