@@ -32,7 +32,9 @@ def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Ov
 
     Args:
         model: a `torch.nn.Module`, on any device, meta included.
-        example: one batch as the model is called with; only its shapes and dtypes matter.
+        example: one batch as the model is called with; only its shapes and dtypes matter, so that its tensors may be on
+            the meta device if the model is. A mapping at the end, such as a tokenizer returns, is passed as keywords
+            if one of its keys is an argument of the model's: plan(model, {"input_ids": ids, "attention_mask": mask}).
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
             decisions by path.
         overrides: glob over paths → initializer, or its spelling; the last match wins.
@@ -209,8 +211,10 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
     The model keeps its mode, gradients, hooks, buffers and random state.
 
     Args:
+        example: one batch as the model is called with, keywords as for `plan`.
         loss: from the model's output to a scalar, such as `lambda out: cross_entropy(out, labels)`. Without one the
-            gradient is that of ⟨output, v⟩/batch with a fixed random v.
+            gradient is that of ⟨output, v⟩/batch with a fixed random v. Of what the model returns it is given the
+            tensors, in their containers and dataclasses; in place of other objects, such as a cache, it sees None.
 
     Raises:
         BadInput: a loss that raises, is not a scalar or cannot be differentiated; a model on the meta device.

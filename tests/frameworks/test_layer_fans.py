@@ -215,3 +215,22 @@ def test_the_experts_of_a_grouped_product_have_the_fans_of_one() -> None:
     (found,) = trace(model, torch.zeros(32, 16, dtype=torch.bfloat16)).graph.parameters
     assert found.fans is not None
     assert (found.fans.fan_in, found.fans.fan_out, found.parts) == (16, 32, Parts(slices=True))
+
+
+@torch.library.custom_op("fanin_tests::grouped_mm_fallback", mutates_args=())
+def grouped(x: Tensor, weight: Tensor, offs: Tensor) -> Tensor:
+    """Named and called as Hugging Face's, which stores (experts, out, in)."""
+    return torch.cat([part @ w for part, w in zip(torch.tensor_split(x, offs[:-1]), weight, strict=True)])
+
+
+@grouped.register_fake
+def _(x: Tensor, weight: Tensor, offs: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[-1])
+
+
+def test_the_experts_of_hugging_faces_grouped_product_have_the_fans_of_one() -> None:
+    offsets = torch.tensor([16, 32])
+    model = Bag(lambda m, x: grouped(x, m.w.transpose(-2, -1), offsets), w=torch.zeros(2, 24, 16))
+    (found,) = trace(model, torch.zeros(32, 16)).graph.parameters
+    assert found.fans is not None
+    assert (found.fans.fan_in, found.fans.fan_out) == (16, 24)

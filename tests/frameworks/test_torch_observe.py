@@ -367,3 +367,28 @@ def test_what_cannot_be_measured_is_said() -> None:
 
     with pytest.raises(BadInput, match=r"Give a loss: measure\(model, x, loss=…\)"):
         measured(Counts(), torch.zeros(2, 4), loss=None)
+
+
+@torch.library.custom_op("fanin_tests::laid_out", mutates_args=())
+def laid_out(x: torch.Tensor) -> torch.Tensor:
+    """A kernel that lays its result out otherwise than its shape function says, as fused attention does."""
+    return (2 * x).transpose(0, 1).contiguous().transpose(0, 1)
+
+
+@laid_out.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+def test_a_layout_that_was_not_foreseen_changes_nothing() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.layer(laid_out(x).view(6))
+
+    net, x = Net(), torch.arange(6.0).reshape(2, 3)
+    expected = net.layer(2 * torch.arange(6.0)).detach().square().mean()
+    assert measured(net, x).values["linear"].second_moment == pytest.approx(float(expected), rel=1e-6)

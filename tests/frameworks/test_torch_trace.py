@@ -312,6 +312,20 @@ def test_a_model_on_meta_is_traced_without_memory(device: str) -> None:
     assert graph(net, torch.zeros(2, 50_000, device=device)).parameters[0].fans == Fans(50_000, 50_000)
 
 
+@pytest.mark.parametrize("real", ["0.weight", "1.running_mean"])
+def test_a_model_that_is_on_meta_in_part_is_traced_on_meta(real: str) -> None:
+    def build() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+    model = build().to("meta")
+    module, _, name = real.rpartition(".")
+    kept = getattr(build().get_submodule(module), name)
+    owner = model.get_submodule(module)
+    (owner._parameters if name in owner._parameters else owner._buffers)[name] = kept
+    assert graph(model, zeros(2, 4)) == graph(build(), zeros(2, 4))
+    assert getattr(owner, name) is kept
+
+
 def test_wrappers_leave_no_mark_on_the_graph() -> None:
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     with warnings.catch_warnings():

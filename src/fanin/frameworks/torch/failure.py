@@ -12,6 +12,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from fanin.errors import BadInput, CannotTrace, FaninError, ShapeMismatch
+from fanin.frameworks.torch.call import Call
 from fanin.frameworks.torch.layer import batch_is_missing, describe, given, takes
 
 TORCH = str(Path(torch.__file__).parent)
@@ -26,16 +27,16 @@ FITS = re.compile(
 )
 
 
-def explain(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
+def explain(error: Exception, model: torch.nn.Module, call: Call) -> FaninError:
     """ShapeMismatch where the example does not fit a layer, BadInput where it does not fit the call, or CannotTrace."""
     name, cause = type(model).__name__, first_line(error)
     frames, at = _frames(error.__traceback__), where(error)
-    if foreign := sorted({type(x).__name__ for x in tree_leaves(example) if type(x).__module__ == "numpy"}):
+    if foreign := sorted({type(x).__name__ for x in call.leaves if type(x).__module__ == "numpy"}):
         return BadInput(f"The example must be of tensors; got {', '.join(foreign)}. Convert it: torch.from_numpy(x).")
     if "DeviceMismatch" in type(error).__name__:
         return BadInput(f"The example and the model are not on one device{at}: {cause}.")
     if isinstance(error, TypeError) and frames[-1].f_code.co_filename.endswith("inspect.py"):
-        return BadInput(f"{name} cannot be called with the {len(example)} value(s) of the example: {cause}.")
+        return BadInput(f"{name} cannot be called with the {len(call.values)} value(s) of the example: {cause}.")
     if _VALUES.search(cause):
         return CannotTrace(
             f"What {name} computes depends on the values of tensors{at}, and a graph is recorded without values. "
@@ -45,15 +46,13 @@ def explain(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) 
     path, module, inputs = _innermost_module(frames, model)
     raised_by_torch = bool(frames) and frames[-1].f_code.co_filename.startswith(TORCH)
     if raised_by_torch and isinstance(error, CALLS) and (takes(module) or FITS.search(cause)):
-        return misfit(path, module, inputs, example, f"{cause}{at}")
+        return misfit(path, module, inputs, call, f"{cause}{at}")
     return CannotTrace(
         f"The forward pass of {name} failed in {describe(path, module)}{at}: {type(error).__name__}: {cause}."
     )
 
 
-def misfit(
-    path: str, module: torch.nn.Module, inputs: tuple[Any, ...], example: tuple[Any, ...], cause: str
-) -> ShapeMismatch:
+def misfit(path: str, module: torch.nn.Module, inputs: tuple[Any, ...], call: Call, cause: str) -> ShapeMismatch:
     """The example does not fit: what the layer takes and got, what is likely, and the words of PyTorch."""
     layer, expected, got = describe(path, module), takes(module), given(inputs[:1])
     if "scalar types" in cause and inputs:
@@ -61,7 +60,7 @@ def misfit(
     sentences = [
         f"The example does not fit {layer}: {f'expected {expected}, got {got}' if expected else cause}.",
         _likely(module, inputs, cause),
-        "" if expected and given(example) == got else f"The example has {given(example)}.",
+        "" if expected and given(call.values) == got else f"The example has {given(call.values)}.",
         f"({cause})" if expected else "",
     ]
     return ShapeMismatch(" ".join(s for s in sentences if s))

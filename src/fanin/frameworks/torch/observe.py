@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from fanin.activations import activation
 from fanin.errors import BadInput, ShapeMismatch
+from fanin.frameworks.torch.call import Call, call_of
 from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
 from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
@@ -24,6 +25,7 @@ from fanin.signals import Moments, ParameterSignal, Signals
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
+_LAID_OUT = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)  # fail unless strides allow it
 RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
@@ -61,10 +63,10 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
     }
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
-        recorder = _Recorder(traced, model, example)
-        outputs = recorder.run(*_inputs(traced, leaves, path_of, example))
-        result = _user_output(traced.program, outputs)
-        scalar = _scalar(loss, result) if loss else _random_cotangent(result)
+        call = call_of(model, example)
+        recorder = _Recorder(traced, model, call)
+        outputs = _own(traced.program, recorder.run(*_inputs(traced, leaves, path_of, call)))
+        scalar = _scalar(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
         gradients = dict(zip(wanted, found, strict=True))
@@ -81,14 +83,14 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
 class _Recorder(torch.fx.Interpreter):
     """Runs the program node by node; keeps moments, not tensors."""
 
-    def __init__(self, traced: Traced, model: torch.nn.Module, example: tuple[Any, ...]) -> None:
+    def __init__(self, traced: Traced, model: torch.nn.Module, call: Call) -> None:
         super().__init__(traced.program.graph_module)
         self.extra_traceback = False  # the errors are explained here
         self.values: dict[str, Moments] = {}
         self.gradients: dict[str, Moments] = {}
         self._bounds = _bounds(traced.graph)
         self._recorded = traced.graph.by_name
-        self._traced, self._model, self._example = traced, model, example
+        self._traced, self._model, self._call = traced, model, call
 
     def run_node(self, n: FxNode) -> Any:
         try:
@@ -104,6 +106,11 @@ class _Recorder(torch.fx.Interpreter):
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
         return result
 
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if target in _LAID_OUT:  # kernels may lay their results out otherwise than was recorded
+            return torch.reshape(*args, **kwargs)
+        return super().call_function(target, args, kwargs)
+
     def _explained(self, n: FxNode, error: Exception) -> ShapeMismatch:
         """What only values show, such as an index that is too large."""
         path, _ = innermost_module(n)
@@ -114,7 +121,7 @@ class _Recorder(torch.fx.Interpreter):
             cause += f": the values go from {int(inputs[0].min())} to {int(inputs[0].max())}"
         source = self._recorded[n.name].source if n.name in self._recorded else ""
         layer = dict(self._model.named_modules())[path]
-        return misfit(path, layer, tuple(inputs), self._example, f"{cause}{f', at {source}' if source else ''}")
+        return misfit(path, layer, tuple(inputs), self._call, f"{cause}{f', at {source}' if source else ''}")
 
     def _see_gradient(self, name: str, gradient: torch.Tensor) -> None:
         self.gradients[name] = moments(gradient.detach())
@@ -160,9 +167,7 @@ def _bounds(graph: Graph) -> dict[str, tuple[float, float]]:
     }
 
 
-def _inputs(
-    traced: Traced, leaves: Mapping[str, torch.Tensor], path_of: Callable[[str], str], example: tuple[Any, ...]
-) -> list[Any]:
+def _inputs(traced: Traced, leaves: Mapping[str, torch.Tensor], path_of: Callable[[str], str], call: Call) -> list[Any]:
     """The program's flat inputs in its own order: parameters, buffers, constants, and the user's.
 
     Buffers are copies and the user's tensors are detached, since some operations write into their inputs and hooks are
@@ -170,7 +175,7 @@ def _inputs(
     """
     kinds = torch.export.graph_signature.InputKind
     program, owned = traced.program, traced.graph.by_path
-    given = iter(_checked(program, example))
+    given = iter(_checked(program, call))
     flat: list[Any] = []
     for spec in program.graph_signature.input_specs:
         name = str(spec.target)
@@ -186,23 +191,25 @@ def _inputs(
     return flat
 
 
-def _checked(program: torch.export.ExportedProgram, example: tuple[Any, ...]) -> list[Any]:
-    """The example's leaves, if they look like those that the program was recorded with: it holds their shapes."""
+def _checked(program: torch.export.ExportedProgram, call: Call) -> list[Any]:
+    """The call's leaves, if they look like those that the program was recorded with: it holds their shapes."""
     kinds = torch.export.graph_signature.InputKind
     specs = zip(program.graph_signature.input_specs, program.graph.find_nodes(op="placeholder"), strict=True)
     recorded = [node.meta["val"] for spec, node in specs if spec.kind is kinds.USER_INPUT]
-    leaves = pytree.tree_leaves((example, {}))
-    if len(leaves) != len(recorded) or given(leaves) != given(recorded):
-        raise BadInput(f"The graph was recorded with {given(recorded)}; got {given(leaves)}. Trace the model again.")
-    return leaves
+    if given(call.leaves) != given(recorded):
+        raise BadInput(
+            f"The graph was recorded with {given(recorded)}; got {given(call.leaves)}. Trace the model again."
+        )
+    if pytree.tree_structure((call.args, call.keywords)) != program.call_spec.in_spec:
+        raise BadInput("The graph was recorded with arguments of other names or structure. Trace the model again.")
+    return call.leaves
 
 
-def _user_output(program: torch.export.ExportedProgram, outputs: Any) -> Any:
+def _own(program: torch.export.ExportedProgram, outputs: Any) -> list[Any]:
+    """The outputs that are the model's, not the new values of its buffers."""
     kinds = torch.export.graph_signature.OutputKind
     specs = program.graph_signature.output_specs
-    own = [value for spec, value in zip(specs, outputs, strict=True) if spec.kind is kinds.USER_OUTPUT]
-    structure = program.call_spec.out_spec
-    return own if structure is None else pytree.tree_unflatten(own, structure)
+    return [value for spec, value in zip(specs, outputs, strict=True) if spec.kind is kinds.USER_OUTPUT]
 
 
 def _scalar(loss: Loss, result: Any) -> torch.Tensor:
@@ -226,8 +233,8 @@ def _name(loss: Loss) -> str:
     return "a lambda" if name == "<lambda>" else name
 
 
-def _random_cotangent(result: Any) -> torch.Tensor:
-    floating = [t for t in pytree.tree_leaves(result) if isinstance(t, torch.Tensor) and t.requires_grad]
+def _random_cotangent(outputs: list[torch.Tensor]) -> torch.Tensor:
+    floating = [t for t in outputs if t.requires_grad]
     if not floating:
         raise BadInput(
             "Nothing in the model's output depends on its parameters in a differentiable way. "

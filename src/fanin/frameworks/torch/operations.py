@@ -145,6 +145,7 @@ SLOTS: Final[Mapping[str, Mapping[str, Slot]]] = {
     "_native_batch_norm_legit_functional": _NORM,
     "_native_batch_norm_legit_no_training": _NORM,
     "_grouped_mm": {"self": _OUT_IN, "mat2": _IN_OUT},  # the matrices of experts
+    "grouped_mm_fallback": {"weight": _IN_OUT},  # Hugging Face's, where PyTorch's own cannot run
     **{f"{op}_cell": _cell(op) for op in GATES},
 }
 

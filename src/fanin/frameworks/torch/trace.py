@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.fx.node import Node as FxNode
-from torch.utils._pytree import tree_map_only
 
 from fanin.errors import BadInput, FaninError, NoParameters
+from fanin.frameworks.torch.call import Call, call_of
 from fanin.frameworks.torch.failure import explain, is_users
 from fanin.frameworks.torch.names import named_parameters, naming
 from fanin.frameworks.torch.operations import (
@@ -28,6 +28,7 @@ from fanin.frameworks.torch.operations import (
     op_of,
     recurrent_slots,
 )
+from fanin.frameworks.torch.output import Build, taken_apart
 from fanin.frameworks.torch.patterns import PRODUCTS, VIEWS, handwritten
 from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
@@ -42,10 +43,14 @@ class Traced:
     graph: Graph
     program: torch.export.ExportedProgram
     names: dict[str, str]  # FX node → the name by which the graph calls it: itself, or a parameter's path
+    output: Build  # from the program's own outputs to what the model returns
 
 
 def trace(model: torch.nn.Module, *example: Any) -> Traced:
     """Record the operations of one call of `model(*example)`, in the mode that the model is in.
+
+    A mapping at the end of the example is passed as keywords (`call_of`); of what the model returns, the tensors are
+    recorded (`taken_apart`).
 
     Raises:
         BadInput: not a module, or no example was given.
@@ -66,26 +71,47 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
             "Run the model once to make its lazy layers, model(x), and call again."
         )
     model, sharded = unwrapped(model), any_sharded(model)
-    if sharded or all(tensor.is_meta for tensor, _ in parameters.values()):  # then only shapes and dtypes are known
-        example = tree_map_only(torch.Tensor, lambda x: x.to("meta"), example)
-    with whole(model) if sharded else undisturbed(model), quiet():
+    call = call_of(model, example)
+    on_meta = {tensor.is_meta for tensor in (*model.parameters(), *model.buffers())}
+    if sharded or any(on_meta):  # then only shapes and dtypes are known
+        call = call.on_meta()
+    with whole(model) if sharded or len(on_meta) > 1 else undisturbed(model), quiet():
         try:
-            program = torch.export.export(model, example, strict=False).run_decompositions({})
+            program, output = _exported(model, call)
+        except FaninError:
+            raise
         except Exception as error:  # whatever the user's forward raises is explained and re-raised
-            raise (_of_shards if sharded else explain)(error, model, example) from error
-        return _read(model, program)
+            raise (_of_shards if sharded else explain)(error, model, call) from error
+        return _read(model, program, output)
 
 
-def _of_shards(error: Exception, model: torch.nn.Module, example: tuple[Any, ...]) -> FaninError:
+def _exported(model: torch.nn.Module, call: Call) -> tuple[torch.export.ExportedProgram, Build]:
+    """The program, whose outputs are the tensors in the model's, and how to make the model's output of them."""
+    builds: list[Build] = []
+
+    def tensors_alone(_module: torch.nn.Module, _inputs: Any, output: Any) -> tuple[torch.Tensor, ...]:
+        tensors, build = taken_apart(output)
+        builds.append(build)
+        return tensors
+
+    hook = model.register_forward_hook(tensors_alone)  # after the user's own
+    try:
+        program = torch.export.export(model, call.args, call.keywords, strict=False)
+    finally:
+        hook.remove()
+    return program.run_decompositions({}), builds[-1]
+
+
+def _of_shards(error: Exception, model: torch.nn.Module, call: Call) -> FaninError:
     """What a sharded model computes of whole parameters may differ from what was written for one process."""
-    explained = explain(error, model, example)
+    explained = explain(error, model, call)
     return type(explained)(
         f"{explained} The model is sharded: plan it on the meta device, or before it is sharded, and hand the plan "
         "over: initialize_(sharded, recipe=plan, seed=0)."
     )
 
 
-def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Traced:
+def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output: Build) -> Traced:
     signature = program.graph_signature
     logical = naming(model)
     parameters = named_parameters(model)
@@ -95,7 +121,7 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Trac
     stored = set(names)  # parameters, buffers and their views
     nodes: list[Node] = []
     uses: dict[str, _Use] = {}
-    output = program.graph.output_node()
+    end = program.graph.output_node()
     for fx in program.graph.nodes:
         op = op_of(fx)
         if fx.op != "call_function" or op.startswith("_assert"):
@@ -104,7 +130,7 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Trac
             names[fx.name] = names[fx.args[0].name]
             stored.add(fx.name)
             continue
-        if fx.target is operator.getitem and (fx.args[1] == 0 or not fx.users.keys() - {output}):
+        if fx.target is operator.getitem and (fx.args[1] == 0 or not fx.users.keys() - {end}):
             names[fx.name] = names.get(fx.args[0].name, fx.args[0].name)  # an operation stands for its first result
             continue
         for entry, slot in _slots(fx, stored):
@@ -116,7 +142,7 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram) -> Trac
     for path in uses.keys() & packed.keys():
         uses[path] = uses[path]._replace(slot=packed[path], shape=tuple(parameters[path][0].shape))
     described = tuple(_parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items())
-    return Traced(Graph(type(model).__name__, tuple(nodes), described), program, names)
+    return Traced(Graph(type(model).__name__, tuple(nodes), described), program, names, output)
 
 
 class _Use(NamedTuple):
