@@ -22,6 +22,8 @@ BROWSER_ARGS = [
     "--disable-sync",
 ]
 
+collect_ignore = ["frameworks/eight_jax_devices.py"]  # a process of its own, with its own flags, runs it
+
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:

@@ -117,7 +117,11 @@ def test_signals_are_those_of_the_tensor_alone(of: Any) -> None:
     assert (found.values, found.gradients, found.loss) == (expected.values, expected.gradients, expected.loss)
 
 
-@pytest.mark.parametrize("of", [lambda y: None, lambda y: [], lambda y: Opaque, lambda y: object()], ids=str)
+@pytest.mark.parametrize(
+    "of",
+    [lambda y: None, lambda y: [], lambda y: Opaque, lambda y: object()],
+    ids=["none", "empty", "a class", "an object"],
+)
 def test_a_model_that_returns_no_tensor_is_told_so(of: Any) -> None:
     with pytest.raises(CannotTrace, match=r"holds no tensor: it is of type \w+. Return a tensor, or a tuple"):
         fanin.plan(Returns(of), torch.ones(3, 4))
