@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).parent
@@ -21,6 +22,9 @@ BROWSER_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+settings.register_profile("fanin", deadline=None)  # a first call may compile a kernel; no test asserts a time
+settings.load_profile("fanin")
 
 collect_ignore = ["frameworks/eight_jax_devices.py"]  # a process of its own, with its own flags, runs it
 
