@@ -55,7 +55,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         raise BadInput(
             f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: "
             f"{', '.join(on_meta[:5])}{', …' if len(on_meta) > 5 else ''}. "
-            "Call model.to_empty(device=…) and initialize_ first."
+            "Call model.to_empty(device=…) and initialize_, or fanin.materialize_, first."
         )
     # Aliases: the same memory, but gradients and hooks of their own. A tied tensor has one, whatever its names.
     leaves = {

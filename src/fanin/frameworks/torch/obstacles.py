@@ -50,7 +50,7 @@ def of_parameter(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Par
     if memory.layout is not torch.strided:
         found.append(f"its layout is {str(memory.layout).removeprefix('torch.')}; only dense tensors can be filled")
     if memory.is_meta:
-        found.append("it is on the meta device and has no memory; call model.to_empty(device=…) first")
+        found.append("it is on the meta device and has no memory; use fanin.materialize_, or model.to_empty first")
     if memory.is_inference():
         found.append("it was made under torch.inference_mode() and cannot be changed in place; build the model outside")
     return found + (_of_shard(tensor, memory) if is_sharded(tensor) else [])
