@@ -7,7 +7,7 @@ To teach a new operation its parameters' roles and fans, edit the adapter's tabl
 
 from fanin.graph.fans import Axis, Fans, WeightUse, axes_of, fans, fans_of_axes
 from fanin.graph.layers import Layer, layers
-from fanin.graph.model import ActivationCall, Graph, Node, Parameter, Role
+from fanin.graph.model import ActivationCall, Graph, Input, Node, Parameter, Ref, Role
 from fanin.graph.parts import Part, Parts
 
 __all__ = [
@@ -15,11 +15,13 @@ __all__ = [
     "Axis",
     "Fans",
     "Graph",
+    "Input",
     "Layer",
     "Node",
     "Parameter",
     "Part",
     "Parts",
+    "Ref",
     "Role",
     "WeightUse",
     "axes_of",

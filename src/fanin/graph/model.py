@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from fanin.graph.fans import Fans
 from fanin.graph.parts import Parts
@@ -36,6 +36,30 @@ class ActivationCall:
         return f"{self.name}({inside})" if inside else self.name
 
 
+class Ref(NamedTuple):
+    """A tensor among the arguments of an operation.
+
+    Attributes:
+        name: of the node, the graph input, the constant, or the parameter's path.
+        index: which result of a node that has several.
+        shape: in which it is seen: a parameter may be seen through views.
+        rows: first and last but one of the rows that are seen, where only some of a parameter's are.
+    """
+
+    name: str
+    index: int = 0
+    shape: tuple[int, ...] = ()
+    rows: tuple[int, int] | None = None
+
+
+class Input(NamedTuple):
+    """A tensor that the model is called with."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
 @dataclass(frozen=True)
 class Node:
     """One operation.
@@ -48,6 +72,8 @@ class Node:
         activation: set where the operation is a pointwise activation.
         module: path of the module that runs it, "" for the model itself.
         source: "file.py:line" of the user's own code, or "" where it is not known.
+        arguments: all of the operation's by the names of its schema, plain data with a `Ref` for each tensor.
+        shapes: of all its outputs.
     """
 
     name: str
@@ -59,6 +85,8 @@ class Node:
     module: str = ""
     module_type: str = ""
     source: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    shapes: tuple[tuple[int, ...], ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -87,11 +115,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Graph:
-    """A model's operations in the order they run, and its parameters in the order they are named."""
+    """A model's operations in the order they run, and its parameters in the order they are named.
+
+    Attributes:
+        inputs: what the model is called with.
+        outputs: what it returns, tensor by tensor.
+    """
 
     model: str
     nodes: tuple[Node, ...]
     parameters: tuple[Parameter, ...]
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Ref, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

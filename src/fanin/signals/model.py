@@ -20,6 +20,9 @@ class Moments:
         zeros: share of exact zeros.
         non_finite: share of infinities and NaNs.
         saturated: share within 1 % of a bound of the activation that made x; None where it has no bounds.
+        across_positions: E x_t x_t' over two positions of one sample, t ≠ t'; None where it was not looked for.
+        across_samples: E x_s x_s' over two samples, likewise.
+        band: of a prediction, where the second moment of one draw of the weights lies in 8 of 10 cases (p10, p90).
     """
 
     mean: float
@@ -27,6 +30,9 @@ class Moments:
     zeros: float = 0.0
     non_finite: float = 0.0
     saturated: float | None = None
+    across_positions: float | None = None
+    across_samples: float | None = None
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Signals:
         loss: the scalar that was differentiated.
         loss_name: what it was.
         origin: "measured" (or "predicted", from the graph alone).
+        sampled: of a prediction, the nodes that were run on a sample for want of a rule, and why.
+        assumed: of a prediction, what was assumed at a node beyond what its rule says.
     """
 
     values: Mapping[str, Moments]
@@ -64,6 +72,8 @@ class Signals:
     loss: float
     loss_name: str
     origin: str = "measured"
+    sampled: Mapping[str, str] = field(default_factory=dict)
+    assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class _Recorder(torch.fx.Interpreter):
         self.extra_traceback = False  # the errors are explained here
         self.values: dict[str, Moments] = {}
         self.gradients: dict[str, Moments] = {}
-        self._bounds = _bounds(traced.graph)
+        self._bounds = bounds_of(traced.graph)
         self._recorded = traced.graph.by_name
         self._traced, self._model, self._call = traced, model, call
 
@@ -159,7 +159,7 @@ def _saturated(x: torch.Tensor, low: float, high: float) -> float:
     return int(((x < low + margin) | (x > high - margin)).sum()) / x.numel()
 
 
-def _bounds(graph: Graph) -> dict[str, tuple[float, float]]:
+def bounds_of(graph: Graph) -> dict[str, tuple[float, float]]:
     """Of the activations that saturate on both sides of 0; one that rests on a bound, as ReLU6 does, is only sparse."""
     known = {n.name: activation(n.activation.name, **n.activation.parameters) for n in graph.nodes if n.activation}
     return {

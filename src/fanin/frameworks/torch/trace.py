@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch.fx.node import Node as FxNode
 
 from fanin.errors import BadInput, FaninError, NoParameters
+from fanin.frameworks.torch.arguments import plain_arguments, ref
 from fanin.frameworks.torch.call import Call, call_of
 from fanin.frameworks.torch.failure import explain, is_users
 from fanin.frameworks.torch.names import named_parameters, naming
@@ -33,7 +34,7 @@ from fanin.frameworks.torch.patterns import PRODUCTS, VIEWS, handwritten
 from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.whole import any_sharded, unwrapped, whole
-from fanin.graph import Graph, Node, Parameter, Role
+from fanin.graph import Graph, Input, Node, Parameter, Ref, Role
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output:
     names = {name: first.get(logical(path), logical(path)) for name, path in lifted.items()}
     stored = set(names)  # parameters, buffers and their views
     nodes: list[Node] = []
+    recorded: dict[str, FxNode] = {}
     uses: dict[str, _Use] = {}
     end = program.graph.output_node()
     for fx in program.graph.nodes:
@@ -138,11 +140,31 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output:
             if path in parameters:
                 uses.setdefault(path, _Use(fx, slot, tuple(entry.meta["val"].shape)))
         nodes.append(_node(fx, names, logical))
+        recorded[fx.name] = fx
     packed = {logical(path): slot for path, slot in _packed(model)}
     for path in uses.keys() & packed.keys():
         uses[path] = uses[path]._replace(slot=packed[path], shape=tuple(parameters[path][0].shape))
     described = tuple(_parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items())
-    return Traced(Graph(type(model).__name__, tuple(nodes), described), program, names, output)
+    seen = {fx: path for fx, path in names.items() if fx in stored and path in parameters}
+    nodes = [replace(node, arguments=plain_arguments(recorded[node.name], seen)) for node in nodes]
+    graph = Graph(type(model).__name__, tuple(nodes), described, _inputs(program), _outputs(program, seen))
+    return Traced(graph, program, names, output)
+
+
+def _inputs(program: torch.export.ExportedProgram) -> tuple[Input, ...]:
+    by_name = {fx.name: fx.meta.get("val") for fx in program.graph.find_nodes(op="placeholder")}
+    named = ((name, by_name.get(name)) for name in program.graph_signature.user_inputs)
+    return tuple(
+        Input(str(name), tuple(map(int, value.shape)), str(value.dtype).removeprefix("torch."))
+        for name, value in named
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def _outputs(program: torch.export.ExportedProgram, parameters: Mapping[str, str]) -> tuple[Ref, ...]:
+    kinds = torch.export.graph_signature.OutputKind
+    pairs = zip(program.graph_signature.output_specs, program.graph.output_node().args[0], strict=True)  # type: ignore[arg-type]
+    return tuple(ref(fx, parameters) for spec, fx in pairs if spec.kind is kinds.USER_OUTPUT and isinstance(fx, FxNode))
 
 
 class _Use(NamedTuple):
@@ -203,6 +225,10 @@ def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> N
         inputs=tuple(names.get(i.name, i.name) for i in fx.all_input_nodes),
         shape=tuple(int(n) for n in getattr(first, "shape", ())),
         dtype=str(getattr(first, "dtype", "")).removeprefix("torch."),
+        shapes=tuple(
+            tuple(int(n) for n in v.shape) if isinstance(v, torch.Tensor) else ()
+            for v in (value if isinstance(value, (tuple, list)) else (value,))
+        ),
         activation=ACTIVATIONS[op](arguments_of(fx)) if op in ACTIVATIONS else None,
         module=logical(module),
         module_type=module_type,

@@ -1,0 +1,126 @@
+"""The engine: one sweep forward over the nodes, one back. It knows no operation by name.
+
+A rule maps the values of an operation's arguments to those of its results and to a `pull`, which maps the gradients of
+the results to those of the arguments. Where there is no rule, or it does not hold, `sample` runs the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from fanin.graph import Graph, Node, Ref
+from fanin.signals.gradient import Gradient, collapsed, merged
+from fanin.signals.state import State
+from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
+
+Rule: TypeAlias = Callable[[Call], Outcome]
+
+
+@dataclass
+class Propagated:
+    """What the sweeps found.
+
+    Attributes:
+        values: of every node, one a result.
+        gradients: of every node's results.
+        weights: E (∂loss/∂w)² by path of the parameter.
+        sampled: nodes that were run on a sample, and why.
+    """
+
+    values: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    gradients: dict[str, tuple[Gradient, ...]] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    sampled: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
+
+
+def forward(graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule) -> Propagated:
+    """The values of all nodes, from those of inputs, parameters and constants."""
+    found = Propagated()
+    for node in graph.nodes:
+        if node.name in known:  # a constant
+            found.values[node.name] = (known[node.name],)
+            continue
+        call, sources = _call(node, known, found.values)
+        outcome = _outcome(call, rules, sample, found)
+        found.values[node.name] = outcome.values
+        found._pulls.append((node, outcome, sources))
+    return found
+
+
+def _outcome(call: Call, rules: Mapping[str, Rule], sample: Rule, found: Propagated) -> Outcome:
+    rule = rules.get("activation" if call.node.activation else call.node.op)
+    if rule is None:
+        found.sampled[call.node.name] = f"{call.node.op} has no rule"
+        return sample(call)
+    try:
+        return rule(call)
+    except NoRule as reason:
+        found.sampled[call.node.name] = f"the rule of {call.node.op} does not hold: {reason}"
+        return sample(call)
+
+
+def _call(
+    node: Node, known: Mapping[str, Value], values: Mapping[str, tuple[Value, ...]]
+) -> tuple[Call, dict[str, str]]:
+    """The arguments with their values, and from which name each tensor comes."""
+    tensors: dict[str, Value] = {}
+    sources: dict[str, str] = {}
+    plain: dict[str, Any] = {}
+
+    def look(name: str, argument: Any) -> None:
+        if isinstance(argument, Ref):
+            value = known.get(argument.name)
+            if value is None:
+                value = values[argument.name][argument.index]
+            tensors[name] = value.seen(argument.shape, argument.rows) if isinstance(value, Weight) else value
+            sources[name] = argument.name if argument.index == 0 else f"{argument.name}#{argument.index}"
+        elif isinstance(argument, Sequence) and any(isinstance(a, Ref) for a in argument):
+            for at, a in enumerate(argument):
+                look(f"{name}.{at}", a)
+        else:
+            plain[name] = argument
+
+    for name, argument in node.arguments.items():
+        look(name, argument)
+    return Call(node, tensors, plain), sources
+
+
+def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> None:
+    """The gradients of all nodes, from those of the outputs; filled into `found`."""
+    parts: dict[str, list[Gradient]] = {name: [g] for name, g in seeds.items()}
+    squares: dict[str, float] = {}
+    for node, outcome, sources in reversed(found._pulls):
+        gradients = []
+        for index, value in enumerate(outcome.values):
+            name = node.name if index == 0 else f"{node.name}#{index}"
+            gradient = merged(parts.pop(name, ()))
+            if isinstance(value, State) and gradient and _born(value, sources, found):
+                gradient = collapsed(gradient, value)
+            gradients.append(gradient)
+        found.gradients[node.name] = tuple(gradients)
+        if not any(gradients):
+            continue
+        for argument, back in outcome.pull(gradients):
+            source = sources[argument]
+            if isinstance(back, WeightGradient):
+                squares[source] = squares.get(source, 0.0) + back.second
+            elif back:
+                parts.setdefault(source, []).append(back)
+    found.weights.update(squares)
+
+
+def _born(value: State, sources: Mapping[str, str], found: Propagated) -> bool:
+    """Whether the latent begins here."""
+    for source in sources.values():
+        name, _, index = source.partition("#")
+        before = found.values.get(name)
+        if before is not None:
+            operand = before[int(index or 0)]
+            if isinstance(operand, State) and operand.root is value.root:
+                return False
+    return True

@@ -1,0 +1,43 @@
+"""RULES: what each operation does to the moments of its arguments, and of the gradients on their way back.
+
+One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here. What has no
+rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fanin.signals.propagate import Rule
+from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, views
+
+RULES: Final[Mapping[str, Rule]] = {
+    "activation": pointwise.activated,
+    "linear": linear.linear,
+    **dict.fromkeys(("matmul", "mm", "addmm"), linear.matrix_product),
+    **dict.fromkeys(pointwise.POINTWISE, pointwise.unary),
+    "pow": pointwise.power,
+    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), pointwise.clamp),
+    "neg": pointwise.negate,
+    "add": pointwise.add,
+    "sub": pointwise.subtract,
+    "rsub": pointwise.subtract_from,
+    "mul": pointwise.multiply,
+    "div": pointwise.divide,
+    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "to", "_to_copy", "getitem"), views.same),
+    **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"), views.view),
+    **dict.fromkeys(("permute", "transpose", "t", "numpy_T", "mT", "movedim"), views.permute),
+    "expand": views.expand,
+    **dict.fromkeys(("select", "slice", "narrow"), views.select),
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), views.split),
+    "cat": views.concatenate,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution.convolution),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution.transposed_convolution),
+    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_functional"), norms.batch_norm),
+    "_native_batch_norm_legit_no_training": norms.batch_norm_eval,
+    "layer_norm": norms.layer_norm,
+    "rms_norm": norms.rms_norm,
+    **dict.fromkeys(("group_norm", "instance_norm"), norms.group_norm),
+    **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+}

@@ -1,0 +1,41 @@
+"""Random masks of independent entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.state import Root, gaussian
+from fanin.signals.values import Call, NoRule, Outcome, Pulled
+
+
+def dropout(call: Call) -> Outcome:
+    """In training q/(1 − p), μ and covariances the same; back g/(1 − p).  Reference: Srivastava et al. 2014."""
+    name = call.first
+    x = call.state(name)
+    p, train = call["p"], call["train"]
+    if not train or not p:
+        return Outcome((x, *[x] * (len(call.node.shapes) - 1)), lambda g: iter([(name, g[0])]))
+    if not p < 1:
+        raise NoRule("everything is dropped")
+    keep = 1 - p
+    out = replace(
+        gaussian(
+            x.axes,
+            x.sizes,
+            x.mean,
+            x.second / keep,
+            x.across_positions,
+            x.across_samples,
+            spread=x.spread,
+            marks=x.marks,
+        ),
+        root=Root(),
+    )
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        seen = total(gradients[0], out)
+        yield name, Moments3(seen.second / keep, seen.across_positions, seen.across_samples).flow()
+
+    return Outcome((out, *[out] * (len(call.node.shapes) - 1)), pull)

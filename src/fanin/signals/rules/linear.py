@@ -1,0 +1,169 @@
+"""y = W x + b: every unit a fresh sum over the fan-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fanin.initializers import Structure
+from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
+from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.latent import Array
+from fanin.signals.state import State, gaussian
+from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
+
+
+def linear(call: Call) -> Outcome:
+    """`linear(input, weight, bias)`: q' = n (v_w q + m_w² (q − μ²)) + n² m_w² μ² + v_b, and the same for covariances.
+
+    References: LeCun et al. 1998; He et al. 2015, eq. 6–10; Poole et al. 2016, eq. 3.
+    """
+    x, weight = call.state("input"), call["weight"]
+    if not isinstance(weight, Weight):
+        raise NoRule("the weight is computed from other tensors")
+    return _product(x, "input" if "input" in call.values else "self", weight, "weight", call["bias"], call.node.shape)
+
+
+def matrix_product(call: Call) -> Outcome:
+    """`matmul`, `mm` and `addmm` with a parameter on one side: x @ W, or W @ x."""
+    names = {"matmul": ("self", "other"), "mm": ("self", "mat2"), "bmm": ("self", "mat2"), "addmm": ("mat1", "mat2")}
+    left, right = names[call.node.op]
+    bias = call["self"] if call.node.op == "addmm" else None
+    for x, w in ((left, right), (right, left)):
+        state, weight = call[x], call[w]
+        if isinstance(state, State) and isinstance(weight, Weight):
+            if w == left:
+                raise NoRule("the weight stands on the left")
+            flipped = Weight(  # (in, out): rows that differ along `in` count by their average
+                weight.path,
+                (weight.shape[-1], *weight.shape[:-1]),
+                np.array([weight.mean @ weight.sizes / weight.sizes.sum()]),
+                np.array([weight.variance @ weight.sizes / weight.sizes.sum()]),
+                np.array([weight.shape[-1]]),
+                weight.structure,
+            )
+            return _product(state, x, flipped, w, bias, call.node.shape)
+    raise NoRule("no parameter takes part")
+
+
+def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shape: tuple[int, ...]) -> Outcome:
+    n_in, n_out = (x.axes[-1] and int(np.prod([s for _, s in x.axes[-1]]))) or 1, shape[-1]
+    axes = (*x.axes[:-1], axis(Kind.FEATURE, n_out))
+    if kinds_of(x.axes[-1]) == {Kind.POSITION}:
+        return _over_positions(x, x_name, weight, w_name, n_in, n_out)
+    kept = count(x.axes[:-1], Kind.FEATURE)  # heads, say, that share the weight
+    sizes = _rows_out(weight, n_out, kept)
+    mean, second, positions, samples = _sum(x, weight, n_in, len(sizes))
+    b_mean, b_second = _bias(bias, sizes)
+    mixed = _other_features(x, n_in)
+    out = gaussian(
+        axes,
+        sizes,
+        mean + b_mean,
+        second + 2 * mean * b_mean + b_second,
+        positions + 2 * mean * b_mean + b_second,
+        samples + 2 * mean * b_mean + b_second,
+        spread=x.spread + 2 / n_out,
+        marks=x.marks | mixed,
+    )
+
+    def pull(gradients: Any) -> Pulled:
+        seen = total(gradients[0], out)
+        yield x_name, _back(seen, out, weight, x, n_out)
+        yield w_name, _weight_gradient(x, seen, out)
+        if isinstance(bias, Weight):
+            yield "bias" if w_name == "weight" else "self", WeightGradient(seen.summed(out))
+
+    return Outcome((out,), pull)
+
+
+def _rows_out(weight: Weight, n_out: int, kept: int) -> Any:
+    if kept > 1 or int(weight.sizes.sum()) != n_out:
+        return np.array([n_out * kept])
+    return weight.sizes
+
+
+def _sum(x: State, weight: Weight, n: int, rows: int) -> tuple[Array, Array, Array, Array]:
+    """Mean, second moment and covariances of Σ w x over n features, for each row of weights."""
+    v, m = (
+        (weight.variance, weight.mean)
+        if rows == len(weight.mean)
+        else (_average(weight, weight.variance), _average(weight, weight.mean))
+    )
+    mean_x = x.average(x.mean)
+
+    def moment(k: Array) -> Array:
+        own = x.average(k)
+        centred = x.average(k - x.mean**2)
+        return np.asarray(n * (v * own + m**2 * centred) + (n * m * mean_x) ** 2)
+
+    return n * m * mean_x, moment(x.second), moment(x.across_positions), moment(x.across_samples)
+
+
+def _average(weight: Weight, of: Array) -> Array:
+    return np.array([weight.sizes @ of / weight.sizes.sum()])
+
+
+def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
+    """Mean and second moment of the bias, by segment."""
+    if isinstance(bias, Weight):
+        if len(bias.mean) == len(sizes):
+            return bias.mean, bias.second
+        return _average(bias, bias.mean), _average(bias, bias.second)
+    return np.zeros(1), np.zeros(1)
+
+
+def _other_features(x: State, n: int) -> frozenset[str]:
+    return frozenset()
+
+
+def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
+    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any."""
+    second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
+    by = n_out * out.shares * second
+    ones = np.ones(len(x.sizes))
+    return Moments3(
+        float(by @ seen.second) * ones, float(by @ seen.across_positions) * ones, float(by @ seen.across_samples) * ones
+    ).flow()
+
+
+def _weight_gradient(x: State, seen: Moments3, out: State) -> WeightGradient:
+    """E (Σ δ x)²: N (q g + (P − 1) k_pos h_pos + (B − 1) P k_smp h_smp)."""
+    n, p = out.samples * out.positions, out.positions
+    q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
+    g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
+    return WeightGradient(max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
+
+
+def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, n_in: int, n_out: int) -> Outcome:
+    """A product over positions, as a mixer's: each new position has weights of its own."""
+    w = float(weight.sizes @ weight.second / weight.sizes.sum())
+    axes: Axes = (*x.axes[:-1], axis(Kind.POSITION, n_out))
+    kept = count(x.axes[:-1], Kind.POSITION)
+    out = gaussian(
+        axes,
+        x.sizes,
+        0.0,
+        n_in * w * x.second,
+        (n_in * w * x.across_positions) * (kept - 1) / max(kept * n_out - 1, 1),
+        n_in * w * x.across_samples / n_out,
+        spread=x.spread,
+        marks=x.marks,
+    )
+
+    def pull(gradients: Any) -> Pulled:
+        seen = total(gradients[0], out)
+        yield (
+            x_name,
+            Moments3(n_out * w * seen.second, np.zeros(len(x.sizes)), n_out * w * seen.across_samples / n_in).flow(),
+        )
+        features = out.features
+        yield w_name, WeightGradient(out.samples * features * out.average(seen.second) * x.average(x.second))
+
+    return Outcome((out,), pull)
+
+
+def is_orthogonal(weight: Weight) -> bool:
+    """Whether rows or columns are orthonormal, up to a gain."""
+    return weight.structure in (Structure.ORTHOGONAL, Structure.ISOMETRY)

@@ -1,0 +1,240 @@
+"""Norms: what is subtracted is a mean over a population, what is divided by its standard deviation.
+
+x̂ = (x − m)/√v is a stretched x: of the same latent, so that what follows is still a function of that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fanin.signals.axes import Kind, count, kinds_of
+from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.latent import Array
+from fanin.signals.state import State, gaussian
+from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
+
+
+def batch_norm(call: Call) -> Outcome:
+    """Batch norm in training: v = q − E m_c² + ε by segment, m_c the mean of a feature over the batch.
+
+    Backward: δ_x = γ/√v (δ − mean δ − x̂ mean(δ x̂)), so that what all samples share is gone.
+
+    Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
+    """
+    x = _channels(call.state("input"))
+    n = x.samples * x.positions
+    v = x.second - x.channel_second + call.get("eps", 1e-5)
+    shared = x.channel_second - x.mean**2  # beside the overall mean, what differs from feature to feature
+    del shared
+    hat = _normalised(x, v, x.channel_second)
+    out, affine = _affine(call, hat)
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        seen = total(gradients[0], out)
+        yield from affine.weights(seen, out, hat)
+        back = affine.back(seen)
+        p = x.positions
+        mean = (back.second + (p - 1) * back.across_positions + (n - p) * back.across_samples) / n
+        by = 1 / v
+        yield (
+            call_name(call),
+            Moments3(
+                by * (back.second - mean) * (1 - 1 / n),
+                by * (back.across_positions - mean),
+                by * (back.across_samples - mean),
+            ).flow(),
+        )
+
+    return Outcome((out, *_further(call, out)), pull)
+
+
+def batch_norm_eval(call: Call) -> Outcome:
+    """Batch norm with its running statistics: an affine map of each feature."""
+    x = _channels(call.state("input"))
+    mean, variance = (_buffer(call[name], at) for name, at in (("running_mean", 0.0), ("running_var", 1.0)))
+    std = math.sqrt(variance + call.get("eps", 1e-5))
+    hat = x.scaled(1 / std, -mean / std)
+    out, affine = _affine(call, hat)
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        seen = total(gradients[0], out)
+        yield from affine.weights(seen, out, hat)
+        yield call_name(call), affine.back(seen).times(1 / std**2).flow()
+
+    return Outcome((out, *_further(call, out)), pull)
+
+
+def layer_norm(call: Call) -> Outcome:
+    """Layer norm over the last axes: v = q − μ² + ε, of all features of one position.
+
+    Backward: (γ²/v) g (1 − 2/C).  Reference: Ba et al. 2016; Kedia et al. 2024, app. A.
+    """
+    return _over_features(call, centred=True, lost=2)
+
+
+def rms_norm(call: Call) -> Outcome:
+    """RMS norm: v = q + ε.  Backward: (γ²/v) g (1 − 1/C).  Reference: Zhang & Sennrich 2019."""
+    return _over_features(call, centred=False, lost=1)
+
+
+def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
+    x = call.state("input")
+    dims = len(call["normalized_shape"])
+    taken = x.axes[-dims:]
+    if any(Kind.SAMPLE in kinds_of(a) for a in taken):
+        raise NoRule("it normalises over samples")
+    c = count(taken, Kind.FEATURE)
+    p = count(taken, Kind.POSITION)
+    mean, second = x.average(x.mean), x.average(x.second)
+    positions = x.average(x.across_positions)
+    # the mean over c features and p positions, each feature having a mean of its own
+    own = np.array([mean**2 + ((second - mean**2) + (p - 1) * (positions - mean**2)) / (c * p)])
+    if not centred:
+        own = np.zeros(1)
+    v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
+    by = 1 / math.sqrt(v) if v > 0 else 0.0
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0)
+    out, affine = _affine(call, hat)
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        seen = total(gradients[0], out)
+        yield from affine.weights(seen, out, hat)
+        yield call_name(call), affine.back(seen).times(by**2 * max(1 - lost / (c * p), 0.0)).flow()
+
+    return Outcome((out, *_further(call, out)), pull)
+
+
+def group_norm(call: Call) -> Outcome:
+    """Group and instance norm: the population is one sample's positions and the features of one group.
+
+    Reference: Wu & He 2018.
+    """
+    x = _channels(call.state("input"))
+    groups = x.features if call.node.op == "instance_norm" else call["num_groups"]
+    c, p = x.features / groups, x.positions
+    mean, second, k, s = x.mean, x.second, x.across_positions, x.across_samples
+    of_group = mean**2 + ((second - mean**2) + (p - 1) * (k - mean**2)) / (p * c)
+    v = second - of_group + call.get("eps", 1e-5)
+    if c > 1 and len(x.sizes) > 1:  # a group may have several segments
+        v = np.full_like(v, x.average(v))
+    by = 1 / np.sqrt(v)
+    hat = replace(
+        x.scaled(by, -mean * by),
+        second=(second - of_group) / v,
+        across_positions=(k - of_group) / v,
+        across_samples=(s - mean**2 - (s - mean**2) / c) / v,
+        spread=0.0,
+        latents=None,
+    )
+    out, affine = _affine(call, hat)
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        seen = total(gradients[0], out)
+        yield from affine.weights(seen, out, hat)
+        back = affine.back(seen)
+        mean_ = (back.second + (p - 1) * back.across_positions) / (p * c)
+        n = p * c
+        yield (
+            call_name(call),
+            Moments3((back.second - mean_) * max(1 - 1 / n, 0.0), back.across_positions - mean_, back.across_samples)
+            .times(1 / v)
+            .flow(),
+        )
+
+    return Outcome((out, *_further(call, out)), pull)
+
+
+def call_name(call: Call) -> str:
+    """What the tensor is called in the schema."""
+    return "input" if "input" in call.values else "self"
+
+
+def _channels(x: State) -> State:
+    """Features along the second axis, whatever it was taken for."""
+    if len(x.axes) < 2 or kinds_of(x.axes[1]) <= {Kind.FEATURE}:
+        return x
+    raise NoRule("its second axis does not count features")
+
+
+def _normalised(x: State, v: Array, taken: Array) -> State:
+    by = 1 / np.sqrt(np.maximum(v, 1e-300))
+    moved = x.scaled(by, -x.mean * by)
+    return replace(
+        moved,
+        second=(x.second - taken) * by**2,
+        across_positions=(x.across_positions - taken) * by**2,
+        across_samples=(x.across_samples - taken) * by**2,
+        latents=None,
+        spread=0.0,
+    )
+
+
+class _Affine:
+    """γ x̂ + β."""
+
+    def __init__(self, scale: Weight | None, shift: Weight | None, rows: int) -> None:
+        self.scale, self.shift, self.rows = scale, shift, rows
+        self.mean, self.second = _moments(scale, rows, 1.0)
+        self.shift_mean, self.shift_second = _moments(shift, rows, 0.0)
+
+    def of(self, hat: State) -> State:
+        varied = np.any(self.second - self.mean**2 > 1e-12) or np.any(self.shift_second - self.shift_mean**2 > 1e-12)
+        if not varied:
+            return hat.scaled(self.mean, self.shift_mean)
+
+        def moment(k: Array) -> Array:
+            return np.asarray(self.second * k + 2 * self.mean * hat.mean * self.shift_mean + self.shift_second)
+
+        return gaussian(
+            hat.axes,
+            hat.sizes,
+            self.mean * hat.mean + self.shift_mean,
+            moment(hat.second),
+            moment(hat.across_positions),
+            moment(hat.across_samples),
+            marks=hat.marks,
+        )
+
+    def back(self, seen: Moments3) -> Moments3:
+        return seen.times(self.second)
+
+    def weights(self, seen: Moments3, out: State, hat: State) -> Any:
+        n, p = out.samples * out.positions, out.positions
+        if self.scale is not None:
+            squared = (
+                seen.second * hat.second
+                + (p - 1) * seen.across_positions * hat.across_positions
+                + (n - p) * seen.across_samples * hat.across_samples
+            )
+            yield "weight", WeightGradient(max(n * out.average(squared), 0.0))
+        if self.shift is not None:
+            yield "bias", WeightGradient(max(seen.summed(out), 0.0))
+
+
+def _affine(call: Call, hat: State) -> tuple[State, _Affine]:
+    scale, shift = (w if isinstance(w, Weight) else None for w in (call["weight"], call["bias"]))
+    affine = _Affine(scale, shift, len(hat.sizes))
+    return affine.of(hat), affine
+
+
+def _moments(weight: Weight | None, rows: int, without: float) -> tuple[Array, Array]:
+    if weight is None:
+        return np.full(rows, without), np.full(rows, without**2)
+    share = weight.sizes / weight.sizes.sum()
+    return np.full(rows, share @ weight.mean), np.full(rows, share @ weight.second)
+
+
+def _buffer(value: Any, otherwise: float) -> float:
+    if isinstance(value, Constant) and value.array.size:
+        return float(np.mean(value.array))
+    return otherwise
+
+
+def _further(call: Call, out: State) -> list[State]:
+    """Saved statistics and new running averages, which no signal flows through."""
+    return [gaussian((), [1], 0.0, 1.0, 1.0, 1.0) for _ in call.node.shapes[1:]]

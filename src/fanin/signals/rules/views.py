@@ -1,0 +1,331 @@
+"""Operations that move elements and change none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
+from fanin.signals.broadcast import expanded, gathered
+from fanin.signals.gradient import Gradient, Moments3, chosen, total
+from fanin.signals.state import State, gaussian
+from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Value
+from fanin.signals.values import State as _S
+
+
+def same(call: Call) -> Outcome:
+    """`clone`, `contiguous`, a cast: x itself."""
+    name = call.first
+    return Outcome((call.values[name],), lambda gradients: iter([(name, gradients[0])]))
+
+
+def view(call: Call) -> Outcome:
+    """`view`, `reshape`, `flatten`, `unsqueeze`, …: the same elements in row-major order."""
+    x = call.state(call.first)
+    axes = reshaped(x.axes, call.node.shape)
+    if axes is None:  # an axis torn in uneven pieces
+        axes = usual(call.node.shape)
+        out = replace(x.pooled([max(count(axes, Kind.FEATURE), 1)]), axes=axes).marked("axes guessed after a view")
+        return Outcome((out,), lambda g: iter([(call.first, _averaged(g[0], out, x))]))
+    return _moved(call, x, axes)
+
+
+def _averaged(gradient: Gradient, out: State, x: State) -> Gradient:
+    seen, n = total(gradient, out), len(x.sizes)
+    return Moments3(
+        *(np.full(n, out.average(m)) for m in (seen.second, seen.across_positions, seen.across_samples))
+    ).flow()
+
+
+def permute(call: Call) -> Outcome:
+    """`permute`, `transpose`, `t`, `movedim`."""
+    x = call.state(call.first)
+    order = _order(call, len(x.axes))
+    return _moved(call, x, tuple(x.axes[i] for i in order))
+
+
+def _order(call: Call, rank: int) -> list[int]:
+    order = list(range(rank))
+    if call["dims"] is not None:
+        return [d % rank for d in call["dims"]]
+    if call["dim0"] is not None:
+        a, b = call["dim0"] % rank, call["dim1"] % rank
+    else:
+        a, b = rank - 2, rank - 1
+    order[a], order[b] = order[b], order[a]
+    return order
+
+
+def _moved(call: Call, x: State, axes: Axes) -> Outcome:
+    """New axes; where features change their order, segments can no longer be told apart."""
+    name = call.first
+    before = [f for a in x.axes for f in a if f[0] is Kind.FEATURE]
+    after = [f for a in axes for f in a if f[0] is Kind.FEATURE]
+    shuffled = len(x.sizes) > 1 and _product_order(before) != _product_order(after)
+    if not shuffled:
+        return Outcome((replace(x, axes=axes),), lambda g: iter([(name, g[0])]))
+    out = replace(x.pooled(), axes=axes)
+    return Outcome((out,), lambda g: iter([(name, _averaged(g[0], out, x))]))
+
+
+def _product_order(factors: list[tuple[Kind, int]]) -> list[int]:
+    ends, total_ = [], 1
+    for _, size in factors:
+        total_ *= size
+        ends.append(total_)
+    return ends
+
+
+def expand(call: Call) -> Outcome:
+    """`expand`, `repeat` of axes of size one."""
+    x = call.state(call.first)
+    shape = call.node.shape
+    axes: list[Axis] = []
+    for at in range(-len(shape), 0):
+        own = x.axes[at] if len(x.axes) >= -at else ()
+        if size_of(own) == shape[at]:
+            axes.append(own)
+        elif size_of(own) == 1:
+            axes.append(axis(Kind.SAMPLE if at == -len(shape) and x.samples == 1 else Kind.POSITION, shape[at]))
+        else:
+            raise NoRule("an axis of several entries is repeated")
+    out = expanded(x, tuple(axes))
+    return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+
+
+def select(call: Call) -> Outcome:
+    """`select`: one entry of an axis; `slice` and `narrow`: some."""
+    x = call.state(call.first)
+    dim = call.get("dim", 0) % max(len(x.axes), 1)
+    size = size_of(x.axes[dim])
+    if call.node.op == "select":
+        return _cut(call, x, dim, call["index"] % size, 1, 1, drop=True)
+    start, step = call.get("start", 0) or 0, call.get("step", 1) or 1
+    start = min(max(start + size if start < 0 else start, 0), size)
+    return _cut(call, x, dim, start, call.node.shape[dim], step)
+
+
+def _cut(call: Call, x: State, dim: int, start: int, length: int, step: int, *, drop: bool = False) -> Outcome:
+    piece = Piece.of(x, dim, start, length, step, drop=drop)
+    return Outcome((piece.state,), lambda g: iter([(call.first, piece.back(g[0]))]))
+
+
+class Piece:
+    """A range of one axis: which segments it has, and what its gradient is to the whole."""
+
+    def __init__(self, whole: State, state: State, rows: Any, share: float, kind: Kind) -> None:
+        self.whole, self.state, self.rows, self.share, self.kind = whole, state, rows, share, kind
+
+    @classmethod
+    def of(cls, x: State, dim: int, start: int, length: int, step: int = 1, *, drop: bool = False) -> Piece:
+        own = x.axes[dim]
+        size = size_of(own)
+        if size == length and not drop:
+            return cls(x, x, None, 1.0, Kind.POSITION)
+        kinds = kinds_of(own)
+        kind = next(iter(kinds)) if len(kinds) == 1 else (Kind.FEATURE if Kind.FEATURE in kinds else Kind.POSITION)
+        cut = axis(kind, length)
+        axes = (*x.axes[:dim], *([] if drop else [cut]), *x.axes[dim + 1 :])
+        share = length / size
+        if Kind.FEATURE not in kinds:
+            return cls(x, replace(x, axes=axes), None, share, kind)
+        before = count(x.axes[:dim], Kind.FEATURE)
+        if before > 1 or len(x.sizes) == 1 or step != 1:
+            whole = x.pooled() if len(x.sizes) > 1 else x
+            part = whole.rows(
+                np.zeros(1, dtype=np.int64),
+                np.array([max(count(axes, Kind.FEATURE), 1)]),
+                root=_root(x, before, start, length, step),
+            )
+            return cls(
+                x,
+                replace(part, axes=axes),
+                None if len(x.sizes) > 1 else np.zeros(1, dtype=np.int64),
+                share,
+                Kind.FEATURE,
+            )
+        inner = count(x.axes[dim + 1 :], Kind.FEATURE)
+        low, high = start * inner, (start + length) * inner
+        ends = np.cumsum(x.sizes)
+        starts = ends - x.sizes
+        rows = np.flatnonzero((ends > low) & (starts < high))
+        sizes = np.minimum(ends[rows], high) - np.maximum(starts[rows], low)
+        part = x.rows(rows, sizes, root=_root(x, before, start, length, step))
+        return cls(x, replace(part, axes=axes), rows, share, Kind.FEATURE)
+
+    def back(self, gradient: Gradient) -> Gradient:
+        """The gradient of the whole: 0 outside the piece, so that on average it is smaller."""
+        x, out = self.whole, self.state
+        if out is x:
+            return gradient
+        seen = total(gradient, out)
+        if self.kind is not Kind.FEATURE:
+            pairs = (
+                self.share * max(out.positions - 1, 0) / max(x.positions - 1, 1)
+                if self.kind is Kind.POSITION
+                else self.share
+            )
+            of_samples = (
+                self.share**2
+                if self.kind is Kind.POSITION
+                else self.share * max(out.samples - 1, 0) / max(x.samples - 1, 1)
+            )
+            return Moments3(
+                seen.second * self.share, seen.across_positions * pairs, seen.across_samples * of_samples
+            ).flow()
+        n = len(x.sizes)
+        parts = []
+        for m in (seen.second, seen.across_positions, seen.across_samples):
+            row = np.zeros(n)
+            if self.rows is None or n == 1:
+                row[:] = self.share * out.average(m)
+            else:
+                row[self.rows] = m * out.sizes / x.sizes[self.rows]
+            parts.append(row)
+        return Moments3(*parts).flow()
+
+
+def _root(x: State, *which: int) -> Any:
+    """Other features have another latent; the same features the same."""
+    known = x.root.__dict__.setdefault("pieces", {})
+    return known.setdefault(which, type(x.root)())
+
+
+def split(call: Call) -> Outcome:
+    """`split`, `split_with_sizes`, `chunk`, `unbind`: pieces of one axis."""
+    x = call.state(call.first)
+    dim = call.get("dim", 0) % len(x.axes)
+    size = size_of(x.axes[dim])
+    drop = call.node.op == "unbind"
+    lengths = [1] * size if drop else _lengths(call, size)
+    pieces, start = [], 0
+    for length in lengths:
+        pieces.append(Piece.of(x, dim, start, length, drop=drop))
+        start += length
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        for piece, gradient in zip(pieces, gradients, strict=True):
+            if gradient:
+                yield call.first, piece.back(gradient)
+
+    return Outcome(tuple(piece.state for piece in pieces), pull)
+
+
+def _lengths(call: Call, size: int) -> list[int]:
+    if call.node.op == "chunk":
+        each = -(-size // call["chunks"])
+    elif isinstance(call["split_size"], int):
+        each = call["split_size"]
+    else:
+        return list(call.get("split_sizes", call["split_size"]))
+    return [min(each, size - at) for at in range(0, size, each)]
+
+
+def concatenate(call: Call) -> Outcome:
+    """`cat`: segments side by side, or one population of positions or samples."""
+    named = call.listed("tensors")
+    dim = call.get("dim", 0)
+    parts = [(name, value) for name, value in named if isinstance(value, State)]
+    if len(parts) != len(named):
+        return _with_others(call, named, dim)
+    first = parts[0][1]
+    dim %= len(first.axes)
+    kinds = kinds_of(first.axes[dim]) or kinds_of(parts[-1][1].axes[dim]) or {Kind.FEATURE}
+    whole = sum(size_of(s.axes[dim]) for _, s in parts)
+    kind = Kind.FEATURE if Kind.FEATURE in kinds else next(iter(kinds))
+    axes = (*first.axes[:dim], axis(kind, whole), *first.axes[dim + 1 :])
+    if kind is Kind.FEATURE and count(first.axes[:dim], Kind.FEATURE) == 1:
+        return _side_by_side(parts, axes)
+    return _one_population(parts, axes, dim, kind)
+
+
+def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcome:
+    """Parameters (a class token) and known tensors among the parts."""
+    from fanin.signals.broadcast import as_state
+
+    like = next((v for _, v in named if isinstance(v, State)), None)
+    if like is None:
+        raise NoRule("no part is a signal")
+    parts = [(name, value if isinstance(value, State) else as_state(value, like.axes)) for name, value in named]
+    values = {name: value for name, value in parts}
+    return concatenate(Call(call.node, values, call.plain))
+
+
+def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
+    def joined(what: str) -> Any:
+        return np.concatenate([getattr(s, what) for _, s in parts])
+
+    sizes = joined("sizes")
+    shares = [s.features / sizes.sum() for _, s in parts]
+    out = gaussian(
+        axes,
+        sizes,
+        *(joined(x) for x in ("mean", "second", "across_positions", "across_samples")),
+        spread=sum(w**2 * s.spread for w, (_, s) in zip(shares, parts, strict=True)),
+        marks=frozenset().union(*(s.marks for _, s in parts)),
+    )
+    if any(s.marginal is not None for _, s in parts):
+        out = replace(out, marginal=joined("values"))
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        at = 0
+        for name, s in parts:
+            rows = np.arange(at, at + len(s.sizes))
+            at += len(s.sizes)
+            yield name, chosen(gradients[0], rows)
+
+    return Outcome((out,), pull)
+
+
+def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: Kind) -> Outcome:
+    sizes = np.array([size_of(s.axes[dim]) for _, s in parts], dtype=np.float64)
+    w = sizes / sizes.sum()
+    same_rows = len({tuple(s.sizes) for _, s in parts}) == 1
+    states = [s if same_rows else s.pooled() for _, s in parts]
+
+    def mixed(what: str) -> Any:
+        return sum(share * getattr(s, what) for share, s in zip(w, states, strict=True))
+
+    mean = mixed("mean")
+    # Pairs within a part are as alike as they were, pairs of two parts only as much as their means.
+    within = sum(share**2 * s.across_positions for share, s in zip(w, states, strict=True))
+    across = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
+    positions = within + across if kind is Kind.POSITION else mixed("across_positions")
+    samples = (
+        sum(share**2 * s.across_samples for share, s in zip(w, states, strict=True)) + across
+        if kind is Kind.POSITION
+        else mixed("across_samples")
+    )
+    out = gaussian(
+        axes,
+        states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
+        mean,
+        mixed("second"),
+        positions,
+        samples,
+        spread=max(s.spread for s in states),
+        marks=frozenset().union(*(s.marks for s in states)),
+    )
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        seen = total(gradients[0], out)
+        for name, s in parts:
+            n = len(s.sizes)
+            back = [
+                m if len(m) == n else np.full(n, out.average(m))
+                for m in (seen.second, seen.across_positions, seen.across_samples)
+            ]
+            yield name, Moments3(*back).flow()
+
+    return Outcome((out,), pull)
+
+
+def item(call: Call) -> Outcome:
+    """`getitem` of an operation with several results; the engine hands over the one that is meant."""
+    return same(call)
+
+
+del _S, Constant

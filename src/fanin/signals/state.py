@@ -1,0 +1,229 @@
+"""What the engine knows of one tensor: moments by feature segment, the marginal's shape, and how alike it is to itself.
+
+A feature x_{c,s,t} has samples s and positions t. Beside E x and E x², two covariances decide what depth does: that of
+two positions of one sample, and that of two samples. Mean and variance alone mispredict gradients of batch-normalised
+nets many times over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.signals import latent
+from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.latent import Array
+
+Sizes = NDArray[np.int64]
+
+
+class Root:
+    """The identity of a latent: two states of one root are functions of the same z, feature by feature."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """One tensor. Each array has one entry for each segment of features that are alike.
+
+    Attributes:
+        axes: what its axes count.
+        sizes: features in each segment, in the order of the flattened feature axes.
+        mean: E x.
+        second: E x².
+        across_positions: E x_{c,s,t} x_{c,s,t'}, t ≠ t'; the average over all pairs.
+        across_samples: E x_{c,s,t} x_{c,s',t'}, s ≠ s'; likewise, t and t' being any.
+        marginal: x = F(z) at the nodes of `latent`, one row a segment; None where x is Gaussian.
+        root: which z.
+        latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
+        spread: Var log q over draws of the weights, q the second moment.
+        marks: assumptions that were made on the way.
+    """
+
+    axes: Axes
+    sizes: Sizes
+    mean: Array
+    second: Array
+    across_positions: Array
+    across_samples: Array
+    marginal: Array | None = None
+    root: Root = field(default_factory=Root)
+    latents: tuple[Array, Array] | None = None
+    spread: float = 0.0
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def features(self) -> int:
+        """C."""
+        return int(self.sizes.sum())
+
+    @property
+    def positions(self) -> int:
+        """P."""
+        return count(self.axes, Kind.POSITION)
+
+    @property
+    def samples(self) -> int:
+        """B."""
+        return count(self.axes, Kind.SAMPLE)
+
+    @property
+    def shares(self) -> Array:
+        """Of all features, by segment."""
+        return np.asarray(self.sizes / self.sizes.sum(), dtype=np.float64)
+
+    @property
+    def variance(self) -> Array:
+        """E x² − (E x)²."""
+        return np.maximum(self.second - self.mean**2, 0.0)
+
+    @property
+    def constant(self) -> bool:
+        """The same number everywhere: zero, one, or what a norm's scale starts as."""
+        return bool((self.variance <= 1e-13 * self.second).all()) and bool(np.ptp(self.mean) == 0)
+
+    @cached_property
+    def values(self) -> Array:
+        """F(z) at the nodes, one row a segment."""
+        if self.marginal is not None:
+            return self.marginal
+        return self.mean[:, None] + np.sqrt(self.variance)[:, None] * latent.NODES
+
+    @cached_property
+    def correlations(self) -> tuple[Array, Array]:
+        """Of z: across positions and across samples."""
+        if self.latents is not None:
+            return self.latents
+        both = (self.across_positions, self.across_samples)
+        if self.marginal is None:
+            variance = self.variance
+            safe = np.where(variance > 0, variance, 1.0)
+            return tuple(np.clip((k - self.mean**2) / safe, -1.0, 1.0) for k in both)  # type: ignore[return-value]
+        return tuple(latent.correlation_of(self.marginal, k) for k in both)  # type: ignore[return-value]
+
+    @property
+    def channel_second(self) -> Array:
+        """E m_c², m_c the mean of a feature over all samples and positions: what a batch norm takes away."""
+        n, p = self.samples * self.positions, self.positions
+        return (self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples) / n
+
+    def of(self, values: Array) -> State:
+        """Another function of the same latent, with the moments that follow."""
+        positions, samples = self.correlations
+        return replace(
+            self,
+            mean=latent.expectation(values),
+            second=latent.expectation(values**2),
+            across_positions=latent.covariance(values, positions),
+            across_samples=latent.covariance(values, samples),
+            marginal=values,
+            latents=(positions, samples),
+        )
+
+    def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
+        """By · x + shift: the same latent, and Gaussian if x is."""
+
+        def moved(second: Array) -> Array:
+            return np.asarray(by**2 * second + 2 * by * shift * self.mean + shift**2)
+
+        marginal = None
+        if self.marginal is not None or np.any(np.asarray(by) < 0):  # the latent keeps its sign
+            marginal = np.asarray(by).reshape(-1, 1) * self.values + np.asarray(shift).reshape(-1, 1)
+        return replace(
+            self,
+            mean=np.asarray(by * self.mean + shift),
+            second=moved(self.second),
+            across_positions=moved(self.across_positions),
+            across_samples=moved(self.across_samples),
+            marginal=marginal,
+            latents=self.correlations if marginal is not None else self.latents,
+        )
+
+    def split_at(self, ends: Sizes) -> State:
+        """The same with segments that end there; every end of its own must be among them."""
+        own = np.cumsum(self.sizes)
+        if len(own) == len(ends):
+            return self
+        return self.rows(np.searchsorted(own, ends), np.diff(ends, prepend=0))
+
+    def rows(self, chosen: NDArray[np.int64], sizes: Sizes, *, root: Root | None = None) -> State:
+        """These segments, with new sizes."""
+        return replace(
+            self,
+            sizes=np.asarray(sizes, dtype=np.int64),
+            mean=self.mean[chosen],
+            second=self.second[chosen],
+            across_positions=self.across_positions[chosen],
+            across_samples=self.across_samples[chosen],
+            marginal=None if self.marginal is None else self.marginal[chosen],
+            root=root or self.root,
+            latents=None if self.latents is None else (self.latents[0][chosen], self.latents[1][chosen]),
+        )
+
+    def pooled(self, sizes: Sequence[int] | None = None) -> State:
+        """One segment: the features are taken for one population. Of another number of features, if sizes are given."""
+        new = np.asarray([self.features] if sizes is None else sizes, dtype=np.int64)
+        if len(self.sizes) == 1:
+            return replace(self, sizes=new)
+        w = self.shares
+        return gaussian(
+            self.axes,
+            new,
+            *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
+            spread=self.spread,
+            marks=self.marks,
+        )
+
+    def average(self, of: Array) -> float:
+        """Over all features."""
+        return float(self.shares @ of)
+
+    def marked(self, *marks: str) -> State:
+        """With further assumptions."""
+        return replace(self, marks=self.marks | set(marks))
+
+
+def gaussian(
+    axes: Axes,
+    sizes: Sequence[int] | Sizes,
+    mean: Array | float,
+    second: Array | float,
+    across_positions: Array | float,
+    across_samples: Array | float,
+    *,
+    spread: float = 0.0,
+    marks: frozenset[str] = frozenset(),
+) -> State:
+    """A state with a latent of its own; scalars count for all segments.
+
+    What rounding or an approximation makes impossible is cut off: E x² ≥ (E x)², and no covariance beyond the variance.
+    """
+    n = np.asarray(sizes, dtype=np.int64)
+
+    def rows(x: Array | float) -> Array:
+        return np.broadcast_to(np.asarray(x, dtype=np.float64), n.shape).copy()
+
+    m, q = rows(mean), rows(second)
+    q = np.maximum(q, m**2)
+    v = q - m**2
+    k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
+    return State(axes, n, m, q, k, s, spread=spread, marks=marks)
+
+
+def aligned(*states: State) -> tuple[State, ...]:
+    """The same states with segments that end at the same features; those of one feature are spread over all.
+
+    Raises:
+        ValueError: numbers of features that do not go together.
+    """
+    features = max(s.features for s in states)
+    spread = [s.rows(np.zeros(1, dtype=np.int64), np.array([features])) if s.features == 1 else s for s in states]
+    if any(s.features != features for s in spread):
+        raise ValueError(f"features {[s.features for s in states]}")
+    if all(len(s.sizes) == 1 for s in spread):
+        return tuple(spread)
+    ends = np.unique(np.concatenate([np.cumsum(s.sizes) for s in spread]))
+    return tuple(s.split_at(ends) for s in spread)

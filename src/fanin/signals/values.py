@@ -1,0 +1,163 @@
+"""What a rule is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.graph import Node
+from fanin.initializers import Structure
+from fanin.signals.axes import Axes
+from fanin.signals.gradient import Gradient
+from fanin.signals.latent import Array
+from fanin.signals.state import Sizes, State
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A tensor whose values are known: a mask, a rotary table, a scalar. Integers count here, too."""
+
+    array: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """A tensor of which nothing is known but its shape: integers of the user's, or what no rule could follow."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    axes: Axes
+    bound: int | None = None  # integers are drawn below it
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A parameter, as a law and not as numbers.
+
+    Attributes:
+        path: of the parameter.
+        shape: as the operation sees it.
+        mean, variance: of one element, by rows of the first axis that are alike.
+        sizes: rows of the first axis in each of those.
+        structure: how the elements hang together.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    mean: Array
+    variance: Array
+    sizes: Sizes
+    structure: Structure = Structure.INDEPENDENT
+
+    def seen(self, shape: tuple[int, ...], rows: tuple[int, int] | None) -> Weight:
+        """Through a view: these rows, in this shape."""
+        if rows is not None and len(self.sizes) > 1 and shape and rows[1] - rows[0] == shape[0]:
+            ends = np.cumsum(self.sizes)
+            kept = np.flatnonzero((ends > rows[0]) & (ends - self.sizes < rows[1]))
+            sizes = np.minimum(ends[kept], rows[1]) - np.maximum(ends[kept] - self.sizes[kept], rows[0])
+            return replace(self, shape=shape, mean=self.mean[kept], variance=self.variance[kept], sizes=sizes)
+        if shape == self.shape:
+            return self
+        share = self.sizes / self.sizes.sum()
+        one = np.array([shape[0] if shape else 1])
+        return replace(
+            self, shape=shape, mean=np.array([share @ self.mean]), variance=np.array([share @ self.variance]), sizes=one
+        )
+
+    @property
+    def second(self) -> Array:
+        """E w²."""
+        return self.variance + self.mean**2
+
+
+Value: TypeAlias = "State | Constant | Weight | Unknown"
+Pulled: TypeAlias = "Iterator[tuple[str, Gradient | WeightGradient]]"
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """E (∂loss/∂w)² over a parameter's elements."""
+
+    second: float
+
+
+Pull: TypeAlias = Callable[[Sequence[Gradient]], Pulled]
+
+
+def nothing(_: Sequence[Gradient]) -> Pulled:
+    """The pull of an operation that no gradient passes."""
+    return iter(())
+
+
+class Outcome(NamedTuple):
+    """The values that an operation makes, and how the gradients of those come back to its arguments."""
+
+    values: tuple[Value, ...]
+    pull: Pull = nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One operation with the values of its arguments, by the names of its schema; those in lists are "tensors.0", ….
+
+    Attributes:
+        node: which operation, where.
+        values: the tensors among the arguments.
+        plain: all other arguments.
+    """
+
+    node: Node
+    values: Mapping[str, Value]
+    plain: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """A tensor's value, a number, or None."""
+        return self.values.get(name, self.plain.get(name))
+
+    def get(self, name: str, default: Any) -> Any:
+        """An argument, or the default where it is missing or None."""
+        found = self[name]
+        return default if found is None else found
+
+    def state(self, name: str = "input") -> State:
+        """A tensor that must be a state for the rule to hold.
+
+        Raises:
+            NoRule: it is none.
+        """
+        for alias in (name, "self") if name == "input" else (name,):
+            found = self.values.get(alias)
+            if isinstance(found, State):
+                return found
+        raise NoRule(f"{name} is no signal with known moments")
+
+    def listed(self, name: str) -> list[tuple[str, Value]]:
+        """The tensors of a list argument, with their names."""
+        found, at = [], 0
+        while (key := f"{name}.{at}") in self.values:
+            found.append((key, self.values[key]))
+            at += 1
+        return found
+
+    @property
+    def first(self) -> str:
+        """The name of the first tensor argument."""
+        return next(iter(self.values))
+
+
+class NoRule(Exception):
+    """Why a rule does not hold for this call; the engine then runs the operation on a sample."""
+
+
+def states(call: Call) -> dict[str, State]:
+    """The arguments that are states."""
+    return {name: value for name, value in call.values.items() if isinstance(value, State)}
+
+
+def as_array(x: Any) -> Array:
+    """As float64."""
+    return np.asarray(x, dtype=np.float64)
