@@ -18,6 +18,7 @@ from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State
 
 _carriers = counter()
+TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +117,18 @@ def merged(gradients: Iterable[Gradient]) -> Gradient:
     return found
 
 
-def collapsed(gradient: Gradient, state: State) -> Gradient:
-    """One part with a carrier of its own: where the latent begins, nothing before it can tell the parts apart."""
-    return total(gradient, state).flow() if gradient else {}
+def condensed(gradient: Gradient, state: State) -> Gradient:
+    """One part with a carrier of its own and the same moments; how δ² depends on the latent stays."""
+    if len(gradient) < 2:
+        return gradient
+    seen = total(gradient, state)
+    flows = gradient.values()
+    if all(flow.factor.shape[1] == 1 for flow in flows):
+        return seen.flow()
+    squared = sum(flow.second[:, None] * flow.factor**2 for flow in flows)
+    factor = np.sqrt(squared / np.maximum(latent.expectation(squared), TINY)[:, None])
+    positions, samples = (np.maximum(latent.covariance(factor, rho), TINY) for rho in state.correlations)
+    return {next(_carriers): Flow(seen.second, seen.across_positions / positions, seen.across_samples / samples, factor)}
 
 
 def scaled(gradient: Gradient, factor: Array | float) -> Gradient:

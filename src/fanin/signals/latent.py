@@ -119,3 +119,19 @@ def _moved(row: Array, mean: float, variance: float) -> Array:
     center = float(row @ WEIGHTS)
     own = float((row - center) ** 2 @ WEIGHTS)
     return mean + (row - center) * math.sqrt(max(variance, 0.0) / own) if own > 0 else np.full_like(row, mean)
+
+
+def given_one(squares: Array, total: Array, one: Array, other: Array) -> Array:
+    """E[s(one + other) | one] at the nodes of the first, for independent terms; s by its values at the nodes of the sum.
+
+    Args:
+        squares: s, at the nodes of the latent of the sum.
+        total: the sum's quantile function at the nodes; increasing.
+        one, other: the terms at their nodes.
+    """
+    rows = []
+    for s, whole, x, y in zip(squares, total, one, other, strict=True):
+        at = np.interp(_CROSS_NODES, NODES, y)
+        seen = np.interp((x[:, None] + at[None, :]).ravel(), whole, s).reshape(len(x), -1)
+        rows.append(seen @ _CROSS_WEIGHTS)
+    return np.stack(rows)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.gradient import Gradient, collapsed, merged
+from fanin.signals.gradient import Gradient, condensed, merged
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
@@ -99,9 +99,7 @@ def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> 
         for index, value in enumerate(outcome.values):
             name = node.name if index == 0 else f"{node.name}#{index}"
             gradient = merged(parts.pop(name, ()))
-            if isinstance(value, State) and gradient and _born(value, sources, found):
-                gradient = collapsed(gradient, value)
-            gradients.append(gradient)
+            gradients.append(condensed(gradient, value) if isinstance(value, State) else gradient)
         found.gradients[node.name] = tuple(gradients)
         if not any(gradients):
             continue
@@ -113,14 +111,3 @@ def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> 
                 parts.setdefault(source, []).append(back)
     found.weights.update(squares)
 
-
-def _born(value: State, sources: Mapping[str, str], found: Propagated) -> bool:
-    """Whether the latent begins here."""
-    for source in sources.values():
-        name, _, index = source.partition("#")
-        before = found.values.get(name)
-        if before is not None:
-            operand = before[int(index or 0)]
-            if isinstance(operand, State) and operand.root is value.root:
-                return False
-    return True

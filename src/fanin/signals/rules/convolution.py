@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import Array
-from fanin.signals.state import State, gaussian
+from fanin.signals.state import Sizes, State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
@@ -37,50 +38,65 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     if len(x.axes) != spatial + 2:
         raise NoRule("the input has no axis of samples")
     x = _as_image(x)
-    groups = call.get("groups", 1)
-    sizes_in = [size_of(a) for a in x.axes[2:]]
-    sizes_out = list(call.node.shape[2:])
-    taps = [
-        _inside(i, o, k, *(_at(call, name, d) for name in ("stride", "padding", "dilation")), transposed)
-        for d, (i, o, k) in enumerate(zip(sizes_in, sizes_out, weight.shape[2:], strict=True))
+    groups, n_out = call.get("groups", 1), call.node.shape[1]
+    sizes_out = call.node.shape[2:]
+    met = [
+        _met(size_of(a), o, k, *(_at(call, name, d) for name in ("stride", "padding", "dilation")), transposed)
+        for d, (a, o, k) in enumerate(zip(x.axes[2:], sizes_out, weight.shape[2:], strict=True))
     ]
-    inside = math.prod(taps)  # taps that reach an output, on average
-    n_out = call.node.shape[1]
-    c_in, c_out = x.features // groups, n_out // groups
-    p_in, p_out = math.prod(sizes_in), math.prod(sizes_out)
-    if weight.structure is Structure.ISOMETRY:  # all taps but the centre may be 0: what counts is the sum of squares
-        inside = math.prod(weight.shape[2:])
-    fan = c_in * inside
-    spread_over = c_out * inside * p_out / p_in
-    rows_out, mean, second, positions, samples = _sums(x, weight, fan, groups, n_out, transposed)
-    bias_mean, bias_second = _bias(call["bias"], len(rows_out))
+    gather = _Taps.of(met, sizes_out, x.features // groups)
+    spread = _Taps.of(met, [size_of(a) for a in x.axes[2:]], n_out // groups)
+    if weight.structure is Structure.ISOMETRY:  # the squares of all taps together are what counts, and one is inside
+        gather, spread = (_Taps(t.channels, *[math.prod(weight.shape[2:])] * 3) for t in (gather, spread))
+    rows, mean, second, positions, samples = _sums(x, weight, gather, groups, n_out, transposed)
+    bias_mean, bias_second = _bias(call["bias"], len(rows))
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, n_out), *axes_of(sizes_out, [Kind.POSITION] * spatial))
-    overlap = _overlap(call, weight, x, transposed)
+    added = 2 * mean * bias_mean + bias_second
     out = gaussian(
         axes,
-        rows_out,
+        rows,
         mean + bias_mean,
-        second + 2 * mean * bias_mean + bias_second,
-        positions + 2 * mean * bias_mean + bias_second,
-        samples + 2 * mean * bias_mean + bias_second,
+        second + added,
+        positions + added,
+        samples + added,
         spread=x.spread + 2 / n_out,
-        marks=x.marks | overlap,
+        marks=x.marks,
     )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield "input", _back(seen, out, x, weight, spread_over, groups, n_out, p_out / p_in)
-        yield "weight", WeightGradient(_weight_gradient(x, out, seen, math.prod(taps) / math.prod(weight.shape[2:])))
+        yield "input", _back(seen, out, x, weight, spread, groups)
+        inside = gather.same / math.prod(weight.shape[2:])
+        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
     return Outcome((out,), pull)
 
 
+class _Taps(NamedTuple):
+    """How many taps of the kernel meet one position on average, and how many meet both of two.
+
+    A border takes taps from some positions only, so that two positions share fewer than each has. Where features have a
+    mean, this alone makes positions differ, and batch norms see it as variance.
+    """
+
+    channels: int
+    same: float
+    two: float  # t ≠ t'
+    any_two: float
+
+    @classmethod
+    def of(cls, met: Sequence[Array], sizes: Sequence[int], channels: int) -> _Taps:
+        """From the number of positions that each tap meets, axis by axis."""
+        n = math.prod(sizes)
+        same = math.prod(float((m / size).sum()) for m, size in zip(met, sizes, strict=True))
+        any_two = math.prod(float(((m / size) ** 2).sum()) for m, size in zip(met, sizes, strict=True))
+        return cls(channels, same, (n * any_two - same) / (n - 1) if n > 1 else same, any_two)
+
+
 def _as_image(x: State) -> State:
     """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
-    from dataclasses import replace
-
     kinds = [Kind.SAMPLE, Kind.FEATURE, *[Kind.POSITION] * (len(x.axes) - 2)]
     axes = axes_of([size_of(a) for a in x.axes], kinds)
     if axes == x.axes:
@@ -98,25 +114,21 @@ def _at(call: Call, name: str, dim: int) -> Any:
     return value[dim] if len(value) > 1 else value[0]
 
 
-def _inside(
-    size_in: int, size_out: int, kernel: int, stride: int, padding: Any, dilation: int, transposed: bool
-) -> float:
-    """Taps of one axis that meet an input, on average over the outputs."""
+def _met(size_in: int, size_out: int, kernel: int, stride: int, padding: Any, dilation: int, transposed: bool) -> Array:
+    """How many positions each tap of one axis meets inside."""
     if isinstance(padding, str):
         padding = 0 if padding == "valid" else dilation * (kernel - 1) // 2
-    if transposed:
-        reached = np.add.outer(np.arange(size_in) * stride - padding, np.arange(kernel) * dilation)
-        return float(((reached >= 0) & (reached < size_out)).sum()) / size_out
-    read = np.add.outer(np.arange(size_out) * stride - padding, np.arange(kernel) * dilation)
-    return float(((read >= 0) & (read < size_in)).sum()) / size_out
+    from_, to = (size_in, size_out) if transposed else (size_out, size_in)
+    reached = np.add.outer(np.arange(from_) * stride - padding, np.arange(kernel) * dilation)
+    return np.asarray(((reached >= 0) & (reached < to)).sum(0), dtype=np.float64)
 
 
 def _sums(
-    x: State, weight: Weight, fan: float, groups: int, n_out: int, transposed: bool
-) -> tuple[Any, Array, Array, Array, Array]:
-    """Segments of the result, and the moments of Σ w x: by group where groups see segments of their own."""
-    v, m = _variance(weight), _mean(weight)
-    if groups > 1 and len(x.sizes) > 1 and groups == x.features and n_out % groups == 0:  # depthwise: one to one
+    x: State, weight: Weight, taps: _Taps, groups: int, n_out: int, transposed: bool
+) -> tuple[Sizes, Array, Array, Array, Array]:
+    """Segments of the result, and the moments of Σ w x: by group where each feature is a group."""
+    v, m = _average(weight, weight.variance), _average(weight, weight.mean)
+    if groups > 1 and len(x.sizes) > 1 and groups == x.features and n_out % groups == 0:
         rows, q, k, s, mu = x.sizes * (n_out // groups), x.second, x.across_positions, x.across_samples, x.mean
     else:
         rows = weight.sizes if not transposed and int(weight.sizes.sum()) == n_out else np.array([n_out])
@@ -124,18 +136,16 @@ def _sums(
         if len(rows) > 1:
             v, m = weight.variance, weight.mean
 
-    def moment(of: Array) -> Array:
+    def moment(of: Array, meet: float) -> Array:
+        fan = taps.channels * meet
         return np.asarray(fan * (v * of + m**2 * (of - mu**2)) + (fan * m * mu) ** 2)
 
-    return rows, np.asarray(fan * m * mu), moment(q), moment(k), moment(s)
+    mean = np.asarray(taps.channels * taps.same * m * mu)
+    return rows, mean, moment(q, taps.same), moment(k, taps.two), moment(s, taps.any_two)
 
 
-def _variance(weight: Weight) -> Array:
-    return np.array([weight.sizes @ weight.variance / weight.sizes.sum()])
-
-
-def _mean(weight: Weight) -> Array:
-    return np.array([weight.sizes @ weight.mean / weight.sizes.sum()])
+def _average(weight: Weight, of: Array) -> Array:
+    return np.array([weight.sizes @ of / weight.sizes.sum()])
 
 
 def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
@@ -147,22 +157,14 @@ def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
     return np.array([share @ bias.mean]), np.array([share @ bias.second])
 
 
-def _back(
-    seen: Moments3, out: State, x: State, weight: Weight, reach: float, groups: int, n_out: int, positions: float
-) -> Gradient:
-    second = (
-        weight.second
-        if len(weight.second) == len(out.sizes)
-        else np.array([weight.sizes @ weight.second / weight.sizes.sum()])
-    )
+def _back(seen: Moments3, out: State, x: State, weight: Weight, taps: _Taps, groups: int) -> Gradient:
+    second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     n = len(x.sizes)
-    if groups > 1 and n > 1 and len(out.sizes) == n:
-        parts = [reach * second * m for m in (seen.second, seen.across_positions, seen.across_samples)]
-        return Moments3(*parts).flow()
-    del n_out, positions
+    by_feature = groups > 1 and n > 1 and len(out.sizes) == n
+    pairs = ((seen.second, taps.same), (seen.across_positions, taps.two), (seen.across_samples, taps.any_two))
     parts = [
-        np.full(n, reach * float(out.shares @ (second * m)))
-        for m in (seen.second, seen.across_positions, seen.across_samples)
+        taps.channels * meet * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
+        for m, meet in pairs
     ]
     return Moments3(*parts).flow()
 
@@ -172,8 +174,3 @@ def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> flo
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
     return max(inside * n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0)
-
-
-def _overlap(call: Call, weight: Weight, x: State, transposed: bool) -> frozenset[str]:
-    del call, weight, x, transposed
-    return frozenset()

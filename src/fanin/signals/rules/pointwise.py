@@ -198,10 +198,25 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
         out = _sum(ex, ey, a, b)
 
     def pull(gradients: Any) -> Pulled:
-        for name, operand, part, by in ((left, x, ex, a), (right, y, ey, b)):
-            yield from _pulled(call, name, operand, part, scaled(gradients[0], by))
+        for name, operand, part, by, other, further in ((left, x, ex, a, ey, b), (right, y, ey, b, ex, a)):
+            seen = gradients[0]
+            if part.root is not out.root and not part.constant:
+                seen = _seen_by(seen, out, by * part.values, further * other.values)
+            elif part.root is not out.root:
+                seen = total(seen, out).flow()
+            yield from _pulled(call, name, operand, part, scaled(seen, by))
 
     return Outcome((out,), pull)
+
+
+def _seen_by(gradient: Gradient, out: State, term: Array, other: Array) -> Gradient:
+    """The gradient of a sum as one of its terms sees it: δ² is larger where the term makes the sum large, if it was."""
+    return {
+        carrier: flow
+        if flow.factor.shape[1] == 1
+        else replace(flow, factor=np.sqrt(latent.given_one(flow.factor**2, out.values, term, other)))
+        for carrier, flow in gradient.items()
+    }
 
 
 def _sum(x: State, y: State, a: float, b: float) -> State:
