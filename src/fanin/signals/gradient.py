@@ -30,12 +30,16 @@ class Flow:
         across_positions: E δ_t δ_t'.
         across_samples: E δ_s δ_s'.
         factor: A, of shape (segments, nodes) or (segments, 1).
+        spread: Var log E δ² over draws of the weights that δ came through.
+        swing: what one standard deviation of the signals on the way adds to log E δ²; along depth they swing together.
     """
 
     second: Array
     across_positions: Array
     across_samples: Array
     factor: Array
+    spread: float = 0.0
+    swing: float = 0.0
 
     def times(self, factor: Array | float) -> Flow:
         """δ·A·B."""
@@ -44,7 +48,7 @@ class Flow:
     def rows(self, chosen: Sizes) -> Flow:
         """These segments."""
         parts = (self.second, self.across_positions, self.across_samples, self.factor)
-        return Flow(*(part[chosen] for part in parts))
+        return Flow(*(part[chosen] for part in parts), self.spread, self.swing)
 
 
 Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on the loss
@@ -52,22 +56,30 @@ Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on th
 
 @dataclass(frozen=True, eq=False)
 class Moments3:
-    """E δ², E δ_t δ_t' and E δ_s δ_s' by segment, whatever their parts."""
+    """E δ², E δ_t δ_t' and E δ_s δ_s' by segment, whatever their parts.
+
+    Attributes:
+        squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
+        spread, swing: as of a `Flow`.
+    """
 
     second: Array
     across_positions: Array
     across_samples: Array
-
-    def __add__(self, other: Moments3) -> Moments3:
-        return Moments3(
-            self.second + other.second,
-            self.across_positions + other.across_positions,
-            self.across_samples + other.across_samples,
-        )
+    squares: Array | None = None
+    spread: float = 0.0
+    swing: float = 0.0
+    swing: float = 0.0
 
     def times(self, by: Array | float) -> Moments3:
         """Each multiplied."""
-        return Moments3(self.second * by, self.across_positions * by, self.across_samples * by)
+        return replace(
+            self,
+            second=self.second * by,
+            across_positions=self.across_positions * by,
+            across_samples=self.across_samples * by,
+            squares=None if self.squares is None else self.squares * by**2,
+        )
 
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
@@ -75,30 +87,79 @@ class Moments3:
         total = self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples
         return n * float(state.shares @ total)
 
+    def band_variance(self, state: State) -> float:
+        """Var log of E δ² at this node over draws of the weights: what came with δ, and of C features' own average."""
+        g = state.average(self.second)
+        if g == 0:
+            return 0.0
+        squares = _gaussian_squares(self, state) if self.squares is None else self.squares
+        own = state.average(squares - self.second**2) / (g * g * state.features)
+        return self.spread + self.swing**2 + max(own, 0.0)
+
+    def passed(self, state: State) -> tuple[float, float]:
+        """Spread and swing behind a weight that this came back to."""
+        return self.band_variance(state) - self.swing**2, self.swing
+
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
         ones = np.ones((len(self.second), 1))
-        return {next(_carriers): Flow(self.second, self.across_positions, self.across_samples, ones)}
+        carrier = Flow(self.second, self.across_positions, self.across_samples, ones, self.spread, self.swing)
+        return {next(_carriers): carrier}
 
 
 def total(gradient: Gradient, state: State) -> Moments3:
     """The moments of a gradient at a node with this state."""
+    found = [_moments(flow, state) for flow in gradient.values()]
+    if len(found) == 1:
+        return found[0]
     zero = np.zeros(len(state.sizes))
-    found = Moments3(zero, zero, zero)
-    for flow in gradient.values():
-        found += _moments(flow, state)
-    return found
+    if not found:
+        return Moments3(zero, zero, zero)
+    whole = Moments3(*(sum((getattr(m, part) for m in found), zero) for part in _PARTS))
+    beyond = sum((m.squares - _gaussian_squares(m, state) for m in found if m.squares is not None), zero)
+    weights = np.array([state.average(m.second) for m in found])
+    weights /= weights.sum() or 1.0
+    return replace(
+        whole,
+        squares=_gaussian_squares(whole, state) + beyond,
+        spread=float(weights**2 @ [m.spread for m in found]),
+        swing=float(weights @ [m.swing for m in found]),
+    )
+
+
+_PARTS = ("second", "across_positions", "across_samples")
+
+
+def _over_pairs(state: State, same: Array, positions: Array, samples: Array) -> Array:
+    """The average over all pairs of a sample's position with any other, itself included."""
+    n, p = state.samples * state.positions, state.positions
+    return (same + (p - 1) * positions + (n - p) * samples) / n
+
+
+def _gaussian_squares(of: Moments3 | Flow, state: State) -> Array:
+    """E δ² δ'² = g² + 2h² of Gaussian δ, averaged over all pairs."""
+    parts = (of.second, of.across_positions, of.across_samples)
+    return of.second**2 + 2 * _over_pairs(state, *(part**2 for part in parts))
 
 
 def _moments(flow: Flow, state: State) -> Moments3:
     if flow.factor.shape[1] == 1:
-        squared = flow.factor[:, 0] ** 2
-        return Moments3(flow.second, flow.across_positions, flow.across_samples).times(squared)
-    positions, samples = state.correlations
+        by = flow.factor[:, 0] ** 2
+        parts = (flow.second * by, flow.across_positions * by, flow.across_samples * by)
+        return Moments3(*parts, None, flow.spread, flow.swing)
+    squares = flow.factor**2
+    rho = state.correlations
+    alike = [latent.covariance(flow.factor, r) for r in rho]
+    of_squares = (latent.expectation(squares**2), *(latent.covariance(squares, r) for r in rho))
+    parts = (flow.second, flow.across_positions, flow.across_samples)
+    fourth = [(flow.second**2 + 2 * part**2) * k for part, k in zip(parts, of_squares, strict=True)]
     return Moments3(
-        flow.second * latent.expectation(flow.factor**2),
-        flow.across_positions * latent.covariance(flow.factor, positions),
-        flow.across_samples * latent.covariance(flow.factor, samples),
+        flow.second * latent.expectation(squares),
+        flow.across_positions * alike[0],
+        flow.across_samples * alike[1],
+        _over_pairs(state, *fourth),
+        flow.spread,
+        flow.swing,
     )
 
 
@@ -128,12 +189,26 @@ def condensed(gradient: Gradient, state: State) -> Gradient:
     squared = sum(flow.second[:, None] * flow.factor**2 for flow in flows)
     factor = np.sqrt(squared / np.maximum(latent.expectation(squared), TINY)[:, None])
     positions, samples = (np.maximum(latent.covariance(factor, rho), TINY) for rho in state.correlations)
-    return {next(_carriers): Flow(seen.second, seen.across_positions / positions, seen.across_samples / samples, factor)}
+    return {
+        next(_carriers): Flow(
+            seen.second,
+            seen.across_positions / positions,
+            seen.across_samples / samples,
+            factor,
+            seen.spread,
+            seen.swing,
+        )
+    }
 
 
 def scaled(gradient: Gradient, factor: Array | float) -> Gradient:
     """Every part times a factor: a number, one a segment (segments, 1), or one a node."""
     return {carrier: flow.times(factor) for carrier, flow in gradient.items()}
+
+
+def swung(gradient: Gradient, by: float) -> Gradient:
+    """The same, of which one standard deviation of the signal on the way adds `by` to log E δ²."""
+    return {carrier: replace(flow, swing=flow.swing + by) for carrier, flow in gradient.items()} if by else gradient
 
 
 def chosen(gradient: Gradient, rows: Sizes) -> Gradient:

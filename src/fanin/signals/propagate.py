@@ -110,4 +110,3 @@ def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> 
             elif back:
                 parts.setdefault(source, []).append(back)
     found.weights.update(squares)
-

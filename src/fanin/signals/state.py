@@ -39,7 +39,8 @@ class State:
         marginal: x = F(z) at the nodes of `latent`, one row a segment; None where x is Gaussian.
         root: which z.
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
-        spread: Var log q over draws of the weights, q the second moment.
+        spread: Var log of what q is on average over the features, over draws of the weights that made them.
+        fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
     """
 
@@ -54,6 +55,7 @@ class State:
     latents: tuple[Array, Array] | None = None
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
+    fixed: bool = False
 
     @property
     def features(self) -> int:
@@ -110,6 +112,26 @@ class State:
         n, p = self.samples * self.positions, self.positions
         return (self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples) / n
 
+    @cached_property
+    def own_spread(self) -> float:
+        """Var log of the average of x² over C features: (E x⁴/(E x²)² − 1)/C, less where samples or positions differ.
+
+        Reference: Hanin & Nica 2020 (β/n a layer).
+        """
+        q = self.average(self.second)
+        if self.fixed or q == 0:
+            return 0.0
+        squares = self.values**2
+        alike = [latent.covariance(squares, rho) for rho in self.correlations]
+        n, p = self.samples * self.positions, self.positions
+        fourth = (latent.expectation(squares**2) + (p - 1) * alike[0] + (n - p) * alike[1]) / n
+        return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
+
+    @property
+    def band_variance(self) -> float:
+        """Var log q of this tensor over draws of the weights."""
+        return self.spread + self.own_spread
+
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
         positions, samples = self.correlations
@@ -121,6 +143,7 @@ class State:
             across_samples=latent.covariance(values, samples),
             marginal=values,
             latents=(positions, samples),
+            fixed=False,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:

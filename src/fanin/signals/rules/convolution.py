@@ -59,7 +59,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         second + added,
         positions + added,
         samples + added,
-        spread=x.spread + 2 / n_out,
+        spread=x.band_variance,
         marks=x.marks,
     )
 
@@ -166,7 +166,7 @@ def _back(seen: Moments3, out: State, x: State, weight: Weight, taps: _Taps, gro
         taps.channels * meet * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
         for m, meet in pairs
     ]
-    return Moments3(*parts).flow()
+    return Moments3(*parts, None, *seen.passed(out)).flow()
 
 
 def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> float:

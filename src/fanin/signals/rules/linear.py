@@ -64,7 +64,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         second + 2 * mean * b_mean + b_second,
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
-        spread=x.spread + 2 / n_out,
+        spread=x.band_variance,
         marks=x.marks | mixed,
     )
 
@@ -123,9 +123,8 @@ def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> G
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     by = n_out * out.shares * second
     ones = np.ones(len(x.sizes))
-    return Moments3(
-        float(by @ seen.second) * ones, float(by @ seen.across_positions) * ones, float(by @ seen.across_samples) * ones
-    ).flow()
+    parts = (float(by @ part) * ones for part in (seen.second, seen.across_positions, seen.across_samples))
+    return Moments3(*parts, None, *seen.passed(out)).flow()
 
 
 def _weight_gradient(x: State, seen: Moments3, out: State) -> WeightGradient:

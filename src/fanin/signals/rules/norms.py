@@ -29,8 +29,6 @@ def batch_norm(call: Call) -> Outcome:
     x = _channels(call.state("input"))
     n = x.samples * x.positions
     v = x.second - x.channel_second + call.get("eps", 1e-5)
-    shared = x.channel_second - x.mean**2  # beside the overall mean, what differs from feature to feature
-    del shared
     hat = _normalised(x, v, x.channel_second)
     out, affine = _affine(call, hat)
 
@@ -98,7 +96,7 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         own = np.zeros(1)
     v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
     by = 1 / math.sqrt(v) if v > 0 else 0.0
-    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0)
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True)
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -129,6 +127,7 @@ def group_norm(call: Call) -> Outcome:
         across_positions=(k - of_group) / v,
         across_samples=(s - mean**2 - (s - mean**2) / c) / v,
         spread=0.0,
+        fixed=True,
         latents=None,
     )
     out, affine = _affine(call, hat)
@@ -171,6 +170,7 @@ def _normalised(x: State, v: Array, taken: Array) -> State:
         across_samples=(x.across_samples - taken) * by**2,
         latents=None,
         spread=0.0,
+        fixed=True,
     )
 
 

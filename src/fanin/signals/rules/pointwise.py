@@ -17,7 +17,7 @@ from fanin.activations import activation
 from fanin.signals import latent
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, scaled, total
+from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -88,7 +88,11 @@ def _of_one(call: Call, name: str, function: Function, derivative: Function) -> 
         values, slope = function(x.values), np.asarray(derivative(x.values), dtype=np.float64)
     values, slope = _finite(values), _finite(slope)
     out = _with_spread(x, x.of(values), slope)
-    return Outcome((out,), lambda gradients: iter([(name, scaled(gradients[0], slope))]))
+
+    def pull(gradients: Any) -> Pulled:
+        yield name, swung(scaled(gradients[0], slope), _swing(x, slope))
+
+    return Outcome((out,), pull)
 
 
 def _finite(values: Array) -> Array:
@@ -116,6 +120,16 @@ def _with_spread(x: State, out: State, slope: Array) -> State:
         eta = latent.expectation(x.values * out.values * slope) / out.second
     eta_mean = float(np.nan_to_num(out.shares @ eta, nan=1.0, posinf=1.0, neginf=1.0))
     return replace(out, spread=x.spread * eta_mean**2)
+
+
+def _swing(x: State, slope: Array) -> float:
+    """What one standard deviation of log q adds to log E φ'²: E (z² − 1) φ'²/(2 E φ'²) of it."""
+    if not x.spread:
+        return 0.0
+    squares = slope**2
+    size = float(x.shares @ latent.expectation(squares))
+    eta = float(x.shares @ latent.expectation(squares * (latent.NODES**2 - 1))) / (2 * size) if size else 0.0
+    return eta * math.sqrt(x.spread)
 
 
 def power(call: Call) -> Outcome:
