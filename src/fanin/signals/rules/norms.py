@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import Array
@@ -29,7 +30,7 @@ def batch_norm(call: Call) -> Outcome:
     x = _channels(call.state("input"))
     n = x.samples * x.positions
     v = x.second - x.channel_second + call.get("eps", 1e-5)
-    hat = _normalised(x, v, x.channel_second)
+    hat = _normalised(x, v, (x.channel_second,) * 3)
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -120,16 +121,8 @@ def group_norm(call: Call) -> Outcome:
     v = second - of_group + call.get("eps", 1e-5)
     if c > 1 and len(x.sizes) > 1:  # a group may have several segments
         v = np.full_like(v, x.average(v))
-    by = 1 / np.sqrt(v)
-    hat = replace(
-        x.scaled(by, -mean * by),
-        second=(second - of_group) / v,
-        across_positions=(k - of_group) / v,
-        across_samples=(s - mean**2 - (s - mean**2) / c) / v,
-        spread=0.0,
-        fixed=True,
-        latents=None,
-    )
+    of_samples = mean**2 + (s - mean**2) / c
+    hat = _normalised(x, v, (of_group, of_group, of_samples))
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -160,14 +153,22 @@ def _channels(x: State) -> State:
     raise NoRule("its second axis does not count features")
 
 
-def _normalised(x: State, v: Array, taken: Array) -> State:
+def _normalised(x: State, v: Array, taken: tuple[Array, Array, Array]) -> State:
+    """(x − m)/√v, where E m² and the products of m at two positions and in two samples are `taken`.
+
+    A marginal keeps its shape: what makes features differ from one another is gone, what is left is spread as before.
+    """
     by = 1 / np.sqrt(np.maximum(v, 1e-300))
-    moved = x.scaled(by, -x.mean * by)
+    moments = (x.second, x.across_positions, x.across_samples)
+    second, positions, samples = ((k - t) * by**2 for k, t in zip(moments, taken, strict=True))
+    zero = np.zeros_like(by)
     return replace(
-        moved,
-        second=(x.second - taken) * by**2,
-        across_positions=(x.across_positions - taken) * by**2,
-        across_samples=(x.across_samples - taken) * by**2,
+        x,
+        mean=zero,
+        second=second,
+        across_positions=positions,
+        across_samples=samples,
+        marginal=None if x.marginal is None else latent.moved(x.marginal, zero, second),
         latents=None,
         spread=0.0,
         fixed=True,
