@@ -180,25 +180,20 @@ def merged(gradients: Iterable[Gradient]) -> Gradient:
 
 def condensed(gradient: Gradient, state: State) -> Gradient:
     """One part with a carrier of its own and the same moments; how δ² depends on the latent stays."""
-    if len(gradient) < 2:
-        return gradient
-    seen = total(gradient, state)
+    return gradient if len(gradient) < 2 else depending(gradient, state, total(gradient, state))
+
+
+def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
+    """One part with these moments, whose δ² depends on the latent as that of the gradient does."""
     flows = gradient.values()
     if all(flow.factor.shape[1] == 1 for flow in flows):
-        return seen.flow()
+        return wanted.flow()
     squared = sum(flow.second[:, None] * flow.factor**2 for flow in flows)
     factor = np.sqrt(squared / np.maximum(latent.expectation(squared), TINY)[:, None])
     positions, samples = (np.maximum(latent.covariance(factor, rho), TINY) for rho in state.correlations)
-    return {
-        next(_carriers): Flow(
-            seen.second,
-            seen.across_positions / positions,
-            seen.across_samples / samples,
-            factor,
-            seen.spread,
-            seen.swing,
-        )
-    }
+    second = wanted.second / np.maximum(latent.expectation(factor**2), TINY)
+    across = (wanted.across_positions / positions, wanted.across_samples / samples)
+    return {next(_carriers): Flow(second, *across, factor, wanted.spread, wanted.swing)}
 
 
 def scaled(gradient: Gradient, factor: Array | float) -> Gradient:

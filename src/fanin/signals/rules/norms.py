@@ -14,7 +14,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, Moments3, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -39,15 +39,13 @@ def batch_norm(call: Call) -> Outcome:
         back = affine.back(seen)
         p = x.positions
         mean = (back.second + (p - 1) * back.across_positions + (n - p) * back.across_samples) / n
-        by = 1 / v
-        yield (
-            call_name(call),
-            Moments3(
-                by * (back.second - mean) * (1 - 1 / n),
-                by * (back.across_positions - mean),
-                by * (back.across_samples - mean),
-            ).flow(),
+        left = replace(
+            back,
+            second=np.maximum(back.second - mean, 0.0) * (1 - 1 / n),
+            across_positions=back.across_positions - mean,
+            across_samples=back.across_samples - mean,
         )
+        yield call_name(call), affine.through(gradients[0], out, hat, left.times(1 / v))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -63,7 +61,7 @@ def batch_norm_eval(call: Call) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
-        yield call_name(call), affine.back(seen).times(1 / std**2).flow()
+        yield call_name(call), affine.through(gradients[0], out, hat, affine.back(seen).times(1 / std**2))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -103,7 +101,8 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
-        yield call_name(call), affine.back(seen).times(by**2 * max(1 - lost / (c * p), 0.0)).flow()
+        left = affine.back(seen).times(by**2 * max(1 - lost / (c * p), 0.0))
+        yield call_name(call), affine.through(gradients[0], out, hat, left)
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -130,13 +129,12 @@ def group_norm(call: Call) -> Outcome:
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
         mean_ = (back.second + (p - 1) * back.across_positions) / (p * c)
-        n = p * c
-        yield (
-            call_name(call),
-            Moments3((back.second - mean_) * max(1 - 1 / n, 0.0), back.across_positions - mean_, back.across_samples)
-            .times(1 / v)
-            .flow(),
+        left = replace(
+            back,
+            second=np.maximum(back.second - mean_, 0.0) * max(1 - 1 / (p * c), 0.0),
+            across_positions=back.across_positions - mean_,
         )
+        yield call_name(call), affine.through(gradients[0], out, hat, left.times(1 / v))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -203,6 +201,10 @@ class _Affine:
 
     def back(self, seen: Moments3) -> Moments3:
         return seen.times(self.second)
+
+    def through(self, gradient: Gradient, out: State, hat: State, left: Moments3) -> Gradient:
+        """What is left of a gradient before the norm: it depends on the latent as it did behind it, if that is one."""
+        return depending(gradient, out, left) if out.root is hat.root else left.flow()
 
     def weights(self, seen: Moments3, out: State, hat: State) -> Any:
         n, p = out.samples * out.positions, out.positions
