@@ -184,16 +184,19 @@ def condensed(gradient: Gradient, state: State) -> Gradient:
 
 
 def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
-    """One part with these moments, whose δ² depends on the latent as that of the gradient does."""
+    """One part with these moments, whose δ² depends on the latent of the state as that of the gradient does."""
     flows = gradient.values()
     if all(flow.factor.shape[1] == 1 for flow in flows):
         return wanted.flow()
-    squared = sum(flow.second[:, None] * flow.factor**2 for flow in flows)
-    factor = np.sqrt(squared / np.maximum(latent.expectation(squared), TINY)[:, None])
-    positions, samples = (np.maximum(latent.covariance(factor, rho), TINY) for rho in state.correlations)
-    second = wanted.second / np.maximum(latent.expectation(factor**2), TINY)
+    return with_factor(np.sqrt(sum(flow.second[:, None] * flow.factor**2 for flow in flows)), state, wanted)
+
+
+def with_factor(factor: Array, state: State, wanted: Moments3) -> Gradient:
+    """One part with these moments at a node with this state, and a factor of this shape."""
+    shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
+    positions, samples = (np.maximum(latent.covariance(shape, rho), TINY) for rho in state.correlations)
     across = (wanted.across_positions / positions, wanted.across_samples / samples)
-    return {next(_carriers): Flow(second, *across, factor, wanted.spread, wanted.swing)}
+    return {next(_carriers): Flow(wanted.second, *across, shape, wanted.spread, wanted.swing)}
 
 
 def scaled(gradient: Gradient, factor: Array | float) -> Gradient:

@@ -45,7 +45,7 @@ def batch_norm(call: Call) -> Outcome:
             across_positions=back.across_positions - mean,
             across_samples=back.across_samples - mean,
         )
-        yield call_name(call), affine.through(gradients[0], out, hat, left.times(1 / v))
+        yield call_name(call), affine.through(gradients[0], x, out, left.times(1 / v))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -61,7 +61,7 @@ def batch_norm_eval(call: Call) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
-        yield call_name(call), affine.through(gradients[0], out, hat, affine.back(seen).times(1 / std**2))
+        yield call_name(call), affine.through(gradients[0], x, out, affine.back(seen).times(1 / std**2))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -102,7 +102,7 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         left = affine.back(seen).times(by**2 * max(1 - lost / (c * p), 0.0))
-        yield call_name(call), affine.through(gradients[0], out, hat, left)
+        yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -134,7 +134,7 @@ def group_norm(call: Call) -> Outcome:
             second=np.maximum(back.second - mean_, 0.0) * max(1 - 1 / (p * c), 0.0),
             across_positions=back.across_positions - mean_,
         )
-        yield call_name(call), affine.through(gradients[0], out, hat, left.times(1 / v))
+        yield call_name(call), affine.through(gradients[0], x, out, left.times(1 / v))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -202,9 +202,12 @@ class _Affine:
     def back(self, seen: Moments3) -> Moments3:
         return seen.times(self.second)
 
-    def through(self, gradient: Gradient, out: State, hat: State, left: Moments3) -> Gradient:
-        """What is left of a gradient before the norm: it depends on the latent as it did behind it, if that is one."""
-        return depending(gradient, out, left) if out.root is hat.root else left.flow()
+    def through(self, gradient: Gradient, x: State, out: State, left: Moments3) -> Gradient:
+        """What is left of a gradient before the norm.
+
+        It depends on the latent as it did behind it, but for a Gaussian: what made that will not ask.
+        """
+        return depending(gradient, x, left) if out.root is x.root and x.marginal is not None else left.flow()
 
     def weights(self, seen: Moments3, out: State, hat: State) -> Any:
         n, p = out.samples * out.positions, out.positions

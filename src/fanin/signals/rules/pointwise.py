@@ -17,7 +17,7 @@ from fanin.activations import activation
 from fanin.signals import latent
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total
+from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -214,23 +214,20 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     def pull(gradients: Any) -> Pulled:
         for name, operand, part, by, other, further in ((left, x, ex, a, ey, b), (right, y, ey, b, ex, a)):
             seen = gradients[0]
-            if part.root is not out.root and not part.constant:
-                seen = _seen_by(seen, out, by * part.values, further * other.values)
-            elif part.root is not out.root:
-                seen = total(seen, out).flow()
+            if part.root is not out.root:
+                seen = _seen_by(seen, out, part, by * part.values, further * other.values)
             yield from _pulled(call, name, operand, part, scaled(seen, by))
 
     return Outcome((out,), pull)
 
 
-def _seen_by(gradient: Gradient, out: State, term: Array, other: Array) -> Gradient:
+def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Array) -> Gradient:
     """The gradient of a sum as one of its terms sees it: δ² is larger where the term makes the sum large, if it was."""
-    return {
-        carrier: flow
-        if flow.factor.shape[1] == 1
-        else replace(flow, factor=np.sqrt(latent.given_one(flow.factor**2, out.values, term, other)))
-        for carrier, flow in gradient.items()
-    }
+    seen = total(gradient, out)
+    if part.constant or all(flow.factor.shape[1] == 1 for flow in gradient.values()):
+        return gradient if not part.constant else seen.flow()
+    squares = sum(flow.second[:, None] * flow.factor**2 for flow in gradient.values())
+    return with_factor(np.sqrt(latent.given_one(squares, out.values, term, other)), part, seen)
 
 
 def _sum(x: State, y: State, a: float, b: float) -> State:
