@@ -1,12 +1,12 @@
 """What the engine knows of ∂loss/∂x: independent parts, each a carrier times a function of the latent of x.
 
-A part δ·A(z) is what came back to some weight, δ, times the derivatives A of the pointwise operations since. Parts of one
-carrier add up before they are squared, so that x·sigmoid(x), say, has one slope and not two that are independent.
+A part δ·A(z) is what came back to some weight, δ, times the derivatives A of the pointwise operations since. Parts of
+one carrier add up before they are squared, so that x·sigmoid(x), say, has one slope and not two that are independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count as counter
 from typing import TypeAlias
@@ -45,10 +45,19 @@ class Flow:
         """δ·A·B."""
         return replace(self, factor=self.factor * factor)
 
+    def squares(self, shape: tuple[int, ...]) -> Array:
+        """E[(δA)² | z] at the nodes."""
+        return self.second[:, None] * np.broadcast_to(self.factor**2, shape)
+
     def rows(self, chosen: Sizes) -> Flow:
         """These segments."""
-        parts = (self.second, self.across_positions, self.across_samples, self.factor)
-        return Flow(*(part[chosen] for part in parts), self.spread, self.swing)
+        return replace(
+            self,
+            second=self.second[chosen],
+            across_positions=self.across_positions[chosen],
+            across_samples=self.across_samples[chosen],
+            factor=self.factor[chosen],
+        )
 
 
 Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on the loss
@@ -69,16 +78,29 @@ class Moments3:
     squares: Array | None = None
     spread: float = 0.0
     swing: float = 0.0
-    swing: float = 0.0
+
+    def each(self, change: Callable[[Array], Array]) -> Moments3:
+        """Each of the three, changed alike."""
+        return replace(
+            self,
+            second=change(self.second),
+            across_positions=change(self.across_positions),
+            across_samples=change(self.across_samples),
+            squares=None,
+        )
 
     def times(self, by: Array | float) -> Moments3:
         """Each multiplied."""
+        return replace(self.each(lambda m: m * by), squares=None if self.squares is None else self.squares * by**2)
+
+    def scaled(self, same: Array | float, positions: Array | float, samples: Array | float) -> Moments3:
+        """Each multiplied by its own."""
         return replace(
             self,
-            second=self.second * by,
-            across_positions=self.across_positions * by,
-            across_samples=self.across_samples * by,
-            squares=None if self.squares is None else self.squares * by**2,
+            second=self.second * same,
+            across_positions=self.across_positions * positions,
+            across_samples=self.across_samples * samples,
+            squares=None,
         )
 
     def summed(self, state: State) -> float:
@@ -96,9 +118,9 @@ class Moments3:
         own = state.average(squares - self.second**2) / (g * g * state.features)
         return self.spread + self.swing**2 + max(own, 0.0)
 
-    def passed(self, state: State) -> tuple[float, float]:
-        """Spread and swing behind a weight that this came back to."""
-        return self.band_variance(state) - self.swing**2, self.swing
+    def behind_weights(self, state: State) -> Moments3:
+        """The same, where it has come back to weights at a node with this state: its own spread is now on the way."""
+        return replace(self, squares=None, spread=self.band_variance(state) - self.swing**2)
 
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
@@ -115,7 +137,11 @@ def total(gradient: Gradient, state: State) -> Moments3:
     zero = np.zeros(len(state.sizes))
     if not found:
         return Moments3(zero, zero, zero)
-    whole = Moments3(*(sum((getattr(m, part) for m in found), zero) for part in _PARTS))
+    whole = Moments3(
+        sum((m.second for m in found), zero),
+        sum((m.across_positions for m in found), zero),
+        sum((m.across_samples for m in found), zero),
+    )
     beyond = sum((m.squares - _gaussian_squares(m, state) for m in found if m.squares is not None), zero)
     weights = np.array([state.average(m.second) for m in found])
     weights /= weights.sum() or 1.0
@@ -125,9 +151,6 @@ def total(gradient: Gradient, state: State) -> Moments3:
         spread=float(weights**2 @ [m.spread for m in found]),
         swing=float(weights @ [m.swing for m in found]),
     )
-
-
-_PARTS = ("second", "across_positions", "across_samples")
 
 
 def _over_pairs(state: State, same: Array, positions: Array, samples: Array) -> Array:
@@ -145,8 +168,14 @@ def _gaussian_squares(of: Moments3 | Flow, state: State) -> Array:
 def _moments(flow: Flow, state: State) -> Moments3:
     if flow.factor.shape[1] == 1:
         by = flow.factor[:, 0] ** 2
-        parts = (flow.second * by, flow.across_positions * by, flow.across_samples * by)
-        return Moments3(*parts, None, flow.spread, flow.swing)
+        return Moments3(
+            flow.second * by,
+            flow.across_positions * by,
+            flow.across_samples * by,
+            None,
+            flow.spread,
+            flow.swing,
+        )
     squares = flow.factor**2
     rho = state.correlations
     alike = [latent.covariance(flow.factor, r) for r in rho]
@@ -188,7 +217,8 @@ def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
     flows = gradient.values()
     if all(flow.factor.shape[1] == 1 for flow in flows):
         return wanted.flow()
-    return with_factor(np.sqrt(sum(flow.second[:, None] * flow.factor**2 for flow in flows)), state, wanted)
+    shape = (len(wanted.second), latent.COUNT)
+    return with_factor(np.sqrt(np.sum([flow.squares(shape) for flow in flows], axis=0)), state, wanted)
 
 
 def with_factor(factor: Array, state: State, wanted: Moments3) -> Gradient:

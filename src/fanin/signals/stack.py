@@ -1,8 +1,8 @@
 """Theory on top: blocks that repeat, and where a deep stack of them takes a signal.
 
 From block to block the second moment follows a map q → q', the correlation of two inputs (or of two positions) a map
-c → c', and the gradient grows by χ on its way back. Where these settle, and within how many blocks, decides how deep the
-stack may be.
+c → c', and the gradient grows by χ on its way back. Where these settle, and within how many blocks, decides how deep
+the stack may be.
 """
 
 from __future__ import annotations

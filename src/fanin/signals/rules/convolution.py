@@ -41,7 +41,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     groups, n_out = call.get("groups", 1), call.node.shape[1]
     sizes_out = call.node.shape[2:]
     met = [
-        _met(size_of(a), o, k, *(_at(call, name, d) for name in ("stride", "padding", "dilation")), transposed)
+        _met(size_of(a), o, k, _at(call, "stride", d), _at(call, "padding", d), _at(call, "dilation", d), transposed)
         for d, (a, o, k) in enumerate(zip(x.axes[2:], sizes_out, weight.shape[2:], strict=True))
     ]
     gather = _Taps.of(met, sizes_out, x.features // groups)
@@ -161,12 +161,10 @@ def _back(seen: Moments3, out: State, x: State, weight: Weight, taps: _Taps, gro
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     n = len(x.sizes)
     by_feature = groups > 1 and n > 1 and len(out.sizes) == n
-    pairs = ((seen.second, taps.same), (seen.across_positions, taps.two), (seen.across_samples, taps.any_two))
-    parts = [
-        taps.channels * meet * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
-        for m, meet in pairs
-    ]
-    return Moments3(*parts, None, *seen.passed(out)).flow()
+    back = seen.behind_weights(out).each(
+        lambda m: taps.channels * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
+    )
+    return back.scaled(taps.same, taps.two, taps.any_two).flow()
 
 
 def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> float:

@@ -226,7 +226,7 @@ def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Ar
     seen = total(gradient, out)
     if part.constant or all(flow.factor.shape[1] == 1 for flow in gradient.values()):
         return gradient if not part.constant else seen.flow()
-    squares = sum(flow.second[:, None] * flow.factor**2 for flow in gradient.values())
+    squares = np.sum([flow.squares(out.values.shape) for flow in gradient.values()], axis=0)
     return with_factor(np.sqrt(latent.given_one(squares, out.values, term, other)), part, seen)
 
 
