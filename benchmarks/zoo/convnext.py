@@ -1,4 +1,4 @@
-"""ConvNeXt-T (Liu et al. 2022): depthwise convolutions, layer norm, layer scale 1e-6. Widths a third, images 64 × 64."""
+"""ConvNeXt-T (Liu et al. 2022): depthwise convolutions, layer norm, layer scale 1e-6. Widths a third, images 64²."""
 
 from __future__ import annotations
 

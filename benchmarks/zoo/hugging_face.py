@@ -13,6 +13,8 @@ from .architecture import Architecture, Example, tokens
 
 LENGTH, VOCABULARY = 32, 512
 COMMON = {"vocab_size": VOCABULARY, "use_cache": False}
+T5 = {"d_model": 128, "d_kv": 32, "d_ff": 512, "num_layers": 4, "num_heads": 4}
+BERT = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 6, "num_attention_heads": 4}
 LLAMA = {
     **COMMON,
     "hidden_size": 128,
@@ -52,22 +54,10 @@ _ids = tokens(4, LENGTH, VOCABULARY)
 ENTRIES = (
     _entry("gpt2", _made("GPT2Config", "GPT2LMHeadModel", **COMMON, n_embd=128, n_layer=6, n_head=4), _ids),
     _entry("llama", _made("LlamaConfig", "LlamaForCausalLM", **LLAMA), _ids),
-    _entry(
-        "bert",
-        _made(
-            "BertConfig",
-            "BertForMaskedLM",
-            vocab_size=VOCABULARY,
-            hidden_size=128,
-            intermediate_size=512,
-            num_hidden_layers=6,
-            num_attention_heads=4,
-        ),
-        _ids,
-    ),
+    _entry("bert", _made("BertConfig", "BertForMaskedLM", vocab_size=VOCABULARY, **BERT), _ids),
     _entry(
         "t5",
-        _made("T5Config", "T5ForConditionalGeneration", **COMMON, d_model=128, d_kv=32, d_ff=512, num_layers=4, num_heads=4),
+        _made("T5Config", "T5ForConditionalGeneration", **COMMON, **T5),
         _keywords,
     ),
     _entry(

@@ -46,9 +46,7 @@ class Attention(nn.Module):
         q, k, v = (f(x).view(batch, length, -1, HEAD).transpose(1, 2) for f in (self.q, self.k, self.v))
         q, k = rotated(q, self.cosine, self.sine), rotated(k, self.cosine, self.sine)
         k, v = (
-            part[:, :, None]
-            .expand(batch, SHARED, HEADS // SHARED, length, HEAD)
-            .reshape(batch, HEADS, length, HEAD)
+            part[:, :, None].expand(batch, SHARED, HEADS // SHARED, length, HEAD).reshape(batch, HEADS, length, HEAD)
             for part in (k, v)
         )
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)

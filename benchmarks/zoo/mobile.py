@@ -63,9 +63,7 @@ class MobileNet(nn.Module):
         blocks, width = [], 16
         for expansion, wider, repeats, stride, kernel in stages:
             for at in range(repeats):
-                blocks.append(
-                    InvertedResidual(width, wider, expansion, 1 if at else stride, kernel, phi, gate=gate)
-                )
+                blocks.append(InvertedResidual(width, wider, expansion, 1 if at else stride, kernel, phi, gate=gate))
                 width = wider
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Sequential(convolution(width, last, 1), phi())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,7 +77,8 @@ class Row:
         return {kind: pair for kind in ("value", "gradient") if (pair := getattr(self, kind))}
 
 
-class Summary(NamedTuple):
+@dataclass(frozen=True)
+class Summary:
     """How far predictions are from measurements, over many nodes: factors of 1 are perfect.
 
     Attributes:
@@ -144,9 +145,9 @@ class Comparison:
         return {
             "model": self.model,
             "summary": {
-                "values": self.values._asdict(),
-                "gradients": self.gradients._asdict(),
-                "parameter_gradients": self.parameter_gradients._asdict(),
+                "values": asdict(self.values),
+                "gradients": asdict(self.gradients),
+                "parameter_gradients": asdict(self.parameter_gradients),
             },
             "nodes": [asdict(row) for row in self.rows],
             "parameters": [asdict(row) for row in self.parameters],

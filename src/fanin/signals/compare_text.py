@@ -17,8 +17,14 @@ def tables(comparison: Comparison, worst: int = 10) -> Group:
     """The summary, and the nodes that are furthest off."""
     rows = [node_cells(kind, row) for kind, row in comparison.worst(worst)]
     head = f"{comparison.model}: predicted over measured"
-    found = [Text(head, "bold"), _grid(SUMMARY, summary_rows(comparison)), *map(Text, notes(comparison))]
-    return Group(*found, Text("Furthest off", "bold"), _grid(NODES, rows)) if rows else Group(*found)
+    found: list[Text | Grid] = [
+        Text(head, "bold"),
+        _grid(SUMMARY, summary_rows(comparison)),
+        *map(Text, notes(comparison)),
+    ]
+    if rows:
+        found += [Text("Furthest off", "bold"), _grid(NODES, rows)]
+    return Group(*found)
 
 
 def summary_rows(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -40,7 +46,8 @@ def notes(comparison: Comparison) -> list[str]:
         count = len(comparison.sampled)
         found.append(f"{count} node{'s' * (count != 1)} run on a sample for want of a rule.")
     if comparison.unpredicted:
-        found.append(f"Not predicted: {', '.join(comparison.unpredicted[:5])}{', …' * (len(comparison.unpredicted) > 5)}.")
+        more = ", …" if len(comparison.unpredicted) > 5 else ""
+        found.append(f"Not predicted: {', '.join(comparison.unpredicted[:5])}{more}.")
     return found
 
 

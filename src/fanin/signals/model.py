@@ -80,7 +80,7 @@ class Signals:
     graph: Graph | None = field(default=None, repr=False, compare=False)
 
     def compare(self, measured: Signals) -> Comparison:
-        """This prediction beside a measurement of the same model, or the mean of several (`averaged`)."""
+        """A prediction beside a measurement of the same model, or the mean of several (`averaged`)."""
         from fanin.signals.compare import compare
 
         return compare(self, measured)
