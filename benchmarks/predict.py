@@ -5,9 +5,9 @@
     python benchmarks/predict.py --only vit --nodes  every node, worst first
     python benchmarks/predict.py --write             also the table of docs/signals.md
 
-Each architecture is traced and predicted once, and measured with several seeds, each with weights, inputs and a
-direction of the output's gradient of its own. A ratio is that of the predicted second moment to the mean of the
-measured ones. Measured in double precision, so that a gradient that is exactly zero, as that of a bias before a batch
+Each architecture is traced and predicted once, and measured with several seeds, each with weights and inputs of its own;
+the gradient is that of ⟨output, v⟩/batch with a fixed random v. A ratio is that of the predicted second moment to the
+mean of the measured ones. Measured in double precision, so that a gradient that is exactly zero, as that of a bias before a batch
 norm, is seen to be, and left out. transformers' own models take part where it is installed.
 """
 
@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -104,7 +104,7 @@ def measure(architecture: zoo.Architecture, seeds: int) -> Result:
     measured = []
     for seed in range(seeds):
         own, batch = built(architecture, seed, plan)
-        measured.append(observe(traced, own, batch, towards(seed)))
+        measured.append(observe(traced, own, batch))
         gc.collect()  # what autograd keeps in cycles is large
     return Result(architecture, predicted, tuple(measured), traced_at - start, predicted_at - traced_at)
 
@@ -117,26 +117,6 @@ def built(architecture: zoo.Architecture, seed: int, plan: fanin.Plan | None) ->
         fanin.initialize_(model, recipe=plan, seed=seed)
     example = architecture.example(torch.Generator().manual_seed(1000 + seed))
     return model, pytree.tree_map(lambda t: t.to(architecture.dtype) if t.is_floating_point() else t, example)
-
-
-def towards(seed: int) -> Callable[[Any], torch.Tensor]:
-    """⟨output, v⟩/batch with a random v of this seed, E v² = 1 exactly, over all outputs."""
-
-    def loss(output: Any) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(2000 + seed)
-        tensors = [t for t in pytree.tree_leaves(taken(output)) if isinstance(t, torch.Tensor) and t.requires_grad]
-        total = torch.zeros(())
-        for t in tensors:
-            v = torch.randn(t.shape, generator=generator).to(t)
-            total = total + (t * v).sum() / v.square().mean().sqrt() / t.shape[0]
-        return total
-
-    return loss
-
-
-def taken(output: Any) -> Any:
-    """A dataclass as what it holds."""
-    return dict(output) if isinstance(output, dict) else output
 
 
 def factors(seen: Summary, how_many: int) -> str:
