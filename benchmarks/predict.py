@@ -5,10 +5,10 @@
     python benchmarks/predict.py --only vit --nodes  every node, worst first
     python benchmarks/predict.py --write             also the table of docs/signals.md
 
-Each architecture is traced and predicted once, and measured with several seeds, each with weights and inputs of its own;
+Each architecture is traced and predicted once, and measured with several seeds, each with its own weights and inputs;
 the gradient is that of ⟨output, v⟩/batch with a fixed random v. A ratio is that of the predicted second moment to the
-mean of the measured ones. Measured in double precision, so that a gradient that is exactly zero, as that of a bias before a batch
-norm, is seen to be, and left out. transformers' own models take part where it is installed.
+mean of the measured ones. They are measured in double precision, so that a gradient that is exactly zero, as that of a
+bias before a batch norm, is seen to be, and left out. transformers' own models take part where it is installed.
 """
 
 from __future__ import annotations

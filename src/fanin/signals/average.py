@@ -9,6 +9,8 @@ from dataclasses import replace
 from fanin.errors import BadInput
 from fanin.signals.model import Moments, ParameterSignal, Signals
 
+NOTHING = Moments(0.0, 0.0, zeros=1.0)  # of a gradient that does not arrive in one of the passes
+
 
 def averaged(passes: Sequence[Signals], *, of_logarithms: bool = False) -> Signals:
     """The mean of each moment over passes of one graph with other weights or inputs.
@@ -40,7 +42,8 @@ def averaged(passes: Sequence[Signals], *, of_logarithms: bool = False) -> Signa
 
     def all_of(of: Callable[[Signals], dict[str, Moments]]) -> dict[str, Moments]:
         found = [of(each) for each in passes]
-        return {name: one([f[name] for f in found if name in f]) for name in dict.fromkeys(n for f in found for n in f)}
+        names = dict.fromkeys(name for f in found for name in f)
+        return {name: one([f.get(name, NOTHING) for f in found]) for name in names}
 
     weights = all_of(lambda s: {path: p.value for path, p in s.parameters.items()})
     arrived = all_of(lambda s: {path: p.gradient for path, p in s.parameters.items() if p.gradient})
