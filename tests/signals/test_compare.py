@@ -18,7 +18,7 @@ NAMES = ("linear", "relu", "linear_1")
 GRAPH = Graph(
     "Net",
     tuple(
-        Node(name, name.split("_")[0], (f"{name}.weight",) * ("linear" in name), (2, 3), "float32", module=f"layers.{i}")
+        Node(name, name.split("_")[0], (f"{name}.weight",) * ("linear" in name), (2, 3), "float32", module=f"at.{i}")
         for i, name in enumerate(NAMES)
     ),
     (Parameter("linear.weight", (3, 3), "float32", node="linear"), Parameter("unused", (3,), "float32")),
@@ -117,7 +117,7 @@ def test_the_table_names_the_node_that_is_furthest_off() -> None:
     text = str(signals(values=(1.0, 5.0, 2.0)).compare(signals()))
     assert "Net: predicted over measured" in text
     first = text.split("Furthest off")[1].splitlines()[3]
-    assert first.split() == ["value", "relu", "relu", "layers.1", "5", "0.5", "10"]
+    assert first.split() == ["value", "relu", "relu", "at.1", "5", "0.5", "10"]
 
 
 def test_plain_data_is_json() -> None:
