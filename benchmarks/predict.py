@@ -20,6 +20,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -193,6 +194,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # transformers' advice on faster kernels
     results: list[Result] = []
+    failed: list[str] = []
     said: list[str] = []
 
     def say(text: str) -> None:
@@ -206,12 +208,19 @@ def main() -> None:
             print(f"{name} is left out: {zoo.MISSING[name]}", file=sys.stderr)
             continue
         start = time.perf_counter()
-        results.append(measure(zoo.ARCHITECTURES[name], asked.seeds))
+        try:
+            results.append(measure(zoo.ARCHITECTURES[name], asked.seeds))
+        except Exception:  # noqa: BLE001  # the others are still to be seen
+            failed.append(name)
+            traceback.print_exc()
+            continue
         say(line(results[-1].cells()))
         print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
         if asked.nodes:
             print(nodes(results[-1]))
     say(f"\n{overall(results)}")
+    if failed:
+        sys.exit(f"Nothing is written, as {', '.join(failed)} failed.")
     if asked.write:
         write_page("\n".join(said))
 
