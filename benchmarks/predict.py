@@ -100,7 +100,7 @@ def measure(architecture: zoo.Architecture, seeds: int) -> Result:
     start = time.perf_counter()
     traced = trace(model, *example)
     traced_at = time.perf_counter()
-    predicted = predict(traced, model, example)
+    predicted = predict(traced, model, example, plan)
     predicted_at = time.perf_counter()
     measured = []
     for seed in range(seeds):

@@ -45,13 +45,17 @@ class EncoderBlock(nn.Module):
 
 
 class ViT(nn.Module):
-    """As timm starts it: truncated N(0, 0.02²) for linear layers and positions; the head likewise, and not zero."""
+    """As timm starts it: truncated N(0, 0.02²) for linear layers and positions; the head likewise, and not zero.
 
-    def __init__(self) -> None:
+    The head reads a token of its own, or the mean over patches (Beyer et al. 2022).
+    """
+
+    def __init__(self, *, pooled: bool = False) -> None:
         super().__init__()
+        self.pooled = pooled
         self.patches = nn.Conv2d(3, WIDTH, PATCH, PATCH)
-        self.token = nn.Parameter(torch.randn(1, 1, WIDTH) * 1e-6)
-        self.positions = nn.Parameter(torch.empty(1, PATCHES + 1, WIDTH))
+        self.token = None if pooled else nn.Parameter(torch.randn(1, 1, WIDTH) * 1e-6)
+        self.positions = nn.Parameter(torch.empty(1, PATCHES + (not pooled), WIDTH))
         self.blocks = nn.Sequential(*(EncoderBlock() for _ in range(DEPTH)))
         self.norm, self.head = nn.LayerNorm(WIDTH, eps=1e-6), nn.Linear(WIDTH, 10)
         nn.init.trunc_normal_(self.positions, std=0.02)
@@ -60,8 +64,10 @@ class ViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.positions
-        return self.head(self.norm(self.blocks(x))[:, 0])
+        if self.token is not None:
+            x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1)
+        x = self.norm(self.blocks(x + self.positions))
+        return self.head(x.mean(1) if self.pooled else x[:, 0])
 
 
 class MixerBlock(nn.Module):
@@ -93,5 +99,6 @@ class Mixer(nn.Module):
 
 ENTRIES = (
     Architecture("vit", "transformer", ViT, noise(8, 3, IMAGE, IMAGE)),
+    Architecture("vit-pooled", "transformer", lambda: ViT(pooled=True), noise(8, 3, IMAGE, IMAGE)),
     Architecture("mixer", "mixer", Mixer, noise(8, 3, IMAGE, IMAGE)),
 )
