@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.latent import Array
+from fanin.signals.taps import Profile
 
 Sizes = NDArray[np.int64]
 
@@ -40,6 +41,7 @@ class State:
         root: which z.
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
         spread: Var log of what q is on average over the features, over draws of the weights that made them.
+        profile: how E x² is spread along each axis of positions; None where all are alike.
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
     """
@@ -56,6 +58,7 @@ class State:
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
     fixed: bool = False
+    profile: Profile | None = None
 
     @property
     def features(self) -> int:
@@ -198,6 +201,7 @@ class State:
             *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
             spread=self.spread,
             marks=self.marks,
+            profile=self.profile,
         )
 
     def average(self, of: Array) -> float:
@@ -219,6 +223,7 @@ def gaussian(
     *,
     spread: float = 0.0,
     marks: frozenset[str] = frozenset(),
+    profile: Profile | None = None,
 ) -> State:
     """A state with a latent of its own; scalars count for all segments.
 
@@ -233,7 +238,7 @@ def gaussian(
     q = np.maximum(q, m**2)
     v = q - m**2
     k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
-    return State(axes, n, m, q, k, s, spread=spread, marks=marks)
+    return State(axes, n, m, q, k, s, spread=spread, marks=marks, profile=profile)
 
 
 def aligned(*states: State) -> tuple[State, ...]:

@@ -17,6 +17,7 @@ from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.gradient import Gradient, Moments3, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import Profile
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
@@ -95,7 +96,7 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         own = np.zeros(1)
     v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
     by = 1 / math.sqrt(v) if v > 0 else 0.0
-    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True)
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True, profile=None)
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -170,7 +171,20 @@ def _normalised(x: State, v: Array, taken: tuple[Array, Array, Array]) -> State:
         latents=None,
         spread=0.0,
         fixed=True,
+        profile=_flattened(x, taken[0]),
     )
+
+
+def _flattened(x: State, taken: Array) -> Profile | None:
+    """How second moments are spread over positions once each feature's mean m is gone.
+
+    At a border, where a share p of the taps is inside, x has the share p of its second moment q and of its product with
+    m: E (x_t − m)² = p q − 2 p E m² + E m².
+    """
+    q, k = x.average(x.second), x.average(taken - x.mean**2)
+    if x.profile is None or not q > k:
+        return None
+    return tuple(np.maximum(p * (q - 2 * k) + k, 0.0) / (q - k) for p in x.profile)
 
 
 class _Affine:

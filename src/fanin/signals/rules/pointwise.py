@@ -20,6 +20,7 @@ from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
 from fanin.signals.state import State, aligned, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 Function = Callable[..., Array]
@@ -247,6 +248,7 @@ def _sum(x: State, y: State, a: float, b: float) -> State:
         moment(x.across_samples, y.across_samples),
         spread=share**2 * x.spread + (1 - share) ** 2 * y.spread,
         marks=x.marks | y.marks,
+        profile=blended([x.profile, y.profile], [share, 1 - share]),
     )
     if x.marginal is None and y.marginal is None:
         return state
@@ -327,6 +329,7 @@ def _independent_product(x: State, y: State) -> State:
         x.across_samples * y.across_samples,
         spread=x.spread + y.spread,
         marks=x.marks | y.marks,
+        profile=x.profile or y.profile,
     )
     values = latent.independent(lambda u, v: u * v, x.values, y.values)
     return replace(out, marginal=latent.moved(values, out.mean, out.variance))

@@ -13,6 +13,7 @@ from fanin.signals.broadcast import expanded, gathered
 from fanin.signals.gradient import Gradient, Moments3, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
 
@@ -265,6 +266,9 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
         sizes,
         *(joined(x) for x in ("mean", "second", "across_positions", "across_samples")),
         spread=sum(w**2 * s.spread for w, (_, s) in zip(shares, parts, strict=True)),
+        profile=blended(
+            [s.profile for _, s in parts], [w * s.average(s.second) for w, (_, s) in zip(shares, parts, strict=True)]
+        ),
         marks=frozenset().union(*(s.marks for _, s in parts)),
     )
     if any(s.marginal is not None for _, s in parts):
