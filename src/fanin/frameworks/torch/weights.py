@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from fanin.plans import Plan
 from fanin.plans.model import writes
 from fanin.signals.laws import weight_of
 from fanin.signals.values import Weight
+
+STANDARD_ERRORS: Final = 4.0  # of a mean; chance goes beyond in one of 16000 tensors
 
 
 def weights_of(graph: Graph, model: torch.nn.Module, plan: Plan | None) -> dict[str, Weight]:
@@ -51,14 +54,19 @@ def seen_weight(parameter: Parameter, tensor: torch.Tensor) -> Weight:
 
 
 def _mean_and_variance(x: torch.Tensor) -> tuple[float, float]:
-    """In float64; where all elements are equal, exactly that and 0."""
+    """In float64; where all elements are equal, exactly that and 0.
+
+    A mean that chance explains counts as 0: a sum over n inputs would square n times what is only noise in it.
+    """
     if x.numel() == 0:
         return 0.0, 0.0
     flat = x.detach().reshape(-1)
     if bool((flat == flat[0]).all()):
         return float(flat[0].real), 0.0
     found = moments(flat)
-    return found.mean, max(found.second_moment - found.mean**2, 0.0)
+    by_chance = found.mean**2 <= STANDARD_ERRORS**2 * found.second_moment / len(flat)
+    mean = 0.0 if by_chance else found.mean
+    return mean, max(found.second_moment - mean**2, 0.0)
 
 
 def _agree(tensors: Mapping[str, torch.Tensor], plan: Plan) -> None:
