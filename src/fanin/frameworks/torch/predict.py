@@ -17,10 +17,10 @@ from fanin.frameworks.torch.surrogate import sampler
 from fanin.frameworks.torch.trace import Traced
 from fanin.frameworks.torch.weights import weights_of
 from fanin.frameworks.torch.whole import any_sharded, unwrapped
-from fanin.graph import Graph
+from fanin.graph import Graph, Node, Ref
 from fanin.plans import Plan
 from fanin.signals import Moments, ParameterSignal, Signals
-from fanin.signals.gradient import total
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS
 from fanin.signals.propagate import Propagated, backward, forward
 from fanin.signals.rules import RULES
@@ -85,12 +85,20 @@ def _of_nodes(graph: Graph, found: Propagated) -> tuple[dict[str, Moments], dict
         if not isinstance(first, State):
             continue
         values[node.name] = _moments(first, bounds.get(node.name))
-        gradient = found.gradients.get(node.name, ({},))[0]
+        gradient = _gradient(node, found)
         if gradient:
             seen = total(gradient, first)
             g, h, s = (first.average(m) for m in (seen.second, seen.across_positions, seen.across_samples))
             gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s)
     return values, gradients
+
+
+def _gradient(node: Node, found: Propagated) -> Gradient:
+    """That of the first result; one of several results is an operation of its own, whose users name the first."""
+    of = node.arguments.get("self") if node.op == "getitem" else None
+    name, index = (of.name, of.index) if isinstance(of, Ref) else (node.name, 0)
+    gradients = found.gradients.get(name, ())
+    return gradients[index] if index < len(gradients) else {}
 
 
 def _assumed(graph: Graph, found: Propagated) -> dict[str, tuple[str, ...]]:

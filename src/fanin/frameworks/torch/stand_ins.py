@@ -14,7 +14,7 @@ from torch.fx.node import Node as FxNode
 from fanin.frameworks.torch.operations import arguments_of
 from fanin.frameworks.torch.structured import Noise, drawn, noise
 from fanin.initializers import Structure
-from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, reshaped, shape_of, size_of, usual
+from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of, reshaped, shape_of, size_of, usual
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Unknown, Value, Weight
 
@@ -270,6 +270,8 @@ def _matched(shape: tuple[int, ...], states: list[State]) -> Axes:
             return axes
         if (kept := _subsequence(shape, state.axes)) is not None:
             return kept
+    if not states and len(shape) == 2:  # rows of a table
+        return axes_of(shape, (Kind.POSITION, Kind.FEATURE))
     return usual(shape)
 
 

@@ -1,7 +1,12 @@
 """Tensors that are distributed as a state says, and what the engine would know of a tensor.
 
-A feature is a Gaussian z = √ρ_smp a_c + √(ρ_pos − ρ_smp) b_{c,s} + √(1 − ρ_pos) e_{c,s,t} pushed through the marginal F: what
-all samples share, what all positions of a sample share, and what each has alone.
+A feature is a Gaussian z pushed through the marginal F. White noise e over B samples and P positions has a mean over all of
+it, the means of samples around that, and the rest; z is those three with other sizes. With correlations ρ_pos and ρ_smp
+their variances grow by the eigenvalues of the correlation matrix,
+
+    λ_all = 1 + (P − 1) ρ_pos + (B − 1) P ρ_smp,    λ_sample = 1 + (P − 1) ρ_pos − P ρ_smp,    λ_own = 1 − ρ_pos,
+
+so that positive and negative correlations alike come out as they are wanted.
 """
 
 from __future__ import annotations
@@ -27,29 +32,40 @@ _PROBABILITIES: Final = np.cumsum(latent.WEIGHTS) - latent.WEIGHTS / 2
 
 
 class Noise(NamedTuple):
-    """White noise for each level; broadcast, (samples, positions, features)."""
+    """White noise of (samples, positions, features) in three parts, which add up to unit variance."""
 
-    of_feature: torch.Tensor
+    of_all: torch.Tensor
     of_sample: torch.Tensor
     own: torch.Tensor
 
     def correlated(self, across_positions: Array, across_samples: Array) -> torch.Tensor:
-        """Of unit variance, with these correlations feature by feature; negative ones count as 0."""
-        p = np.clip(across_positions, 0.0, 1.0)
-        s = np.minimum(np.clip(across_samples, 0.0, 1.0), p)
-        shared, of_sample, own = (torch.from_numpy(np.sqrt(x)).float() for x in (s, p - s, 1 - p))
-        return shared * self.of_feature + of_sample * self.of_sample + own * self.own
+        """Of unit variance, with these correlations feature by feature."""
+        b, p, _ = self.own.shape
+        eigenvalues = (
+            1 + (p - 1) * across_positions + (b - 1) * p * across_samples,
+            1 + (p - 1) * across_positions - p * across_samples,
+            1 - across_positions,
+        )
+        by = [torch.from_numpy(np.sqrt(np.maximum(x, 0.0))).float() for x in eigenvalues]
+        z: torch.Tensor = by[0] * self.of_all + by[1] * self.of_sample + by[2] * self.own
+        return z
 
 
 def noise(axes: Axes, generator: torch.Generator) -> Noise:
     """For a tensor of these axes."""
     b, p, c = (count(axes, kind) for kind in KINDS)
-    return Noise(*(_white(shape, generator) for shape in ((1, 1, c), (b, 1, c), (b, p, c))))
+    white = torch.randn((b, p, c), generator=generator)
+    of_sample = white.mean(1, keepdim=True)
+    of_all = of_sample.mean(0, keepdim=True)
+    return Noise(
+        _of_size(of_all, 1 / (b * p)), _of_size(of_sample - of_all, (1 - 1 / b) / p), _of_size(white - of_sample, 1 - 1 / p)
+    )
 
 
-def _white(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    x = torch.randn(shape, generator=generator)
-    return x / x.square().mean().sqrt() if x.numel() >= FEW else x
+def _of_size(x: torch.Tensor, variance: float) -> torch.Tensor:
+    """With exactly that mean square, if there are enough numbers to speak of one."""
+    found = float(x.square().mean())
+    return x * math.sqrt(variance / found) if x.numel() >= FEW and found > 0 else x
 
 
 def drawn(state: State, of: Noise) -> torch.Tensor:
