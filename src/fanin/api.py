@@ -233,9 +233,7 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
     return signals
 
 
-def predict(
-    model: Any, *example: Any, plan: Plan | None = None, loss: Callable[[Any], Any] | None = None
-) -> Signals:
+def predict(model: Any, *example: Any, plan: Plan | None = None, loss: Callable[[Any], Any] | None = None) -> Signals:
     """The moments of every node's value and gradient, and of every parameter's gradient, before a weight is drawn.
 
     What `measure` would find on average over seeds, from the traced graph alone: a weight is a law and takes no memory,

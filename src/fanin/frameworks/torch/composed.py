@@ -75,7 +75,9 @@ def _at_nodes(fx: FxNode, call: Call) -> tuple[Array, dict[str, Array]]:
         if not isinstance(result, torch.Tensor) or result.is_complex():
             raise TypeError("not one real tensor")
         wanted = {name: x for name, x in leaves.items() if x.requires_grad}
-        slopes = torch.autograd.grad(result.sum(), list(wanted.values()), allow_unused=True) if result.requires_grad else []
+        slopes = (
+            torch.autograd.grad(result.sum(), list(wanted.values()), allow_unused=True) if result.requires_grad else []
+        )
     found = {
         name: np.nan_to_num(s.numpy(), nan=0.0, posinf=0.0, neginf=0.0)
         for name, s in zip(wanted, slopes, strict=False)

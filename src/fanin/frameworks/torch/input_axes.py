@@ -1,9 +1,9 @@
 """Which axis of a floating-point input counts samples, positions and features, by what the model does along it.
 
 The input's axes are followed, each under its own number, through views, transposes and pointwise operations. An axis
-along which attention or a recurrent layer acts, or a convolution slides, counts positions. One that a weight reads counts
-features: if there are two, as in a mixer, the one that usually does, and the other counts positions. Of the axes that
-are left, the first counts samples. Where nothing is found, `usual` decides by the rank.
+along which attention or a recurrent layer acts, or a convolution slides, counts positions. One that a weight reads
+counts features: if there are two, as in a mixer, the one that usually does, and the other counts positions. Of the axes
+that are left, the first counts samples. Where nothing is found, the usual order of the rank decides.
 """
 
 from __future__ import annotations
@@ -76,41 +76,49 @@ def _followed(fx: FxNode, shape: tuple[int, ...]) -> _Roles:
 
 def _after(node: FxNode, source: FxNode, known: dict[FxNode, tuple[Own, ...]], roles: _Roles) -> Any:
     """The axes of the result, as far as they are the input's; learns on the way."""
-    op, a, before = op_of(node), arguments_of(node), known[source]
-    shape, rank = _shape(node), len(before)
-    if shape is None:
+    op, a, before, shape = op_of(node), arguments_of(node), known[source], _shape(node)
+    if shape is None or op in _CHANNELS:
+        _learn(op, a, before, roles)
         return None
-    if op in _CHANNELS:
-        spatial = int(op[-2])
-        roles.reads(before[rank - spatial - 1])
-        for i in range(rank - spatial, rank):
-            roles.mixes(before[i])
-        return None
-    if op in _NORMS:
-        roles.reads(before[1])
-        return before
-    if op == "linear":
-        roles.reads(before[-1])
-        return (*before[:-1], _fresh(shape))
-    if op in GATES:
-        batch_first = bool(a.get("batch_first"))
-        roles.reads(before[-1])
-        roles.mixes(before[1 if batch_first else 0])
-        return (*before[:-1], _fresh(shape))
-    if op in _ATTENTION:
-        roles.mixes(before[-2])
-        return (*before[:-1], _fresh(shape)) if len(shape) == rank else None
     if op in _PRODUCTS:
         return _product(op, node, known, roles)
+    _learn(op, a, before, roles)
     if op in _ORDERS:
         return _reordered(before, a, op)
     if op in _VIEWS:
         return reshaped(before, shape)  # type: ignore[arg-type]  # factors of any name
     if op in _PIECES:
-        dim = int(a.get("dim", 0)) % rank
-        cut = ((_NEW, shape[dim]),) if len(shape) == rank and shape[dim] != 1 else ()
-        return (*before[:dim], *([cut] if len(shape) == rank else []), *before[dim + 1 :])
-    return before if shape == _shape(source) else None
+        return _piece(before, int(a.get("dim", 0)) % len(before), shape)
+    reads = op == "linear" or op in GATES or op in _ATTENTION
+    return _as_read(before, shape) if reads else before if shape == _shape(source) else None
+
+
+def _learn(op: str, a: dict[str, Any], before: tuple[Own, ...], roles: _Roles) -> None:
+    if op in _CHANNELS:
+        spatial = int(op[-2])
+        roles.reads(before[-spatial - 1])
+        for axis in before[-spatial:]:
+            roles.mixes(axis)
+    elif op in _NORMS:
+        roles.reads(before[1])
+    elif op == "linear":
+        roles.reads(before[-1])
+    elif op in GATES:
+        roles.reads(before[-1])
+        roles.mixes(before[1 if a.get("batch_first") else 0])
+    elif op in _ATTENTION:
+        roles.mixes(before[-2])
+
+
+def _as_read(before: tuple[Own, ...], shape: tuple[int, ...]) -> tuple[Own, ...] | None:
+    """With a new last axis."""
+    return (*before[:-1], _fresh(shape)) if len(shape) == len(before) else None
+
+
+def _piece(before: tuple[Own, ...], dim: int, shape: tuple[int, ...]) -> tuple[Own, ...]:
+    """A part of an axis stands for no axis of the input, and one index of it for none at all."""
+    cut = ((_NEW, shape[dim]),) if len(shape) == len(before) and shape[dim] != 1 else ()
+    return (*before[:dim], *([cut] if len(shape) == len(before) else []), *before[dim + 1 :])
 
 
 def _shape(node: FxNode) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""What a traced program's tensors are before any signal flows: inputs, buffers, and what is computed from them alone."""
+"""What a program's tensors are before any signal flows: inputs, buffers, and what is computed from them alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fanin.signals.state import State, gaussian
 from fanin.signals.values import Constant, Unknown, Value
 
 LARGEST: Final = 1 << 24  # elements of a constant that are worth their memory
-SMALL: Final = 1 << 16  # elements of one that is kept although nothing reads it
+SMALL: Final = 1 << 18  # bytes of one that is kept although nothing reads it
 _TABLES: Final = ("embedding", "embedding_bag")
 # What a norm's constructor writes into its buffers: on the meta device it is known all the same.
 _CONSTRUCTED: Final = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
@@ -94,7 +94,7 @@ def _evaluate(graph: torch.fx.Graph, real: dict[FxNode, Any]) -> None:
             if fx.op == "call_function" and _is_constant(fx, real):
                 try:
                     real[fx] = _result(fx, real)
-                except Exception:  # noqa: BLE001, S112  # no kernel on the CPU, say: then it is no constant
+                except Exception:  # noqa: BLE001  # no kernel on the CPU, say: then it is no constant
                     continue
             for i in fx.all_input_nodes:
                 waiting[i] -= 1
@@ -122,9 +122,9 @@ def _result(fx: FxNode, real: Mapping[FxNode, Any]) -> Any:
 
 def _forget(fx: FxNode, still_read: int, real: dict[FxNode, Any]) -> None:
     value = real.get(fx)
-    if not still_read and isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > SMALL:
-        if all(user in real for user in fx.users):
-            real[fx] = _Forgotten(value)
+    large = isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > SMALL
+    if large and not still_read and all(user in real for user in fx.users):
+        real[fx] = _Forgotten(value)
 
 
 def _sensible(fx: FxNode, value: torch.Tensor) -> torch.Tensor:

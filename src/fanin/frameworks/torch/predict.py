@@ -45,8 +45,8 @@ def predict(
             gradient is that of `observe`.
 
     Raises:
-        BadInput: parameters on the meta device without a plan, a plan for another model, a sharded model without a plan,
-            or a loss that fails, as for `observe`.
+        BadInput: parameters on the meta device without a plan, a plan for another model, a sharded model without a
+            plan, or a loss that fails, as for `observe`.
     """
     if any_sharded(model) and plan is None:
         raise BadInput(

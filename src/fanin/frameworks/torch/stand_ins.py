@@ -185,7 +185,7 @@ def _holds(fx: FxNode, values: Mapping[str, Value], shapes: tuple[tuple[int, ...
 
 def _run(fx: FxNode, tensors: Mapping[str, torch.Tensor], device: str = "cpu") -> tuple[Any, ...]:
     """Call the operation's own function, with tensors in place of the nodes of the graph."""
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for name, given in arguments_of(fx).items():
         if isinstance(given, FxNode):
             arguments[name] = tensors[name]

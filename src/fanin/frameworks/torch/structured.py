@@ -1,6 +1,6 @@
 """Tensors that are distributed as a state says, and what the engine would know of a tensor.
 
-A feature is a Gaussian z pushed through the marginal F. White noise e over B samples and P positions has a mean over all of
+A feature is a Gaussian z pushed through the marginal F. White noise over B samples and P positions has a mean over all of
 it, the means of samples around that, and the rest; z is those three with other sizes. With correlations ρ_pos and ρ_smp
 their variances grow by the eigenvalues of the correlation matrix,
 
@@ -58,7 +58,9 @@ def noise(axes: Axes, generator: torch.Generator) -> Noise:
     of_sample = white.mean(1, keepdim=True)
     of_all = of_sample.mean(0, keepdim=True)
     return Noise(
-        _of_size(of_all, 1 / (b * p)), _of_size(of_sample - of_all, (1 - 1 / b) / p), _of_size(white - of_sample, 1 - 1 / p)
+        _of_size(of_all, 1 / (b * p)),
+        _of_size(of_sample - of_all, (1 - 1 / b) / p),
+        _of_size(white - of_sample, 1 - 1 / p),
     )
 
 

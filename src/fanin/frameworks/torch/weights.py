@@ -48,7 +48,7 @@ def seen_weight(parameter: Parameter, tensor: torch.Tensor) -> Weight:
     rows = tensor.shape[0] if tensor.dim() else 1
     parts = parameter.parts.of(tuple(tensor.shape)) if parameter.parts and parameter.parts.axis == 0 else ()
     sizes = [part.size for part in parts] or [rows]
-    seen = [_mean_and_variance(piece) for piece in (tensor.detach().split(sizes) if tensor.dim() else (tensor,))]
+    seen = [_mean_and_variance(piece) for piece in (torch.split(tensor.detach(), sizes) if tensor.dim() else (tensor,))]
     mean, variance = (np.array(x) for x in zip(*seen, strict=True))
     return Weight(parameter.path, tuple(tensor.shape), mean, variance, np.array(sizes))
 
