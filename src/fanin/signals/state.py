@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,8 @@ class State:
         spread: Var log q over draws of the weights, q the second moment.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that it
+            lives only through operations that know it.
     """
 
     axes: Axes
@@ -56,6 +59,7 @@ class State:
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
     mean_of: State | None = None
+    note: Any = field(default=None, init=False)
 
     @property
     def features(self) -> int:
@@ -184,6 +188,12 @@ class State:
     def average(self, of: Array) -> float:
         """Over all features."""
         return float(self.shares @ of)
+
+    def noted(self, note: Any) -> State:
+        """With a note."""
+        out = replace(self)
+        object.__setattr__(out, "note", note)
+        return out
 
     def marked(self, *marks: str) -> State:
         """With further assumptions."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, reduction, views
+from fanin.signals.rules import attention, convolution, dropout, linear, norms, pointwise, reduction, views
 
 RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
@@ -51,4 +51,5 @@ RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
