@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import attention, convolution, dropout, linear, norms, pointwise, reduction, views
+from fanin.signals.rules import attention, convolution, dropout, linear, norms, pointwise, products, reduction, scores, views
 
-RULES: Final[Mapping[str, Rule]] = {
+_RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
     "linear": linear.linear,
-    **dict.fromkeys(("matmul", "mm", "addmm"), linear.matrix_product),
+    "addmm": linear.matrix_product,
+    **dict.fromkeys(("matmul", "mm", "bmm"), products.matrix_product),
+    "baddbmm": products.added_product,
+    "einsum": products.einsum,
     **dict.fromkeys(pointwise.POINTWISE, pointwise.unary),
     "pow": pointwise.power,
     **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), pointwise.clamp),
@@ -53,3 +56,4 @@ RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
+RULES: Final = scores.followed(_RULES)
