@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,9 @@ class State:
         profile: how E x² is spread along each axis of positions; None where all are alike.
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
+        mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that it
+            lives only through operations that know it.
     """
 
     axes: Axes
@@ -59,6 +63,8 @@ class State:
     marks: frozenset[str] = frozenset()
     fixed: bool = False
     profile: Profile | None = None
+    mean_of: State | None = None
+    note: Any = field(default=None, init=False)
 
     @property
     def features(self) -> int:
@@ -147,6 +153,7 @@ class State:
             marginal=values,
             latents=(positions, samples),
             fixed=False,
+            mean_of=None,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
@@ -166,6 +173,7 @@ class State:
             across_samples=moved(self.across_samples),
             marginal=marginal,
             latents=self.correlations if marginal is not None else self.latents,
+            mean_of=None,
         )
 
     def split_at(self, ends: Sizes) -> State:
@@ -207,6 +215,12 @@ class State:
     def average(self, of: Array) -> float:
         """Over all features."""
         return float(self.shares @ of)
+
+    def noted(self, note: Any) -> State:
+        """With a note."""
+        out = replace(self)
+        object.__setattr__(out, "note", note)
+        return out
 
     def marked(self, *marks: str) -> State:
         """With further assumptions."""

@@ -10,12 +10,26 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, views
+from fanin.signals.rules import (
+    attention,
+    convolution,
+    dropout,
+    linear,
+    norms,
+    pointwise,
+    products,
+    reduction,
+    scores,
+    views,
+)
 
-RULES: Final[Mapping[str, Rule]] = {
+_RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
     "linear": linear.linear,
-    **dict.fromkeys(("matmul", "mm", "addmm"), linear.matrix_product),
+    "addmm": linear.matrix_product,
+    **dict.fromkeys(("matmul", "mm", "bmm"), products.matrix_product),
+    "baddbmm": products.added_product,
+    "einsum": products.einsum,
     **dict.fromkeys(pointwise.POINTWISE, pointwise.unary),
     "pow": pointwise.power,
     **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), pointwise.clamp),
@@ -39,5 +53,18 @@ RULES: Final[Mapping[str, Rule]] = {
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
     **dict.fromkeys(("group_norm", "instance_norm"), norms.group_norm),
+    "mean": reduction.mean,
+    "sum": reduction.summed,
+    "var": reduction.variance,
+    "std": reduction.standard_deviation,
+    **dict.fromkeys(("var_mean", "std_mean"), reduction.variance_and_mean),
+    **dict.fromkeys(("linalg_vector_norm", "norm"), reduction.vector_norm),
+    "logsumexp": reduction.log_sum_exp,
+    **dict.fromkeys(("amax", "max"), reduction.maximum),
+    **dict.fromkeys(("amin", "min"), reduction.minimum),
+    **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
+    "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
+RULES: Final = scores.followed(_RULES)

@@ -182,7 +182,7 @@ def _affine(call: Call, name: str, by: float, shift: float) -> Outcome:
     return Outcome((out,), lambda gradients: iter([(name, scaled(gradients[0], by))]))
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """A scalar, whatever it is wrapped in."""
     if isinstance(value, (int, float)):
         return float(value)
@@ -199,7 +199,7 @@ def _number(value: Any) -> float | None:
 def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     """a·x + b·y."""
     for name, by, other, shift in ((left, a, right, b), (right, b, left, a)):
-        number = _number(call[other])
+        number = as_number(call[other])
         if isinstance(call[name], State) and number is not None and call[name].axes and _covers(call[name], call):
             return _affine(call, name, by, shift * number)
     x, y, axes = _operands(call, left, right)
@@ -259,7 +259,7 @@ def _sum(x: State, y: State, a: float, b: float) -> State:
 def multiply(call: Call) -> Outcome:
     """X · y: of one latent, exactly; else independent, each moment the product."""
     for name, other in (("self", "other"), ("other", "self")):
-        number = _number(call[other])
+        number = as_number(call[other])
         if isinstance(call[name], State) and number is not None and _covers(call[name], call):
             return _affine(call, name, number, 0.0)
     x, y, axes = _operands(call, "self", "other")
@@ -270,7 +270,7 @@ def divide(call: Call) -> Outcome:
     """X / y: the product of x and 1/y, y bounded away from 0."""
     if call.get("rounding_mode", None) is not None:
         raise NoRule("the quotient is rounded")
-    number = _number(call["other"])
+    number = as_number(call["other"])
     if number and isinstance(call["self"], State):
         return _affine(call, "self", 1 / number, 0.0)
     x, y, axes = _operands(call, "self", "other")

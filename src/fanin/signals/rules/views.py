@@ -46,11 +46,12 @@ def _everywhere(seen: Moments3, out: State, x: State) -> Moments3:
 def permute(call: Call) -> Outcome:
     """`permute`, `transpose`, `t`, `movedim`."""
     x = call.state(call.first)
-    order = _order(call, len(x.axes))
+    order = order_of(call, len(x.axes))
     return _moved(call, x, tuple(x.axes[i] for i in order))
 
 
-def _order(call: Call, rank: int) -> list[int]:
+def order_of(call: Call, rank: int) -> list[int]:
+    """Which axis of the operand is each axis of the result."""
     order = list(range(rank))
     if call["dims"] is not None:
         return [d % rank for d in call["dims"]]
