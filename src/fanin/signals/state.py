@@ -41,6 +41,7 @@ class State:
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
         spread: Var log q over draws of the weights, q the second moment.
         marks: assumptions that were made on the way.
+        mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
     """
 
     axes: Axes
@@ -54,6 +55,7 @@ class State:
     latents: tuple[Array, Array] | None = None
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
+    mean_of: State | None = None
 
     @property
     def features(self) -> int:
@@ -121,6 +123,7 @@ class State:
             across_samples=latent.covariance(values, samples),
             marginal=values,
             latents=(positions, samples),
+            mean_of=None,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
@@ -140,6 +143,7 @@ class State:
             across_samples=moved(self.across_samples),
             marginal=marginal,
             latents=self.correlations if marginal is not None else self.latents,
+            mean_of=None,
         )
 
     def split_at(self, ends: Sizes) -> State:

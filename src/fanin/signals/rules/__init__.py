@@ -1,7 +1,7 @@
 """RULES: what each operation does to the moments of its arguments, and of the gradients on their way back.
 
-One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here. What has no
-rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
+One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here. What has
+no rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, views
+from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, reduction, views
 
 RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
@@ -39,5 +39,16 @@ RULES: Final[Mapping[str, Rule]] = {
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
     **dict.fromkeys(("group_norm", "instance_norm"), norms.group_norm),
+    "mean": reduction.mean,
+    "sum": reduction.summed,
+    "var": reduction.variance,
+    "std": reduction.standard_deviation,
+    **dict.fromkeys(("var_mean", "std_mean"), reduction.variance_and_mean),
+    **dict.fromkeys(("linalg_vector_norm", "norm"), reduction.vector_norm),
+    "logsumexp": reduction.log_sum_exp,
+    **dict.fromkeys(("amax", "max"), reduction.maximum),
+    **dict.fromkeys(("amin", "min"), reduction.minimum),
+    **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
+    "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
 }
