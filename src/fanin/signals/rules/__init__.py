@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, reduction, views
+from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, pooling, reduction, resampling, views
 
 RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
@@ -39,6 +39,22 @@ RULES: Final[Mapping[str, Rule]] = {
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
     **dict.fromkeys(("group_norm", "instance_norm"), norms.group_norm),
+    **{f"avg_pool{d}d": pooling.average_pool for d in (1, 2, 3)},
+    **{f"adaptive_avg_pool{d}d": pooling.adaptive_average_pool for d in (1, 2, 3)},
+    **{f"max_pool{d}d{s}": pooling.max_pool for d in (1, 2, 3) for s in ("", "_with_indices")},
+    **{f"adaptive_max_pool{d}d": pooling.adaptive_max_pool for d in (1, 2, 3)},
+    **dict.fromkeys(("flip", "roll", "rot90"), resampling.reordered),
+    **dict.fromkeys(("pad", "constant_pad_nd"), resampling.pad),
+    **{f"{mode}_pad{d}d": resampling.pad for mode in ("reflection", "replication") for d in (1, 2, 3)},
+    **{f"{name}{d}d": resampling.upsample_nearest for name in ("upsample_nearest", "_upsample_nearest_exact") for d in (1, 2, 3)},
+    **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), resampling.upsample_linear),
+    "pixel_shuffle": resampling.pixel_shuffle,
+    "pixel_unshuffle": resampling.pixel_unshuffle,
+    **dict.fromkeys(("repeat", "tile"), resampling.repeat),
+    "repeat_interleave": resampling.repeat_interleave,
+    "index_select": resampling.index_select,
+    "index": resampling.index,
+    "stack": resampling.stack,
     "mean": reduction.mean,
     "sum": reduction.summed,
     "var": reduction.variance,

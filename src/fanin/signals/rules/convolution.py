@@ -36,7 +36,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     spatial = len(weight.shape) - 2
     if len(x.axes) != spatial + 2:
         raise NoRule("the input has no axis of samples")
-    x = _as_image(x)
+    x = as_image(x)
     groups = call.get("groups", 1)
     sizes_in = [size_of(a) for a in x.axes[2:]]
     sizes_out = list(call.node.shape[2:])
@@ -77,7 +77,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     return Outcome((out,), pull)
 
 
-def _as_image(x: State) -> State:
+def as_image(x: State) -> State:
     """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
     from dataclasses import replace
 
