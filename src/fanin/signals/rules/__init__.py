@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import convolution, dropout, linear, norms, pointwise, pooling, reduction, resampling, views
+from fanin.signals.rules import (
+    convolution,
+    dropout,
+    gates,
+    linear,
+    norms,
+    pointwise,
+    pooling,
+    reduction,
+    resampling,
+    views,
+)
 
 RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
@@ -34,7 +45,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "cat": views.concatenate,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution.convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution.transposed_convolution),
-    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_functional"), norms.batch_norm),
+    **dict.fromkeys(
+        ("batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional"), norms.batch_norm
+    ),
     "_native_batch_norm_legit_no_training": norms.batch_norm_eval,
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
@@ -46,7 +59,11 @@ RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("flip", "roll", "rot90"), resampling.reordered),
     **dict.fromkeys(("pad", "constant_pad_nd"), resampling.pad),
     **{f"{mode}_pad{d}d": resampling.pad for mode in ("reflection", "replication") for d in (1, 2, 3)},
-    **{f"{name}{d}d": resampling.upsample_nearest for name in ("upsample_nearest", "_upsample_nearest_exact") for d in (1, 2, 3)},
+    **{
+        f"{name}{d}d": resampling.upsample_nearest
+        for name in ("upsample_nearest", "_upsample_nearest_exact")
+        for d in (1, 2, 3)
+    },
     **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), resampling.upsample_linear),
     "pixel_shuffle": resampling.pixel_shuffle,
     "pixel_unshuffle": resampling.pixel_unshuffle,
@@ -55,6 +72,20 @@ RULES: Final[Mapping[str, Rule]] = {
     "index_select": resampling.index_select,
     "index": resampling.index,
     "stack": resampling.stack,
+    "glu": gates.glu,
+    "threshold": gates.threshold,
+    **dict.fromkeys(("prelu", "_prelu_kernel"), gates.prelu),
+    **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne"), gates.compare),
+    **dict.fromkeys(("logical_not", "bitwise_not"), gates.logical_not),
+    "where": gates.where,
+    "masked_fill": gates.masked_fill,
+    "lerp": gates.lerp,
+    **dict.fromkeys(("addcmul", "addcdiv"), gates.add_product),
+    "bernoulli": gates.bernoulli,
+    **{f"{what}_like": gates.filled for what in ("zeros", "ones", "full", "empty")},
+    **{f"new_{what}": gates.filled for what in ("zeros", "ones", "full", "empty")},
+    **dict.fromkeys(("rand_like", "randn_like"), gates.random),
+    **dict.fromkeys(("maximum", "minimum"), pointwise.larger),
     "mean": reduction.mean,
     "sum": reduction.summed,
     "var": reduction.variance,

@@ -21,7 +21,7 @@ from fanin.signals.values import Call, NoRule, Outcome, Pulled, Unknown
 
 
 def average_pool(call: Call) -> Outcome:
-    """`avg_pool1d` … `avg_pool3d`: q' = (q + (n − 1) k)/n of the n entries of a window; overlaps make neighbours alike."""
+    """`avg_pool1d` … `avg_pool3d`: q' = (q + (n − 1) k)/n for n entries; overlaps make neighbours alike."""
     x, dims = _image(call)
     matrices = {}
     divisor = call["divisor_override"]

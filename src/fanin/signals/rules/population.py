@@ -78,7 +78,7 @@ class Population:
             return replace(x, axes=self.axes)
         shape = shape_of_mean(x, out)
         out = out if shape is None else replace(out, marginal=shape)
-        return replace(out, mean_of=x)
+        return replace(out, mean_of=x, root=Root(x.root))
 
     def repeated(self, gradient: Gradient, out: State) -> Moments3:
         """The gradient of a result, at each of the entries that made it: all of them get the same."""

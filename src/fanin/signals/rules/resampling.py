@@ -199,9 +199,7 @@ def index_select(call: Call) -> Outcome:
 def index(call: Call) -> Outcome:
     """`x[:, ids]`: one axis by known ids, which may have a shape of their own."""
     x = call.state(call.first)
-    ids = {
-        at: call[f"indices.{at}"] for at in range(len(x.axes)) if call[f"indices.{at}"] is not None
-    }
+    ids = {at: call[f"indices.{at}"] for at in range(len(x.axes)) if call[f"indices.{at}"] is not None}
     if len(ids) != 1:
         raise NoRule("several axes are indexed at once")
     ((at, known),) = ids.items()
@@ -239,5 +237,3 @@ def stack(call: Call) -> Outcome:
         axes = (*value.axes[:dim], (), *value.axes[dim:])
         values[name] = replace(value, axes=axes)
     return concatenate(Call(call.node, values, {**call.plain, "dim": dim}))
-
-

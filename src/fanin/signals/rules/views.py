@@ -12,8 +12,7 @@ from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped
 from fanin.signals.broadcast import expanded, gathered
 from fanin.signals.gradient import Gradient, Moments3, chosen, total
 from fanin.signals.state import State, gaussian
-from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Value
-from fanin.signals.values import State as _S
+from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
 
 def same(call: Call) -> Outcome:
@@ -89,11 +88,18 @@ def expand(call: Call) -> Outcome:
         if size_of(own) == shape[at]:
             axes.append(own)
         elif size_of(own) == 1:
-            axes.append(axis(Kind.SAMPLE if at == -len(shape) and x.samples == 1 else Kind.POSITION, shape[at]))
+            axes.append(axis(_repeated(x, at, len(shape)), shape[at]))
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
     return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+
+
+def _repeated(x: State, at: int, rank: int) -> Kind:
+    """What an axis counts along which one entry is repeated."""
+    if at == -1 and x.features == 1:
+        return Kind.FEATURE
+    return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 
 
 def select(call: Call) -> Outcome:
@@ -121,6 +127,7 @@ class Piece:
 
     @classmethod
     def of(cls, x: State, dim: int, start: int, length: int, step: int = 1, *, drop: bool = False) -> Piece:
+        """Entries start, start + step, … of an axis, which goes if it is dropped."""
         own = x.axes[dim]
         size = size_of(own)
         if size == length and not drop:
@@ -250,7 +257,7 @@ def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcom
     if like is None:
         raise NoRule("no part is a signal")
     parts = [(name, value if isinstance(value, State) else as_state(value, like.axes)) for name, value in named]
-    values = {name: value for name, value in parts}
+    values: dict[str, Value] = dict(parts)
     return concatenate(Call(call.node, values, call.plain))
 
 
@@ -326,6 +333,3 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
 def item(call: Call) -> Outcome:
     """`getitem` of an operation with several results; the engine hands over the one that is meant."""
     return same(call)
-
-
-del _S, Constant
