@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,22 +41,19 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     groups = call.get("groups", 1)
     sizes_in = [size_of(a) for a in x.axes[2:]]
     sizes_out = list(call.node.shape[2:])
-    taps = [
-        _inside(i, o, k, *(_at(call, name, d) for name in ("stride", "padding", "dilation")), transposed)
-        for d, (i, o, k) in enumerate(zip(sizes_in, sizes_out, weight.shape[2:], strict=True))
-    ]
-    inside = math.prod(taps)  # taps that reach an output, on average
+    reach = Reach.of(
+        [
+            _read(i, o, k, *(_at(call, name, d) for name in ("stride", "padding", "dilation")), transposed)
+            for d, (i, o, k) in enumerate(zip(sizes_in, sizes_out, weight.shape[2:], strict=True))
+        ],
+        only_centre=weight.structure is Structure.ISOMETRY,
+    )
     n_out = call.node.shape[1]
     c_in, c_out = x.features // groups, n_out // groups
     p_in, p_out = math.prod(sizes_in), math.prod(sizes_out)
-    if weight.structure is Structure.ISOMETRY:  # all taps but the centre may be 0: what counts is the sum of squares
-        inside = math.prod(weight.shape[2:])
-    fan = c_in * inside
-    spread_over = c_out * inside * p_out / p_in
-    rows_out, mean, second, positions, samples = _sums(x, weight, fan, groups, n_out, transposed)
+    rows_out, mean, second, positions, samples = _sums(x, weight, c_in, reach, p_out, groups, n_out, transposed)
     bias_mean, bias_second = _bias(call["bias"], len(rows_out))
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, n_out), *axes_of(sizes_out, [Kind.POSITION] * spatial))
-    overlap = _overlap(call, weight, x, transposed)
     out = gaussian(
         axes,
         rows_out,
@@ -64,23 +62,52 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         positions + 2 * mean * bias_mean + bias_second,
         samples + 2 * mean * bias_mean + bias_second,
         spread=x.spread + 2 / n_out,
-        marks=x.marks | overlap,
+        marks=x.marks,
     )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield "input", _back(seen, out, x, weight, spread_over, groups, n_out, p_out / p_in)
-        yield "weight", WeightGradient(_weight_gradient(x, out, seen, math.prod(taps) / math.prod(weight.shape[2:])))
+        yield "input", _back(seen, out, x, weight, c_out, reach.shares(p_in), groups)
+        yield "weight", WeightGradient(_weight_gradient(x, out, seen, reach))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
     return Outcome((out,), pull)
 
 
+class Reach(NamedTuple):
+    """How far the taps reach: tap τ connects n_τ inputs with as many outputs.
+
+    Two outputs have in common what the same tap sees: weights are shared by positions, but differ from tap to tap.
+
+    Attributes:
+        taps: K.
+        sum: Σ n_τ.
+        squares: Σ n_τ².
+    """
+
+    taps: int
+    sum: float
+    squares: float
+
+    @classmethod
+    def of(cls, inside: Sequence[Array], *, only_centre: bool) -> Reach:
+        """Of the axes, each a table (entry, tap) of what is inside; all others are zero padding."""
+        by_tap = [table.sum(0) for table in inside]
+        taps = math.prod(len(n) for n in by_tap)
+        if only_centre:  # of a delta-orthogonal kernel: E w² is an average over all taps
+            centre = math.prod(float(n[len(n) // 2]) for n in by_tap)
+            return cls(taps, taps * centre, taps * centre**2)
+        return cls(taps, *(math.prod(float((n**e).sum()) for n in by_tap) for e in (1, 2)))
+
+    def shares(self, positions: int) -> tuple[float, float, float]:
+        """Taps that reach one of so many positions, that two of them have in common, and that two samples have."""
+        pairs = max(positions * (positions - 1), 1)
+        return self.sum / positions, (self.squares - self.sum) / pairs, self.squares / positions**2
+
+
 def as_image(x: State) -> State:
     """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
-    from dataclasses import replace
-
     kinds = [Kind.SAMPLE, Kind.FEATURE, *[Kind.POSITION] * (len(x.axes) - 2)]
     axes = axes_of([size_of(a) for a in x.axes], kinds)
     if axes == x.axes:
@@ -98,21 +125,19 @@ def _at(call: Call, name: str, dim: int) -> Any:
     return value[dim] if len(value) > 1 else value[0]
 
 
-def _inside(
+def _read(
     size_in: int, size_out: int, kernel: int, stride: int, padding: Any, dilation: int, transposed: bool
-) -> float:
-    """Taps of one axis that meet an input, on average over the outputs."""
+) -> Array:
+    """Which taps of an axis meet an input, for each output; transposed, an output, for each input."""
     if isinstance(padding, str):
         padding = 0 if padding == "valid" else dilation * (kernel - 1) // 2
-    if transposed:
-        reached = np.add.outer(np.arange(size_in) * stride - padding, np.arange(kernel) * dilation)
-        return float(((reached >= 0) & (reached < size_out)).sum()) / size_out
-    read = np.add.outer(np.arange(size_out) * stride - padding, np.arange(kernel) * dilation)
-    return float(((read >= 0) & (read < size_in)).sum()) / size_out
+    here, there = (size_in, size_out) if transposed else (size_out, size_in)
+    met = np.add.outer(np.arange(here) * stride - padding, np.arange(kernel) * dilation)
+    return ((met >= 0) & (met < there)) * 1.0
 
 
 def _sums(
-    x: State, weight: Weight, fan: float, groups: int, n_out: int, transposed: bool
+    x: State, weight: Weight, c_in: int, reach: Reach, p_out: int, groups: int, n_out: int, transposed: bool
 ) -> tuple[Any, Array, Array, Array, Array]:
     """Segments of the result, and the moments of Σ w x: by group where groups see segments of their own."""
     v, m = _variance(weight), _mean(weight)
@@ -123,11 +148,12 @@ def _sums(
         q, k, s, mu = (np.array([x.average(a)]) for a in (x.second, x.across_positions, x.across_samples, x.mean))
         if len(rows) > 1:
             v, m = weight.variance, weight.mean
+    one, *two = (c_in * share for share in reach.shares(p_out))
 
-    def moment(of: Array) -> Array:
-        return np.asarray(fan * (v * of + m**2 * (of - mu**2)) + (fan * m * mu) ** 2)
+    def moment(of: Array, taps: float) -> Array:
+        return np.asarray(taps * (v * of + m**2 * (of - mu**2)) + (one * m * mu) ** 2)
 
-    return rows, np.asarray(fan * m * mu), moment(q), moment(k), moment(s)
+    return rows, np.asarray(one * m * mu), moment(q, one), moment(k, two[0]), moment(s, two[1])
 
 
 def _variance(weight: Weight) -> Array:
@@ -148,7 +174,13 @@ def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
 
 
 def _back(
-    seen: Moments3, out: State, x: State, weight: Weight, reach: float, groups: int, n_out: int, positions: float
+    seen: Moments3,
+    out: State,
+    x: State,
+    weight: Weight,
+    c_out: int,
+    shares: tuple[float, float, float],
+    groups: int,
 ) -> Gradient:
     second = (
         weight.second
@@ -156,24 +188,18 @@ def _back(
         else np.array([weight.sizes @ weight.second / weight.sizes.sum()])
     )
     n = len(x.sizes)
-    if groups > 1 and n > 1 and len(out.sizes) == n:
-        parts = [reach * second * m for m in (seen.second, seen.across_positions, seen.across_samples)]
-        return Moments3(*parts).flow()
-    del n_out, positions
-    parts = [
-        np.full(n, reach * float(out.shares @ (second * m)))
-        for m in (seen.second, seen.across_positions, seen.across_samples)
-    ]
+    parts = []
+    for share, m in zip(shares, (seen.second, seen.across_positions, seen.across_samples), strict=True):
+        of_units = second * m
+        apart = groups > 1 and n > 1 and len(out.sizes) == n
+        parts.append(c_out * share * (of_units if apart else np.full(n, float(out.shares @ of_units))))
     return Moments3(*parts).flow()
 
 
-def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> float:
-    n, p = out.samples * out.positions, out.positions
+def _weight_gradient(x: State, out: State, seen: Moments3, reach: Reach) -> float:
+    """E (Σ δ x)² of one tap: B (n q g + n (n − 1) k h) + B (B − 1) n² s r, averaged over the taps."""
+    b = out.samples
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
-    return max(inside * n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0)
-
-
-def _overlap(call: Call, weight: Weight, x: State, transposed: bool) -> frozenset[str]:
-    del call, weight, x, transposed
-    return frozenset()
+    n, n_squared = reach.sum / reach.taps, reach.squares / reach.taps
+    return max(b * (n * q * g + (n_squared - n) * k * h + (b - 1) * n_squared * s * r), 0.0)

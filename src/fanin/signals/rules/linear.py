@@ -56,7 +56,6 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
     sizes = _rows_out(weight, n_out, kept)
     mean, second, positions, samples = _sum(x, weight, n_in, len(sizes))
     b_mean, b_second = _bias(bias, sizes)
-    mixed = _other_features(x, n_in)
     out = gaussian(
         axes,
         sizes,
@@ -65,7 +64,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
         spread=x.spread + 2 / n_out,
-        marks=x.marks | mixed,
+        marks=x.marks,
     )
 
     def pull(gradients: Any) -> Pulled:
@@ -114,17 +113,21 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
     return np.zeros(1), np.zeros(1)
 
 
-def _other_features(x: State, n: int) -> frozenset[str]:
-    return frozenset()
-
-
 def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
-    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any."""
+    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any.
+
+    Positions that are summed over, as after a view of (C, H, W) as C·H·W, have weights of their own: what comes back to
+    two of them has nothing in common.
+    """
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     by = n_out * out.shares * second
     ones = np.ones(len(x.sizes))
+    summed = count(x.axes[-1:], Kind.POSITION)
+    same = (x.positions / summed - 1) / max(x.positions - 1, 1) if summed > 1 else 1.0
     return Moments3(
-        float(by @ seen.second) * ones, float(by @ seen.across_positions) * ones, float(by @ seen.across_samples) * ones
+        float(by @ seen.second) * ones,
+        float(by @ seen.across_positions) * same * ones,
+        float(by @ seen.across_samples) / summed * ones,
     ).flow()
 
 

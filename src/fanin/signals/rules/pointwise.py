@@ -450,7 +450,7 @@ def _inverse(values: Array) -> Array:
 def _stretched(x: State, y: State) -> State:
     """X · y with a y that is nearly the same everywhere: still a function of the latent of x.
 
-    Where y is made of means over entries of x, each of these is part of it: to the order 1/n that cancels what y varies.
+    Where y is made of means over entries of x, each is part of it: to the order 1/n that cancels what y varies.
     """
     second, positions, samples = y.second, y.across_positions, y.across_samples
     if y.root.averages is x.root:

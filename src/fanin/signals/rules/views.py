@@ -297,15 +297,19 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
         return sum(share * getattr(s, what) for share, s in zip(w, states, strict=True))
 
     mean = mixed("mean")
-    # Pairs within a part are as alike as they were, pairs of two parts only as much as their means.
-    within = sum(share**2 * s.across_positions for share, s in zip(w, states, strict=True))
-    across = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
-    positions = within + across if kind is Kind.POSITION else mixed("across_positions")
-    samples = (
-        sum(share**2 * s.across_samples for share, s in zip(w, states, strict=True)) + across
-        if kind is Kind.POSITION
-        else mixed("across_samples")
-    )
+    n = sizes.sum()
+    different = sizes * (sizes - 1) / max(n * (n - 1), 1)  # of all pairs of different entries, those within each part
+
+    def pairs(what: str, shares: Any) -> Any:
+        """Within a part as alike as they were; of two parts, only as their means are."""
+        rest = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
+        rest = rest * ((1 - shares.sum()) / max(1 - float(w @ w), 1e-12))
+        return sum(share * getattr(s, what) for share, s in zip(shares, states, strict=True)) + rest
+
+    positions = pairs("across_positions", different) if kind is Kind.POSITION else mixed("across_positions")
+    samples = mixed("across_samples")
+    if kind is not Kind.FEATURE:
+        samples = pairs("across_samples", w**2 if kind is Kind.POSITION else different)
     out = gaussian(
         axes,
         states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
