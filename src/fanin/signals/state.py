@@ -24,7 +24,14 @@ Sizes = NDArray[np.int64]
 
 
 class Root:
-    """The identity of a latent: two states of one root are functions of the same z, feature by feature."""
+    """The identity of a latent: two states of one root are functions of the same z, feature by feature.
+
+    Args:
+        averages: that of the state over whose entries this one is averaged: what is made of it varies with those.
+    """
+
+    def __init__(self, averages: Root | None = None) -> None:
+        self.averages = averages
 
 
 @dataclass(frozen=True, eq=False)

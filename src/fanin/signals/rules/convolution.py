@@ -38,7 +38,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     spatial = len(weight.shape) - 2
     if len(x.axes) != spatial + 2:
         raise NoRule("the input has no axis of samples")
-    x = _as_image(x)
+    x = as_image(x)
     groups, n_out = call.get("groups", 1), call.node.shape[1]
     sizes_out = call.node.shape[2:]
     sizes_in, sizes_out = [size_of(a) for a in x.axes[2:]], call.node.shape[2:]
@@ -87,7 +87,7 @@ def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
     return Meeting(whole, whole, whole, flat(sizes))
 
 
-def _as_image(x: State) -> State:
+def as_image(x: State) -> State:
     """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
     kinds = [Kind.SAMPLE, Kind.FEATURE, *[Kind.POSITION] * (len(x.axes) - 2)]
     axes = axes_of([size_of(a) for a in x.axes], kinds)

@@ -15,6 +15,7 @@ import numpy as np
 from fanin.signals.gradient import Gradient, Moments3, scaled, total
 from fanin.signals.latent import Array, expectation
 from fanin.signals.rules.extremes import Extreme
+from fanin.signals.rules.pointwise import larger
 from fanin.signals.rules.population import Population, log_normal
 from fanin.signals.state import Root, State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, nothing
@@ -172,12 +173,16 @@ def log_sum_exp(call: Call) -> Outcome:
 
 
 def maximum(call: Call) -> Outcome:
-    """`amax`, `max`: order statistics of the latent, for any monotone F."""
+    """`amax`, `max`: order statistics of the latent, for any monotone F; of two tensors, the larger."""
+    if call["other"] is not None:
+        return larger(call)
     return _extreme(call)
 
 
 def minimum(call: Call) -> Outcome:
     """`amin`, `min`: −max(−x)."""
+    if call["other"] is not None:
+        return larger(call)
     return _extreme(call, sign=-1.0)
 
 

@@ -222,7 +222,7 @@ def _scaled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
     other = next((n for n in ("self", "other") if n != name and call[n] is not None), None)
     if not isinstance(note, Scores) or other is None or generic is None or (call.node.op == "div" and name != "self"):
         return None
-    by = pointwise.as_number(call[other])
+    by = pointwise.number_of(call[other])
     if by is None:
         value = as_state(call[other], call.state(name).axes)
         by = math.sqrt(value.average(value.second))

@@ -93,11 +93,18 @@ def expand(call: Call) -> Outcome:
         if size_of(own) == shape[at]:
             axes.append(own)
         elif size_of(own) == 1:
-            axes.append(axis(Kind.SAMPLE if at == -len(shape) and x.samples == 1 else Kind.POSITION, shape[at]))
+            axes.append(axis(_repeated(x, at, len(shape)), shape[at]))
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
     return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+
+
+def _repeated(x: State, at: int, rank: int) -> Kind:
+    """What an axis counts along which one entry is repeated."""
+    if at == -1 and x.features == 1:
+        return Kind.FEATURE
+    return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 
 
 def select(call: Call) -> Outcome:
@@ -295,15 +302,19 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
         return sum(share * getattr(s, what) for share, s in zip(w, states, strict=True))
 
     mean = mixed("mean")
-    # Pairs within a part are as alike as they were, pairs of two parts only as much as their means.
-    within = sum(share**2 * s.across_positions for share, s in zip(w, states, strict=True))
-    across = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
-    positions = within + across if kind is Kind.POSITION else mixed("across_positions")
-    samples = (
-        sum(share**2 * s.across_samples for share, s in zip(w, states, strict=True)) + across
-        if kind is Kind.POSITION
-        else mixed("across_samples")
-    )
+    n = sizes.sum()
+    different = sizes * (sizes - 1) / max(n * (n - 1), 1)  # of all pairs of different entries, those within each part
+
+    def pairs(what: str, shares: Any) -> Any:
+        """Within a part as alike as they were; of two parts, only as their means are."""
+        rest = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
+        rest = rest * ((1 - shares.sum()) / max(1 - float(w @ w), 1e-12))
+        return sum(share * getattr(s, what) for share, s in zip(shares, states, strict=True)) + rest
+
+    positions = pairs("across_positions", different) if kind is Kind.POSITION else mixed("across_positions")
+    samples = mixed("across_samples")
+    if kind is not Kind.FEATURE:
+        samples = pairs("across_samples", w**2 if kind is Kind.POSITION else different)
     out = gaussian(
         axes,
         states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
