@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fanin.graph import Graph, Layer, layers
+
+if TYPE_CHECKING:
+    from fanin.signals.compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,12 @@ class Signals:
     sampled: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
+
+    def compare(self, measured: Signals) -> Comparison:
+        """A prediction beside a measurement of the same model, or the mean of several (`averaged`)."""
+        from fanin.signals.compare import compare
+
+        return compare(self, measured)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
