@@ -1,15 +1,18 @@
 """SIGNALS: the moments of every value and every gradient that flows through a model.
 
-`Signals` is the type; a framework adapter fills it from one real forward and backward pass.
-`by_depth` lines the layers up for tables and plots; `averaged` makes one of several passes, `compare` sets a
-prediction beside a measurement.
+`Signals` is the type, whether predicted from the graph or measured in one real pass; `compare` sets the two side by
+side, `averaged` makes one of several. The prediction: `propagate` sweeps over the nodes, forward and back, with a rule an
+operation (`rules/`); `State` is what it knows of a tensor. `stacks` finds blocks that repeat and says where a deep
+stack of them leads. To add a rule: a function and a line in `RULES`.
 """
 
 from fanin.signals.average import averaged
 from fanin.signals.compare import Comparison, Pair, Row, Summary, compare
 from fanin.signals.model import LayerSignal, Moments, ParameterSignal, Signals, by_depth
+from fanin.signals.stack import Block, Stack, stacks
 
 __all__ = [
+    "Block",
     "Comparison",
     "LayerSignal",
     "Moments",
@@ -17,8 +20,10 @@ __all__ = [
     "ParameterSignal",
     "Row",
     "Signals",
+    "Stack",
     "Summary",
     "averaged",
     "by_depth",
     "compare",
+    "stacks",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State
+from fanin.signals.taps import Profile, blended
 
 _carriers = counter()
 TINY = 1e-300
@@ -32,6 +33,7 @@ class Flow:
         factor: A, of shape (segments, nodes) or (segments, 1).
         spread: Var log E δ² over draws of the weights that δ came through.
         swing: what one standard deviation of the signals on the way adds to log E δ²; along depth they swing together.
+        profile: how E δ² is spread along each axis of positions; None where all are alike.
     """
 
     second: Array
@@ -40,6 +42,7 @@ class Flow:
     factor: Array
     spread: float = 0.0
     swing: float = 0.0
+    profile: Profile | None = None
 
     def times(self, factor: Array | float) -> Flow:
         """δ·A·B."""
@@ -69,7 +72,7 @@ class Moments3:
 
     Attributes:
         squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
-        spread, swing: as of a `Flow`.
+        spread, swing, profile: as of a `Flow`.
     """
 
     second: Array
@@ -78,6 +81,7 @@ class Moments3:
     squares: Array | None = None
     spread: float = 0.0
     swing: float = 0.0
+    profile: Profile | None = None
 
     def each(self, change: Callable[[Array], Array]) -> Moments3:
         """Each of the three, changed alike."""
@@ -125,8 +129,10 @@ class Moments3:
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
         ones = np.ones((len(self.second), 1))
-        carrier = Flow(self.second, self.across_positions, self.across_samples, ones, self.spread, self.swing)
-        return {next(_carriers): carrier}
+        return {next(_carriers): self._carrying(ones, self.across_positions, self.across_samples)}
+
+    def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
+        return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile)
 
 
 def total(gradient: Gradient, state: State) -> Moments3:
@@ -150,6 +156,7 @@ def total(gradient: Gradient, state: State) -> Moments3:
         squares=_gaussian_squares(whole, state) + beyond,
         spread=float(weights**2 @ [m.spread for m in found]),
         swing=float(weights @ [m.swing for m in found]),
+        profile=blended([m.profile for m in found], weights.tolist()),
     )
 
 
@@ -175,6 +182,7 @@ def _moments(flow: Flow, state: State) -> Moments3:
             None,
             flow.spread,
             flow.swing,
+            flow.profile,
         )
     squares = flow.factor**2
     rho = state.correlations
@@ -189,6 +197,7 @@ def _moments(flow: Flow, state: State) -> Moments3:
         _over_pairs(state, *fourth),
         flow.spread,
         flow.swing,
+        flow.profile,
     )
 
 
@@ -225,8 +234,8 @@ def with_factor(factor: Array, state: State, wanted: Moments3) -> Gradient:
     """One part with these moments at a node with this state, and a factor of this shape."""
     shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
     positions, samples = (np.maximum(latent.covariance(shape, rho), TINY) for rho in state.correlations)
-    across = (wanted.across_positions / positions, wanted.across_samples / samples)
-    return {next(_carriers): Flow(wanted.second, *across, shape, wanted.spread, wanted.swing)}
+    carrier = wanted._carrying(shape, wanted.across_positions / positions, wanted.across_samples / samples)
+    return {next(_carriers): carrier}
 
 
 def scaled(gradient: Gradient, factor: Array | float) -> Gradient:

@@ -36,11 +36,13 @@ class Propagated:
 
     def __post_init__(self) -> None:
         self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
+        self._known: Mapping[str, Value] = {}
 
 
 def forward(graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule) -> Propagated:
     """The values of all nodes, from those of inputs, parameters and constants."""
     found = Propagated()
+    found._known = known
     for node in graph.nodes:
         if node.name in known:  # a constant
             found.values[node.name] = (known[node.name],)
@@ -91,16 +93,19 @@ def _call(
 
 
 def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> None:
-    """The gradients of all nodes, from those of the outputs; filled into `found`."""
+    """The gradients of all nodes and inputs, from those of the outputs; filled into `found`."""
     parts: dict[str, list[Gradient]] = {name: [g] for name, g in seeds.items()}
     squares: dict[str, float] = {}
     for node, outcome, sources in reversed(found._pulls):
-        gradients = []
+        gradients: list[Any] = []
         for index, value in enumerate(outcome.values):
             name = node.name if index == 0 else f"{node.name}#{index}"
+            if name in squares:  # a weight that is computed from parameters
+                gradients.append(WeightGradient(squares.pop(name)))
+                continue
             gradient = merged(parts.pop(name, ()))
             gradients.append(condensed(gradient, value) if isinstance(value, State) else gradient)
-        found.gradients[node.name] = tuple(gradients)
+        found.gradients[node.name] = tuple({} if isinstance(g, WeightGradient) else g for g in gradients)
         if not any(gradients):
             continue
         for argument, back in outcome.pull(gradients):
@@ -109,4 +114,5 @@ def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> 
                 squares[source] = squares.get(source, 0.0) + back.second
             elif back:
                 parts.setdefault(source, []).append(back)
+    found.gradients.update({name: (merged(left),) for name, left in parts.items()})
     found.weights.update(squares)

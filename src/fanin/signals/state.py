@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,20 @@ from numpy.typing import NDArray
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.latent import Array
+from fanin.signals.taps import Profile
 
 Sizes = NDArray[np.int64]
 
 
 class Root:
-    """The identity of a latent: two states of one root are functions of the same z, feature by feature."""
+    """The identity of a latent: two states of one root are functions of the same z, feature by feature.
+
+    Args:
+        averages: that of the state over whose entries this one is averaged: what is made of it varies with those.
+    """
+
+    def __init__(self, averages: Root | None = None) -> None:
+        self.averages = averages
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +49,12 @@ class State:
         root: which z.
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
         spread: Var log of what q is on average over the features, over draws of the weights that made them.
+        profile: how E x² is spread along each axis of positions; None where all are alike.
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
+        mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that it
+            lives only through operations that know it.
     """
 
     axes: Axes
@@ -56,6 +69,9 @@ class State:
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
     fixed: bool = False
+    profile: Profile | None = None
+    mean_of: State | None = None
+    note: Any = field(default=None, init=False)
 
     @property
     def features(self) -> int:
@@ -144,6 +160,7 @@ class State:
             marginal=values,
             latents=(positions, samples),
             fixed=False,
+            mean_of=None,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
@@ -163,6 +180,7 @@ class State:
             across_samples=moved(self.across_samples),
             marginal=marginal,
             latents=self.correlations if marginal is not None else self.latents,
+            mean_of=None,
         )
 
     def split_at(self, ends: Sizes) -> State:
@@ -198,11 +216,18 @@ class State:
             *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
             spread=self.spread,
             marks=self.marks,
+            profile=self.profile,
         )
 
     def average(self, of: Array) -> float:
         """Over all features."""
         return float(self.shares @ of)
+
+    def noted(self, note: Any) -> State:
+        """With a note."""
+        out = replace(self)
+        object.__setattr__(out, "note", note)
+        return out
 
     def marked(self, *marks: str) -> State:
         """With further assumptions."""
@@ -219,6 +244,7 @@ def gaussian(
     *,
     spread: float = 0.0,
     marks: frozenset[str] = frozenset(),
+    profile: Profile | None = None,
 ) -> State:
     """A state with a latent of its own; scalars count for all segments.
 
@@ -233,7 +259,7 @@ def gaussian(
     q = np.maximum(q, m**2)
     v = q - m**2
     k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
-    return State(axes, n, m, q, k, s, spread=spread, marks=marks)
+    return State(axes, n, m, q, k, s, spread=spread, marks=marks, profile=profile)
 
 
 def aligned(*states: State) -> tuple[State, ...]:

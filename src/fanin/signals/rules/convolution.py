@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State, gaussian
+from fanin.signals.taps import Meeting, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
@@ -37,17 +38,17 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     spatial = len(weight.shape) - 2
     if len(x.axes) != spatial + 2:
         raise NoRule("the input has no axis of samples")
-    x = _as_image(x)
+    x = as_image(x)
     groups, n_out = call.get("groups", 1), call.node.shape[1]
     sizes_out = call.node.shape[2:]
+    sizes_in, sizes_out = [size_of(a) for a in x.axes[2:]], call.node.shape[2:]
     met = [
-        _met(size_of(a), o, k, _at(call, "stride", d), _at(call, "padding", d), _at(call, "dilation", d), transposed)
-        for d, (a, o, k) in enumerate(zip(x.axes[2:], sizes_out, weight.shape[2:], strict=True))
+        taps(i, o, k, _at(call, "stride", d), _padding(call, d, k), _at(call, "dilation", d), transposed)
+        for d, (i, o, k) in enumerate(zip(sizes_in, sizes_out, weight.shape[2:], strict=True))
     ]
-    gather = _Taps.of(met, sizes_out, x.features // groups)
-    spread = _Taps.of(met, [size_of(a) for a in x.axes[2:]], n_out // groups)
-    if weight.structure is Structure.ISOMETRY:  # the squares of all taps together are what counts, and one is inside
-        gather, spread = (_Taps(t.channels, *[math.prod(weight.shape[2:])] * 3) for t in (gather, spread))
+    gather = Meeting.of(met, fitting(x.profile, sizes_in))
+    if weight.structure is Structure.ISOMETRY:  # the squares of all taps together count, and one is always inside
+        gather = _everywhere(weight, sizes_out)
     rows, mean, second, positions, samples = _sums(x, weight, gather, groups, n_out, transposed)
     bias_mean, bias_second = _bias(call["bias"], len(rows))
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, n_out), *axes_of(sizes_out, [Kind.POSITION] * spatial))
@@ -61,12 +62,19 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         samples + added,
         spread=x.band_variance,
         marks=x.marks,
+        profile=gather.profile,
     )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield "input", _back(seen, out, x, weight, spread, groups)
-        inside = gather.same / math.prod(weight.shape[2:])
+        profile = fitting(seen.profile, sizes_out)
+        spread = Meeting.of([t.flipped() for t in met], profile)
+        if weight.structure is Structure.ISOMETRY:
+            spread = _everywhere(weight, sizes_in)
+        yield "input", _back(seen, out, x, weight, spread, n_out // groups, groups == x.features)
+        inside = math.prod(
+            t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
+        )
         yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
@@ -74,28 +82,12 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     return Outcome((out,), pull)
 
 
-class _Taps(NamedTuple):
-    """How many taps of the kernel meet one position on average, and how many meet both of two.
-
-    A border takes taps from some positions only, so that two positions share fewer than each has. Where features have a
-    mean, this alone makes positions differ, and batch norms see it as variance.
-    """
-
-    channels: int
-    same: float
-    two: float  # t ≠ t'
-    any_two: float
-
-    @classmethod
-    def of(cls, met: Sequence[Array], sizes: Sequence[int], channels: int) -> _Taps:
-        """From the number of positions that each tap meets, axis by axis."""
-        n = math.prod(sizes)
-        same = math.prod(float((m / size).sum()) for m, size in zip(met, sizes, strict=True))
-        any_two = math.prod(float(((m / size) ** 2).sum()) for m, size in zip(met, sizes, strict=True))
-        return cls(channels, same, (n * any_two - same) / (n - 1) if n > 1 else same, any_two)
+def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
+    whole = math.prod(weight.shape[2:])
+    return Meeting(whole, whole, whole, flat(sizes))
 
 
-def _as_image(x: State) -> State:
+def as_image(x: State) -> State:
     """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
     kinds = [Kind.SAMPLE, Kind.FEATURE, *[Kind.POSITION] * (len(x.axes) - 2)]
     axes = axes_of([size_of(a) for a in x.axes], kinds)
@@ -114,20 +106,18 @@ def _at(call: Call, name: str, dim: int) -> Any:
     return value[dim] if len(value) > 1 else value[0]
 
 
-def _met(size_in: int, size_out: int, kernel: int, stride: int, padding: Any, dilation: int, transposed: bool) -> Array:
-    """How many positions each tap of one axis meets inside."""
-    if isinstance(padding, str):
-        padding = 0 if padding == "valid" else dilation * (kernel - 1) // 2
-    from_, to = (size_in, size_out) if transposed else (size_out, size_in)
-    reached = np.add.outer(np.arange(from_) * stride - padding, np.arange(kernel) * dilation)
-    return np.asarray(((reached >= 0) & (reached < to)).sum(0), dtype=np.float64)
+def _padding(call: Call, dim: int, kernel: int) -> int:
+    value = _at(call, "padding", dim)
+    if isinstance(value, str):
+        return 0 if value == "valid" else _at(call, "dilation", dim) * (kernel - 1) // 2
+    return int(value)
 
 
 def _sums(
-    x: State, weight: Weight, taps: _Taps, groups: int, n_out: int, transposed: bool
+    x: State, weight: Weight, meeting: Meeting, groups: int, n_out: int, transposed: bool
 ) -> tuple[Sizes, Array, Array, Array, Array]:
     """Segments of the result, and the moments of Σ w x: by group where each feature is a group."""
-    v, m = _average(weight, weight.variance), _average(weight, weight.mean)
+    v, m, channels = _average(weight, weight.variance), _average(weight, weight.mean), x.features // groups
     if groups > 1 and len(x.sizes) > 1 and groups == x.features and n_out % groups == 0:
         rows, q, k, s, mu = x.sizes * (n_out // groups), x.second, x.across_positions, x.across_samples, x.mean
     else:
@@ -137,11 +127,11 @@ def _sums(
             v, m = weight.variance, weight.mean
 
     def moment(of: Array, meet: float) -> Array:
-        fan = taps.channels * meet
+        fan = channels * meet
         return np.asarray(fan * (v * of + m**2 * (of - mu**2)) + (fan * m * mu) ** 2)
 
-    mean = np.asarray(taps.channels * taps.same * m * mu)
-    return rows, mean, moment(q, taps.same), moment(k, taps.two), moment(s, taps.any_two)
+    mean = np.asarray(channels * meeting.same * m * mu)
+    return rows, mean, moment(q, meeting.same), moment(k, meeting.two), moment(s, meeting.any_two)
 
 
 def _average(weight: Weight, of: Array) -> Array:
@@ -157,14 +147,16 @@ def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
     return np.array([share @ bias.mean]), np.array([share @ bias.second])
 
 
-def _back(seen: Moments3, out: State, x: State, weight: Weight, taps: _Taps, groups: int) -> Gradient:
+def _back(
+    seen: Moments3, out: State, x: State, weight: Weight, meeting: Meeting, channels: int, depthwise: bool
+) -> Gradient:
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     n = len(x.sizes)
-    by_feature = groups > 1 and n > 1 and len(out.sizes) == n
+    by_feature = n > 1 and len(out.sizes) == n and depthwise
     back = seen.behind_weights(out).each(
-        lambda m: taps.channels * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
+        lambda m: channels * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
     )
-    return back.scaled(taps.same, taps.two, taps.any_two).flow()
+    return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
 def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> float:

@@ -30,6 +30,7 @@ def dropout(call: Call) -> Outcome:
             x.across_samples,
             spread=x.spread,
             marks=x.marks,
+            profile=x.profile,
         ),
         root=Root(),
     )

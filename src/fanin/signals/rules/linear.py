@@ -111,11 +111,17 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
 
 
 def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
-    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any."""
+    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any.
+
+    Positions that are summed over, as after a view of (C, H, W) as C·H·W, have weights of their own: what comes back to
+    two of them has nothing in common.
+    """
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     by = n_out * out.shares * second
     ones = np.ones(len(x.sizes))
-    return seen.behind_weights(out).each(lambda m: float(by @ m) * ones).flow()
+    summed = count(x.axes[-1:], Kind.POSITION)
+    same = (x.positions / summed - 1) / max(x.positions - 1, 1) if summed > 1 else 1.0
+    return seen.behind_weights(out).each(lambda m: float(by @ m) * ones).scaled(1.0, same, 1 / summed).flow()
 
 
 def _weight_gradient(x: State, seen: Moments3, out: State) -> WeightGradient:

@@ -17,37 +17,49 @@ from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.gradient import Gradient, Moments3, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import Profile
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
 def batch_norm(call: Call) -> Outcome:
     """Batch norm in training: v = q − E m_c² + ε by segment, m_c the mean of a feature over the batch.
 
-    Backward: δ_x = γ/√v (δ − mean δ − x̂ mean(δ x̂)), so that what all samples share is gone.
+    Backward: δ_x = γ/√v (δ − mean δ − x̂ mean(δ x̂)), so that what all samples share is gone. The variances of features
+    are spread as χ² of ν degrees of freedom, and E 1/v = ν/(ν − 2)/E v.
 
     Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
     """
     x = _channels(call.state("input"))
-    n = x.samples * x.positions
     v = x.second - x.channel_second + call.get("eps", 1e-5)
     hat = _normalised(x, v, (x.channel_second,) * 3)
+    own = np.maximum(x.second - x.across_positions, 0.0)
+    of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
+    jensen = _inverse_moment((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
-        p = x.positions
-        mean = (back.second + (p - 1) * back.across_positions + (n - p) * back.across_samples) / n
-        left = replace(
-            back,
-            second=np.maximum(back.second - mean, 0.0) * (1 - 1 / n),
-            across_positions=back.across_positions - mean,
-            across_samples=back.across_samples - mean,
-        )
-        yield call_name(call), affine.through(gradients[0], x, out, left.times(1 / v))
+        left = _projected(back, hat, x.positions, x.samples).times(jensen / v)
+        yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _inverse_moment(*spectrum: tuple[float, Array]) -> Array:
+    """E v E 1/v = ν/(ν − 2) of a variance v over a population, ν = (Σ λ)²/Σ λ² of its covariance's eigenvalues.
+
+    Not for: ν below 4, where 1/v has no variance; the factor stays at 2.
+
+    Args:
+        spectrum: how often an eigenvalue occurs, and the eigenvalue.
+    """
+    whole = sum(times * value for times, value in spectrum)
+    squares = sum(times * value**2 for times, value in spectrum)
+    with np.errstate(all="ignore"):
+        freedom = np.maximum(np.nan_to_num(np.asarray(whole**2 / squares), nan=4.0), 4.0)
+    return np.asarray(freedom / (freedom - 2))
 
 
 def batch_norm_eval(call: Call) -> Outcome:
@@ -95,16 +107,38 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         own = np.zeros(1)
     v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
     by = 1 / math.sqrt(v) if v > 0 else 0.0
-    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True)
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True, profile=None)
+    if centred:  # E x m = E m² of the mean m
+        across = x.average(x.across_samples)
+        taken = float(own[0]) - mean**2
+        common = (mean**2 + (k - mean**2) / c if p == 1 else mean**2 + taken for k in (positions, across))
+        positions_, samples_ = common
+        hat = replace(
+            hat,
+            second=(x.second - float(own[0])) * by**2,
+            across_positions=(x.across_positions - positions_) * by**2,
+            across_samples=(x.across_samples - samples_) * by**2,
+            latents=None,
+        )
+    jensen = _inverse_moment_of_sum(x, c * p)
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
-        left = affine.back(seen).times(by**2 * max(1 - lost / (c * p), 0.0))
+        left = affine.back(seen).times(jensen * by**2 * max(1 - lost / (c * p), 0.0))
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _inverse_moment_of_sum(x: State, n: int) -> float:
+    """E v E 1/v = 1/(1 − (κ − 1)/n) of the variance v of n independent entries of kurtosis κ; at most 2."""
+    mean, variance = x.average(x.mean), x.average(x.second) - x.average(x.mean) ** 2
+    if variance <= 0:
+        return 1.0
+    kurtosis = x.average(latent.expectation((x.values - mean) ** 4)) / variance**2
+    return float(1 / max(1 - (kurtosis - 1) / n, 0.5))
 
 
 def group_norm(call: Call) -> Outcome:
@@ -123,20 +157,42 @@ def group_norm(call: Call) -> Outcome:
     of_samples = mean**2 + (s - mean**2) / c
     hat = _normalised(x, v, (of_group, of_group, of_samples))
     out, affine = _affine(call, hat)
+    own = np.maximum(second - k, 0.0)
+    jensen = _inverse_moment((c - 1, own + p * np.maximum(k - mean**2, 0.0)), (c * (p - 1), own))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
-        mean_ = (back.second + (p - 1) * back.across_positions) / (p * c)
-        left = replace(
-            back,
-            second=np.maximum(back.second - mean_, 0.0) * max(1 - 1 / (p * c), 0.0),
-            across_positions=back.across_positions - mean_,
-        )
-        yield call_name(call), affine.through(gradients[0], x, out, left.times(1 / v))
+        left = _projected(back, hat, p, 1, c).times(jensen / v)
+        yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _projected(seen: Moments3, hat: State, p: int, b: int, c: float = 1) -> Moments3:
+    """δ − mean δ − x̂ mean(δ x̂) over a population of c features, p positions and b samples.
+
+    Other samples, if they have populations of their own, share with δ only what its mean leaves.
+    """
+    n = p * b * c
+    g, h, s = seen.second, seen.across_positions, seen.across_samples
+    q, k, r = hat.second, hat.across_positions, hat.across_samples
+    inside = s * r * (b - 1) * p  # what other samples add to the sums below
+    of_mean = (g + (p - 1) * h + (b - 1) * p * s) / n
+    along = (g * q + (p - 1) * h * k + inside) / n  # E mean(δ x̂)²
+    crossed = (g * k + h * q + (p - 2) * h * k + inside) / n  # E δ_t x̂_t' mean(δ x̂)
+    own = replace(
+        seen,
+        second=np.maximum(g - of_mean - along, 0.0),
+        across_positions=h - of_mean - 2 * crossed + k * along,
+        across_samples=s - of_mean if b > 1 else s * (1 - 1 / c),
+        squares=None,
+    )
+    if b > 1:  # so that nothing is left of the sum
+        rest = own.second + (p - 1) * own.across_positions
+        own = replace(own, across_samples=-rest / ((b - 1) * p))
+    return own
 
 
 def call_name(call: Call) -> str:
@@ -170,7 +226,20 @@ def _normalised(x: State, v: Array, taken: tuple[Array, Array, Array]) -> State:
         latents=None,
         spread=0.0,
         fixed=True,
+        profile=_flattened(x, taken[0]),
     )
+
+
+def _flattened(x: State, taken: Array) -> Profile | None:
+    """How second moments are spread over positions once each feature's mean m is gone.
+
+    At a border, where a share p of the taps is inside, x has the share p of its second moment q and of its product with
+    m: E (x_t − m)² = p q − 2 p E m² + E m².
+    """
+    q, k = x.average(x.second), x.average(taken - x.mean**2)
+    if x.profile is None or not q > k:
+        return None
+    return tuple(np.maximum(p * (q - 2 * k) + k, 0.0) / (q - k) for p in x.profile)
 
 
 class _Affine:

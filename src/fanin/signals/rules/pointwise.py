@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,25 +17,20 @@ from fanin.activations import activation
 from fanin.signals import latent
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total, with_factor
+from fanin.signals.gradient import Gradient, Moments3, merged, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
 from fanin.signals.state import State, aligned, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 Function = Callable[..., Array]
 
 
-@dataclass(frozen=True)
-class Pointwise:
-    """A function of arrays, and its partial derivatives, each of the same arguments."""
+class Pointwise(NamedTuple):
+    """A function of an array, and its derivative."""
 
     function: Function
-    partials: tuple[Function, ...]
-    operands: tuple[str, ...] = ("self",)
-
-
-def _unary(function: Function, derivative: Function) -> Pointwise:
-    return Pointwise(function, (derivative,))
+    derivative: Function
 
 
 def _flat(x: Array, *_: Any) -> Array:
@@ -43,23 +38,21 @@ def _flat(x: Array, *_: Any) -> Array:
 
 
 POINTWISE: Final[Mapping[str, Pointwise]] = {
-    "exp": _unary(np.exp, np.exp),
-    "expm1": _unary(np.expm1, np.exp),
-    "log": _unary(np.log, lambda x: 1 / x),
-    "log1p": _unary(np.log1p, lambda x: 1 / (1 + x)),
-    "sqrt": _unary(np.sqrt, lambda x: 0.5 / np.sqrt(x)),
-    "rsqrt": _unary(lambda x: x**-0.5, lambda x: -0.5 * x**-1.5),
-    "reciprocal": _unary(lambda x: 1 / x, lambda x: -1 / x**2),
-    "abs": _unary(np.abs, np.sign),
-    "square": _unary(np.square, lambda x: 2 * x),
-    "cos": _unary(np.cos, lambda x: -np.sin(x)),
-    "tan": _unary(np.tan, lambda x: 1 + np.tan(x) ** 2),
-    "atan": _unary(np.arctan, lambda x: 1 / (1 + x**2)),
-    "sign": _unary(np.sign, _flat),
-    "floor": _unary(np.floor, _flat),
-    "round": _unary(np.round, _flat),
-    "maximum": Pointwise(np.maximum, (lambda x, y: x >= y, lambda x, y: x < y), ("self", "other")),
-    "minimum": Pointwise(np.minimum, (lambda x, y: x <= y, lambda x, y: x > y), ("self", "other")),
+    "exp": Pointwise(np.exp, np.exp),
+    "expm1": Pointwise(np.expm1, np.exp),
+    "log": Pointwise(np.log, lambda x: 1 / x),
+    "log1p": Pointwise(np.log1p, lambda x: 1 / (1 + x)),
+    "sqrt": Pointwise(np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+    "rsqrt": Pointwise(lambda x: x**-0.5, lambda x: -0.5 * x**-1.5),
+    "reciprocal": Pointwise(lambda x: 1 / x, lambda x: -1 / x**2),
+    "abs": Pointwise(np.abs, np.sign),
+    "square": Pointwise(np.square, lambda x: 2 * x),
+    "cos": Pointwise(np.cos, lambda x: -np.sin(x)),
+    "tan": Pointwise(np.tan, lambda x: 1 + np.tan(x) ** 2),
+    "atan": Pointwise(np.arctan, lambda x: 1 / (1 + x**2)),
+    "sign": Pointwise(np.sign, _flat),
+    "floor": Pointwise(np.floor, _flat),
+    "round": Pointwise(np.round, _flat),
 }
 
 
@@ -71,16 +64,17 @@ def activated(call: Call) -> Outcome:
     named = call.node.activation
     assert named is not None  # the engine sends only activations here
     phi = activation(named.name, **named.parameters)
-    return _of_one(call, call.first, phi.function, phi.derivative)
+    return of_one(call, call.first, phi.function, phi.derivative)
 
 
 def unary(call: Call) -> Outcome:
     """A function of `POINTWISE` of one tensor."""
     known = POINTWISE[call.node.op]
-    return _of_one(call, call.first, known.function, known.partials[0])
+    return of_one(call, call.first, known.function, known.derivative)
 
 
-def _of_one(call: Call, name: str, function: Function, derivative: Function) -> Outcome:
+def of_one(call: Call, name: str, function: Function, derivative: Function) -> Outcome:
+    """A function of one tensor, by its values and slopes at the nodes of the latent."""
     x = call.state(name)
     if not np.isfinite(x.second).all():
         raise NoRule("the signal is not finite")
@@ -142,7 +136,7 @@ def power(call: Call) -> Outcome:
     def slope(x: Array) -> Array:
         return n * np.power(x, n - 1) if n else np.zeros_like(x)
 
-    return _of_one(call, "self", lambda x: np.power(x, n), slope)
+    return of_one(call, "self", lambda x: np.power(x, n), slope)
 
 
 def clamp(call: Call) -> Outcome:
@@ -152,7 +146,11 @@ def clamp(call: Call) -> Outcome:
     high = math.inf if high is None else high
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
         raise NoRule("a bound is a tensor")
-    return _of_one(call, call.first, lambda x: np.clip(x, low, high), lambda x: ((x >= low) & (x <= high)) * 1.0)
+    return _clipped(call, call.first, float(low), float(high))
+
+
+def _clipped(call: Call, name: str, low: float, high: float) -> Outcome:
+    return of_one(call, name, lambda x: np.clip(x, low, high), lambda x: ((x >= low) & (x <= high)) * 1.0)
 
 
 def negate(call: Call) -> Outcome:
@@ -181,7 +179,7 @@ def _affine(call: Call, name: str, by: float, shift: float) -> Outcome:
     return Outcome((out,), lambda gradients: iter([(name, scaled(gradients[0], by))]))
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """A scalar, whatever it is wrapped in."""
     if isinstance(value, (int, float)):
         return float(value)
@@ -198,7 +196,7 @@ def _number(value: Any) -> float | None:
 def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     """a·x + b·y."""
     for name, by, other, shift in ((left, a, right, b), (right, b, left, a)):
-        number = _number(call[other])
+        number = number_of(call[other])
         if isinstance(call[name], State) and number is not None and call[name].axes and _covers(call[name], call):
             return _affine(call, name, by, shift * number)
     x, y, axes = _operands(call, left, right)
@@ -208,6 +206,12 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     elif ex.constant or ey.constant:
         kept, added, by, shift = (ex, ey, a, b) if ey.constant else (ey, ex, b, a)
         out = replace(kept.scaled(by, shift * float(added.mean[0])), axes=axes)
+    elif _is_mean(ey, ex) and b == -a:
+        return _without_mean(call, (left, x, ex), (right, y, ey), a)
+    elif _steady(y, ey, ex):
+        out = _shifted(ex, ey, a, b)
+    elif _steady(x, ex, ey):
+        out = _shifted(ey, ex, b, a)
     else:
         out = _sum(ex, ey, a, b)
 
@@ -230,6 +234,87 @@ def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Ar
     return with_factor(np.sqrt(latent.given_one(squares, out.values, term, other)), part, seen)
 
 
+STEADY: Final = 0.25  # variance beside that of the other operand, or beside its own square: what still keeps the latent
+
+
+def _steady(narrow: State, wide: State, other: State) -> bool:
+    """Whether an operand is made of means over the other's entries, and varies little."""
+    if narrow.root.averages is not other.root and (narrow.features > 1 or other.features == 1):
+        return False
+    return bool((wide.variance <= STEADY * np.maximum(other.variance, wide.mean**2)).all())
+
+
+def _shifted(x: State, y: State, a: float, b: float) -> State:
+    """a·x + b·y with a y that is nearly the same everywhere: still a function of the latent of x."""
+    exact = _sum(x, replace(y, marginal=None), a, b)
+    return replace(
+        x.scaled(a, b * y.mean),
+        second=exact.second,
+        across_positions=exact.across_positions,
+        across_samples=exact.across_samples,
+        latents=None,
+        spread=exact.spread,
+        marks=exact.marks,
+    )
+
+
+def _is_mean(mean: State, x: State) -> bool:
+    """Whether one operand is the mean of the other over some axes."""
+    of = mean.mean_of
+    return (
+        of is not None
+        and of.root is x.root
+        and of.features == x.features
+        and np.allclose(of.pooled().second, x.pooled().second)
+    )
+
+
+def _without_mean(call: Call, of: tuple[str, State, State], mean: tuple[str, State, State], a: float) -> Outcome:
+    """`a (x − m)`, m the mean of x: E x m = E m², so that every moment is the difference of both; back δ − mean δ."""
+    (left, x, ex), (right, m, em) = of, mean
+    second = np.maximum(ex.second - em.second, 0.0)
+    with np.errstate(all="ignore"):
+        by = np.nan_to_num(np.sqrt(second / ex.variance), nan=0.0)
+    out = replace(
+        ex.scaled(a * by, -a * by * ex.mean),
+        mean=a * (ex.mean - em.mean),
+        second=a * a * second,
+        across_positions=a * a * (ex.across_positions - em.across_positions),
+        across_samples=a * a * (ex.across_samples - em.across_samples),
+        latents=None,
+    )
+    n = ex.samples * ex.positions * ex.features / (m.samples * m.positions * m.features)
+
+    def pull(gradients: Any) -> Pulled:
+        gradient = scaled(gradients[0], a)
+        back = gathered(gradient, em, m)
+        if not isinstance(call[right], State):
+            raise NoRule("a mean that is no signal")
+        shared = total(back, m).times(1 / n**2)  # mean δ, which comes back through m with the wrong sign
+        rows = len(ex.sizes)
+        lost = Moments3(*(np.broadcast_to(-2 * k, rows) for k in _at_every_entry(shared, m, ex)))
+        yield left, merged((gathered(gradient, ex, x), gathered(lost.flow(), ex, x)))
+        yield right, back
+
+    return Outcome((out,), pull)
+
+
+def _at_every_entry(seen: Moments3, m: State, x: State) -> tuple[Array, Array, Array]:
+    """Moments of one gradient for each mean, as those at the entries that made it."""
+    rp, rb = x.positions / m.positions, x.samples / m.samples
+    g, h, s = (
+        np.array([m.average(k)]) if len(m.sizes) != len(x.sizes) else k
+        for k in (seen.second, seen.across_positions, seen.across_samples)
+    )
+    if rp > 1:
+        share = (rp - 1) / (x.positions - 1)
+        h = share * g + (1 - share) * h
+    if rb > 1:
+        share = (rb - 1) / (x.samples - 1)
+        s = share * (g + (x.positions - 1) * h) / x.positions + (1 - share) * s
+    return g, h, s
+
+
 def _sum(x: State, y: State, a: float, b: float) -> State:
     """Of independent x and y."""
 
@@ -247,6 +332,7 @@ def _sum(x: State, y: State, a: float, b: float) -> State:
         moment(x.across_samples, y.across_samples),
         spread=share**2 * x.spread + (1 - share) ** 2 * y.spread,
         marks=x.marks | y.marks,
+        profile=blended([x.profile, y.profile], [share, 1 - share]),
     )
     if x.marginal is None and y.marginal is None:
         return state
@@ -257,7 +343,7 @@ def _sum(x: State, y: State, a: float, b: float) -> State:
 def multiply(call: Call) -> Outcome:
     """X · y: of one latent, exactly; else independent, each moment the product."""
     for name, other in (("self", "other"), ("other", "self")):
-        number = _number(call[other])
+        number = number_of(call[other])
         if isinstance(call[name], State) and number is not None and _covers(call[name], call):
             return _affine(call, name, number, 0.0)
     x, y, axes = _operands(call, "self", "other")
@@ -268,7 +354,7 @@ def divide(call: Call) -> Outcome:
     """X / y: the product of x and 1/y, y bounded away from 0."""
     if call.get("rounding_mode", None) is not None:
         raise NoRule("the quotient is rounded")
-    number = _number(call["other"])
+    number = number_of(call["other"])
     if number and isinstance(call["self"], State):
         return _affine(call, "self", 1 / number, 0.0)
     x, y, axes = _operands(call, "self", "other")
@@ -280,11 +366,14 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     ex, own = aligned(expanded(x, axes), expanded(y, axes))
     ey = own.of(_inverse(own.values)) if inverse else own
     together = ex.root is ey.root and not (ex.constant or ey.constant)
+    kept = (ex, ey) if _steady(y, ey, ex) else (ey, ex) if _steady(x, ex, ey) else None
     if together:
         out = ex.of(ex.values * ey.values)
     elif ex.constant or ey.constant:
         kept, factor = (ex, ey) if ey.constant else (ey, ex)
         out = replace(kept.scaled(float(factor.mean[0])), axes=axes)
+    elif kept is not None:
+        out = _stretched(*kept)
     else:
         out = _independent_product(ex, ey)
 
@@ -293,15 +382,12 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
         for name, operand, part, other in (("self", x, ex, ey), ("other", y, ey, ex)):
             if together or other.constant:
                 back = scaled(gradient, other.values if together else float(other.mean[0]))
-            elif part.constant:  # δ and the other operand may be functions of one latent
+            elif kept is not None and part is kept[0]:
+                back = scaled(gradient, np.sqrt(other.second)[:, None])
+            elif part.constant or kept is not None:  # δ and the other operand may be functions of one latent
                 back = total(scaled(gradient, other.values), other).flow()
             else:
-                seen = total(gradient, out)
-                back = Moments3(
-                    seen.second * other.second,
-                    seen.across_positions * other.across_positions,
-                    seen.across_samples * other.across_samples,
-                ).flow()
+                back = times(total(gradient, out), other).flow()
             if inverse and name == "other":
                 back = scaled(back, -(_inverse(own.values) ** 2))
             yield from _pulled(call, name, operand, part, back)
@@ -309,12 +395,109 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     return Outcome((out,), pull)
 
 
+def larger(call: Call) -> Outcome:
+    """`maximum(x, y)`, and `minimum(x, y)` as −max(−x, −y): back to whichever it is."""
+    sign = 1.0 if call.node.op in ("maximum", "max") else -1.0
+    for name, other in (("self", "other"), ("other", "self")):
+        bound = number_of(call[other])
+        if isinstance(call[name], State) and bound is not None and _covers(call[name], call):
+            low, high = (bound, math.inf) if sign > 0 else (-math.inf, bound)
+            return _clipped(call, name, low, high)
+    x, y, axes = _operands(call, "self", "other")
+    ex, ey = aligned(expanded(x, axes), expanded(y, axes))
+    if ex.root is ey.root:
+        first = (sign * ex.values >= sign * ey.values) * 1.0
+        out = ex.of(np.where(first > 0, ex.values, ey.values))
+        backs = [lambda gradient, share=share: scaled(gradient, share) for share in (first, 1 - first)]
+    else:
+        out = _larger_of_independent(ex, ey, sign)
+        difference = _sum(replace(ex, marginal=None), replace(ey, marginal=None), sign, -sign)
+        taken = difference.of((difference.values >= 0) * 1.0)
+        shares = (taken, taken.scaled(-1.0, 1.0))
+        backs = [lambda gradient, share=share: times(total(gradient, out), share).flow() for share in shares]
+
+    def pull(gradients: Any) -> Pulled:
+        for name, operand, part, back in zip(("self", "other"), (x, y), (ex, ey), backs, strict=True):
+            yield from _pulled(call, name, operand, part, back(gradients[0]))
+
+    return Outcome((out,), pull)
+
+
+def times(seen: Moments3, other: State) -> Moments3:
+    """Of the product with an independent state."""
+    return Moments3(
+        seen.second * other.second,
+        seen.across_positions * other.across_positions,
+        seen.across_samples * other.across_samples,
+    )
+
+
+def _larger_of_independent(x: State, y: State, sign: float) -> State:
+    """Moments from the plane of both latents; each pair as alike as those that it is made of."""
+    values = latent.independent(lambda u, v: np.asarray(sign * np.maximum(sign * u, sign * v)), x.values, y.values)
+    mean, second = latent.expectation(values), latent.expectation(values**2)
+    both = x.variance + y.variance
+
+    def moment(what: str) -> Array:
+        apart = getattr(x, what) - x.mean**2 + getattr(y, what) - y.mean**2
+        with np.errstate(all="ignore"):
+            return np.asarray(mean**2 + np.nan_to_num(apart / both) * (second - mean**2))
+
+    state = gaussian(
+        x.axes,
+        x.sizes,
+        mean,
+        second,
+        moment("across_positions"),
+        moment("across_samples"),
+        spread=max(x.spread, y.spread),
+        marks=x.marks | y.marks,
+    )
+    return replace(state, marginal=values)
+
+
+RARE: Final = 1e-3  # of a divisor's entries may lie on the other side of 0, or next to it
+
+
 def _inverse(values: Array) -> Array:
-    with np.errstate(all="ignore"):
-        inverse = 1 / values
-    if not np.isfinite(inverse).all() or (np.sign(values) != np.sign(values[:, :1])).any():
+    """1/x of an x that is bounded away from 0, but for what is rare.
+
+    Raises:
+        NoRule: it is not.
+    """
+    side = np.sign(np.median(values, axis=1, keepdims=True))
+    size = np.sort(side * values, axis=1)
+    order = np.argsort(side * values, axis=1)
+    below = np.cumsum(latent.WEIGHTS[order], axis=1)
+    bound = np.stack([row[np.searchsorted(mass, RARE)] for row, mass in zip(size, below, strict=True)])[:, None]
+    if (bound <= 0).any():
         raise NoRule("the divisor may be 0")
-    return inverse
+    return np.asarray(side / np.maximum(side * values, bound))
+
+
+def _stretched(x: State, y: State) -> State:
+    """X · y with a y that is nearly the same everywhere: still a function of the latent of x.
+
+    Where y is made of means over entries of x, each is part of it: to the order 1/n that cancels what y varies.
+    """
+    second, positions, samples = y.second, y.across_positions, y.across_samples
+    if y.root.averages is x.root:
+        second = positions = samples = _median(y) ** 2
+    return replace(
+        x.scaled(np.sqrt(second) * np.sign(y.mean)),
+        mean=x.mean * np.sqrt(second) * np.sign(y.mean),
+        second=x.second * second,
+        across_positions=x.across_positions * positions,
+        across_samples=x.across_samples * samples,
+        latents=None,
+        spread=x.spread + y.spread,
+        marks=x.marks | y.marks,
+    )
+
+
+def _median(y: State) -> Array:
+    middle = latent.COUNT // 2
+    return np.asarray(y.values[:, middle - 1 : middle + 1].mean(1))
 
 
 def _independent_product(x: State, y: State) -> State:
@@ -327,6 +510,7 @@ def _independent_product(x: State, y: State) -> State:
         x.across_samples * y.across_samples,
         spread=x.spread + y.spread,
         marks=x.marks | y.marks,
+        profile=x.profile or y.profile,
     )
     values = latent.independent(lambda u, v: u * v, x.values, y.values)
     return replace(out, marginal=latent.moved(values, out.mean, out.variance))

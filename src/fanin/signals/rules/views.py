@@ -13,6 +13,7 @@ from fanin.signals.broadcast import expanded, gathered
 from fanin.signals.gradient import Gradient, Moments3, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
 
@@ -45,11 +46,12 @@ def _everywhere(seen: Moments3, out: State, x: State) -> Moments3:
 def permute(call: Call) -> Outcome:
     """`permute`, `transpose`, `t`, `movedim`."""
     x = call.state(call.first)
-    order = _order(call, len(x.axes))
+    order = order_of(call, len(x.axes))
     return _moved(call, x, tuple(x.axes[i] for i in order))
 
 
-def _order(call: Call, rank: int) -> list[int]:
+def order_of(call: Call, rank: int) -> list[int]:
+    """Which axis of the operand is each axis of the result."""
     order = list(range(rank))
     if call["dims"] is not None:
         return [d % rank for d in call["dims"]]
@@ -91,11 +93,18 @@ def expand(call: Call) -> Outcome:
         if size_of(own) == shape[at]:
             axes.append(own)
         elif size_of(own) == 1:
-            axes.append(axis(Kind.SAMPLE if at == -len(shape) and x.samples == 1 else Kind.POSITION, shape[at]))
+            axes.append(axis(_repeated(x, at, len(shape)), shape[at]))
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
     return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+
+
+def _repeated(x: State, at: int, rank: int) -> Kind:
+    """What an axis counts along which one entry is repeated."""
+    if at == -1 and x.features == 1:
+        return Kind.FEATURE
+    return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 
 
 def select(call: Call) -> Outcome:
@@ -265,6 +274,9 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
         sizes,
         *(joined(x) for x in ("mean", "second", "across_positions", "across_samples")),
         spread=sum(w**2 * s.spread for w, (_, s) in zip(shares, parts, strict=True)),
+        profile=blended(
+            [s.profile for _, s in parts], [w * s.average(s.second) for w, (_, s) in zip(shares, parts, strict=True)]
+        ),
         marks=frozenset().union(*(s.marks for _, s in parts)),
     )
     if any(s.marginal is not None for _, s in parts):
@@ -290,15 +302,19 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
         return sum(share * getattr(s, what) for share, s in zip(w, states, strict=True))
 
     mean = mixed("mean")
-    # Pairs within a part are as alike as they were, pairs of two parts only as much as their means.
-    within = sum(share**2 * s.across_positions for share, s in zip(w, states, strict=True))
-    across = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
-    positions = within + across if kind is Kind.POSITION else mixed("across_positions")
-    samples = (
-        sum(share**2 * s.across_samples for share, s in zip(w, states, strict=True)) + across
-        if kind is Kind.POSITION
-        else mixed("across_samples")
-    )
+    n = sizes.sum()
+    different = sizes * (sizes - 1) / max(n * (n - 1), 1)  # of all pairs of different entries, those within each part
+
+    def pairs(what: str, shares: Any) -> Any:
+        """Within a part as alike as they were; of two parts, only as their means are."""
+        rest = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
+        rest = rest * ((1 - shares.sum()) / max(1 - float(w @ w), 1e-12))
+        return sum(share * getattr(s, what) for share, s in zip(shares, states, strict=True)) + rest
+
+    positions = pairs("across_positions", different) if kind is Kind.POSITION else mixed("across_positions")
+    samples = mixed("across_samples")
+    if kind is not Kind.FEATURE:
+        samples = pairs("across_samples", w**2 if kind is Kind.POSITION else different)
     out = gaussian(
         axes,
         states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
