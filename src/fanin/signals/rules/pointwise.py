@@ -370,8 +370,8 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     if together:
         out = ex.of(ex.values * ey.values)
     elif ex.constant or ey.constant:
-        kept, factor = (ex, ey) if ey.constant else (ey, ex)
-        out = replace(kept.scaled(float(factor.mean[0])), axes=axes)
+        varied, factor = (ex, ey) if ey.constant else (ey, ex)
+        out = replace(varied.scaled(float(factor.mean[0])), axes=axes)
     elif kept is not None:
         out = _stretched(*kept)
     else:
