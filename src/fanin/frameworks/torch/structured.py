@@ -1,8 +1,8 @@
 """Tensors that are distributed as a state says, and what the engine would know of a tensor.
 
-A feature is a Gaussian z pushed through the marginal F. White noise over B samples and P positions has a mean over all of
-it, the means of samples around that, and the rest; z is those three with other sizes. With correlations ρ_pos and ρ_smp
-their variances grow by the eigenvalues of the correlation matrix,
+A feature is a Gaussian z pushed through the marginal F. White noise over B samples and P positions has a mean over all
+of it, the means of samples around that, and the rest; z is those three with other sizes. With correlations ρ_pos and
+ρ_smp their variances grow by the eigenvalues of the correlation matrix,
 
     λ_all = 1 + (P − 1) ρ_pos + (B − 1) P ρ_smp,    λ_sample = 1 + (P − 1) ρ_pos − P ρ_smp,    λ_own = 1 − ρ_pos,
 
