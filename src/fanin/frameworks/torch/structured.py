@@ -1,8 +1,8 @@
 """Tensors that are distributed as a state says, and what the engine would know of a tensor.
 
-A feature is a Gaussian z pushed through the marginal F. White noise over B samples and P positions has a mean over all of
-it, the means of samples around that, and the rest; z is those three with other sizes. With correlations ρ_pos and ρ_smp
-their variances grow by the eigenvalues of the correlation matrix,
+A feature is a Gaussian z pushed through the marginal F. White noise over B samples and P positions has a mean over all
+of it, the means of samples around that, and the rest; z is those three with other sizes. With correlations ρ_pos and
+ρ_smp their variances grow by the eigenvalues of the correlation matrix,
 
     λ_all = 1 + (P − 1) ρ_pos + (B − 1) P ρ_smp,    λ_sample = 1 + (P − 1) ρ_pos − P ρ_smp,    λ_own = 1 − ρ_pos,
 
@@ -27,6 +27,7 @@ from fanin.signals.state import Sizes, State, gaussian
 KINDS: Final = (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE)
 MANY: Final = 1 << 16  # values of a segment that its marginal is read from
 FEW: Final = 16  # numbers whose mean square is too uncertain to be set to 1
+MANY_ZEROS: Final = 0.01
 NOT_GAUSSIAN: Final = 0.05  # root mean square distance of two standardized marginals that counts
 _PROBABILITIES: Final = np.cumsum(latent.WEIGHTS) - latent.WEIGHTS / 2
 
@@ -177,8 +178,15 @@ def _through(state: State, marginal: Array) -> State:
         state.second,
         state.across_positions,
         state.across_samples,
-        latent.moved(marginal, state.mean, state.variance),
+        np.stack([_fitted(*row) for row in zip(marginal, state.mean, state.variance, state.second, strict=True)]),
     )
+
+
+def _fitted(row: Array, mean: float, variance: float, second: float) -> Array:
+    """Shifted and stretched to the moments; only stretched where many values are 0, so that they stay so."""
+    if (row == 0) @ latent.WEIGHTS > MANY_ZEROS:
+        return np.asarray(row * math.sqrt(second / float(row**2 @ latent.WEIGHTS)))
+    return latent.moved(row[None], np.array([mean]), np.array([variance]))[0]
 
 
 def _marginal(cubes: Sequence[torch.Tensor], state: State) -> Array | None:

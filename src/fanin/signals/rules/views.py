@@ -23,6 +23,11 @@ def same(call: Call) -> Outcome:
     return Outcome((call.values[name],), lambda gradients: iter([(name, gradients[0])]))
 
 
+def detached(call: Call) -> Outcome:
+    """`detach`: x itself, and no gradient comes back."""
+    return Outcome((call.values[call.first],))
+
+
 def view(call: Call) -> Outcome:
     """`view`, `reshape`, `flatten`, `unsqueeze`, …: the same elements in row-major order."""
     x = call.state(call.first)
