@@ -74,6 +74,11 @@ def test_reference_correlations(name: str) -> None:
     assert found == pytest.approx(AT_ONE_HALF[name], abs=0.51e-6)
 
 
+def test_reference_correlation_of_leaky_relu() -> None:
+    leaky = activation("leaky_relu", negative_slope=0.2)
+    assert kernel(leaky, 0.5) / moments(leaky).second_moment == pytest.approx(0.567076, abs=0.51e-6)
+
+
 def plane(
     f: Callable[[mpmath.mpf], mpmath.mpf], c: float, std: tuple[float, float], mean: tuple[float, float]
 ) -> float:
