@@ -50,9 +50,7 @@ def without_rules(function: Callable[..., Any], *states: State | Tensor) -> tupl
     return forward(traced.graph, known, {}, sampler(traced)), traced.graph.outputs
 
 
-def back_to_input(
-    function: Callable[..., Any], state: State, moments_: Moments3
-) -> tuple[State, Moments3]:
+def back_to_input(function: Callable[..., Any], state: State, moments_: Moments3) -> tuple[State, Moments3]:
     """The output's state, and the gradient's moments at the input for these at the output."""
     example = torch.zeros(structured.shape_of(state.axes))
     traced = trace(Of(function), example)
@@ -174,9 +172,7 @@ def test_max_pooling_knows_the_rectifier_before_it() -> None:
 def test_a_sum_over_positions_goes_by_their_covariance_forward_and_back(k: float, h: float) -> None:
     t = 12
     x = signal((8, t, 200), 1.0, k, 0.0)
-    out, back = back_to_input(
-        lambda a: torch.cumsum(a, 1), x, Moments3(*(np.array([v]) for v in (1.0, h, 0.0)))
-    )
+    out, back = back_to_input(lambda a: torch.cumsum(a, 1), x, Moments3(*(np.array([v]) for v in (1.0, h, 0.0))))
     steps = np.arange(1, t + 1)
     assert out.second[0] == pytest.approx(np.mean(steps + steps * (steps - 1) * k), rel=0.1)
     assert back.second[0] == pytest.approx(np.mean(steps + steps * (steps - 1) * h), rel=0.1)
@@ -278,7 +274,9 @@ def test_what_cannot_be_run_is_passed_through_with_a_mark_that_names_the_line() 
 def test_large_tensors_lose_samples_and_what_is_too_large_all_the_same_is_not_run() -> None:
     x = signal((4096, 8, 512), 1.0, 0.2, 0.1)
     found, _ = without_rules(lambda a: torch.cumsum(a, 1), x)
-    assert as_state(found, "cumsum").second[0] == pytest.approx(np.mean(np.arange(1, 9) * (1 + 0.2 * np.arange(8))), rel=0.1)
+    assert as_state(found, "cumsum").second[0] == pytest.approx(
+        np.mean(np.arange(1, 9) * (1 + 0.2 * np.arange(8))), rel=0.1
+    )
     y = signal((1, 4096, 4096), 1.0, 0.2, 0.1)
     found, _ = without_rules(lambda a: torch.cumsum(a, 1), y)
     assert "was not run on a sample, which would have 1.7e+07 elements" in next(iter(as_state(found, "cumsum").marks))
