@@ -1,7 +1,7 @@
 """RULES: what each operation does to the moments of its arguments, and of the gradients on their way back.
 
-One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here. What has
-no rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
+One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here.
+What has no rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fanin.signals.rules import (
     convolution,
     dropout,
     gates,
+    larger,
     linear,
     norms,
     pointwise,
@@ -85,7 +86,7 @@ RULES: Final[Mapping[str, Rule]] = {
     **{f"{what}_like": gates.filled for what in ("zeros", "ones", "full", "empty")},
     **{f"new_{what}": gates.filled for what in ("zeros", "ones", "full", "empty")},
     **dict.fromkeys(("rand_like", "randn_like"), gates.random),
-    **dict.fromkeys(("maximum", "minimum"), pointwise.larger),
+    **dict.fromkeys(("maximum", "minimum"), larger.larger),
     "mean": reduction.mean,
     "sum": reduction.summed,
     "var": reduction.variance,

@@ -11,7 +11,9 @@ import numpy as np
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
 from fanin.signals.gradient import Gradient, Moments3, chosen, total
+from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
 
@@ -33,10 +35,12 @@ def view(call: Call) -> Outcome:
 
 
 def _averaged(gradient: Gradient, out: State, x: State) -> Gradient:
-    seen, n = total(gradient, out), len(x.sizes)
-    return Moments3(
-        *(np.full(n, out.average(m)) for m in (seen.second, seen.across_positions, seen.across_samples))
-    ).flow()
+    return _everywhere(total(gradient, out), out, x).flow()
+
+
+def _everywhere(seen: Moments3, out: State, x: State) -> Moments3:
+    """The average over the features of `out`, at each segment of `x`."""
+    return seen.each(lambda m: np.full(len(x.sizes), out.average(m)))
 
 
 def permute(call: Call) -> Outcome:
@@ -127,7 +131,7 @@ class Piece:
 
     @classmethod
     def of(cls, x: State, dim: int, start: int, length: int, step: int = 1, *, drop: bool = False) -> Piece:
-        """Entries start, start + step, … of an axis, which goes if it is dropped."""
+        """`length` entries of an axis from `start`, the axis itself dropped or not."""
         own = x.axes[dim]
         size = size_of(own)
         if size == length and not drop:
@@ -180,19 +184,17 @@ class Piece:
                 if self.kind is Kind.POSITION
                 else self.share * max(out.samples - 1, 0) / max(x.samples - 1, 1)
             )
-            return Moments3(
-                seen.second * self.share, seen.across_positions * pairs, seen.across_samples * of_samples
-            ).flow()
-        n = len(x.sizes)
-        parts = []
-        for m in (seen.second, seen.across_positions, seen.across_samples):
-            row = np.zeros(n)
-            if self.rows is None or n == 1:
-                row[:] = self.share * out.average(m)
-            else:
-                row[self.rows] = m * out.sizes / x.sizes[self.rows]
-            parts.append(row)
-        return Moments3(*parts).flow()
+            return seen.scaled(self.share, pairs, of_samples).flow()
+        return seen.each(self._in_whole).flow()
+
+    def _in_whole(self, moment: Array) -> Array:
+        x, out = self.whole, self.state
+        row = np.zeros(len(x.sizes))
+        if self.rows is None or len(row) == 1:
+            row[:] = self.share * out.average(moment)
+        else:
+            row[self.rows] = moment * out.sizes / x.sizes[self.rows]
+        return row
 
 
 def _root(x: State, *which: int) -> Any:
@@ -257,8 +259,7 @@ def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcom
     if like is None:
         raise NoRule("no part is a signal")
     parts = [(name, value if isinstance(value, State) else as_state(value, like.axes)) for name, value in named]
-    values: dict[str, Value] = dict(parts)
-    return concatenate(Call(call.node, values, call.plain))
+    return concatenate(Call(call.node, dict(parts), call.plain))
 
 
 def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
@@ -272,6 +273,9 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
         sizes,
         *(joined(x) for x in ("mean", "second", "across_positions", "across_samples")),
         spread=sum(w**2 * s.spread for w, (_, s) in zip(shares, parts, strict=True)),
+        profile=blended(
+            [s.profile for _, s in parts], [w * s.average(s.second) for w, (_, s) in zip(shares, parts, strict=True)]
+        ),
         marks=frozenset().union(*(s.marks for _, s in parts)),
     )
     if any(s.marginal is not None for _, s in parts):
@@ -324,16 +328,6 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         for name, s in parts:
-            n = len(s.sizes)
-            back = [
-                m if len(m) == n else np.full(n, out.average(m))
-                for m in (seen.second, seen.across_positions, seen.across_samples)
-            ]
-            yield name, Moments3(*back).flow()
+            yield name, (seen if len(s.sizes) == len(out.sizes) else _everywhere(seen, out, s)).flow()
 
     return Outcome((out,), pull)
-
-
-def item(call: Call) -> Outcome:
-    """`getitem` of an operation with several results; the engine hands over the one that is meant."""
-    return same(call)
