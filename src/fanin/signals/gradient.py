@@ -107,6 +107,10 @@ class Moments3:
             squares=None,
         )
 
+    def become(self, second: Array, across_positions: Array, across_samples: Array) -> Moments3:
+        """Others in their place, at other positions: only what is known of the spread stays."""
+        return Moments3(second, across_positions, across_samples, spread=self.spread, swing=self.swing)
+
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
         n, p = state.samples * state.positions, state.positions

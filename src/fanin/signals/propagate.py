@@ -36,13 +36,11 @@ class Propagated:
 
     def __post_init__(self) -> None:
         self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
-        self._known: Mapping[str, Value] = {}
 
 
 def forward(graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule) -> Propagated:
     """The values of all nodes, from those of inputs, parameters and constants."""
     found = Propagated()
-    found._known = known
     for node in graph.nodes:
         if node.name in known:  # a constant
             found.values[node.name] = (known[node.name],)

@@ -58,7 +58,11 @@ def sampler(traced: Traced) -> Rule:
                 total(gradient, value) if gradient and isinstance(value, State) else None
                 for gradient, value in zip(gradients, values, strict=True)
             ]
-            pulled = (key, "pull", *(None if w is None else _digits(w.second, w.across_positions, w.across_samples) for w in wanted))
+            pulled = (
+                key,
+                "pull",
+                *(None if w is None else _digits(w.second, w.across_positions, w.across_samples) for w in wanted),
+            )
             if pulled not in cache:
                 with unchanged_randomness():
                     cache[pulled] = trial.gradients(wanted, values)

@@ -14,7 +14,7 @@ from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State, gaussian
-from fanin.signals.taps import Meeting, fitting, flat, taps
+from fanin.signals.taps import Meeting, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
@@ -75,7 +75,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
-        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside))
+        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside, met))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
@@ -159,8 +159,11 @@ def _back(
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
-def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> float:
-    n, p = out.samples * out.positions, out.positions
+def _weight_gradient(x: State, out: State, seen: Moments3, inside: float, met: Sequence[Taps]) -> float:
+    """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps."""
+    b = out.samples
+    meetings = [np.bincount(t.taps, minlength=t.kernel) for t in met]
+    n, n_squared = (math.prod(float((m.astype(float) ** e).mean()) for m in meetings) for e in (1, 2))
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
-    return max(inside * n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0)
+    return max(b * (inside * out.positions * q * g + (n_squared - n) * k * h + (b - 1) * n_squared * s * r), 0.0)

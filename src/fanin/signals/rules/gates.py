@@ -11,7 +11,7 @@ import numpy as np
 from fanin.graph import Ref
 from fanin.signals.axes import Axes, Kind, count, size_of, usual
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, scaled, total
+from fanin.signals.gradient import Gradient, scaled, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.composed import Step, composed, given
 from fanin.signals.rules.pointwise import number_of, of_one, times
@@ -53,11 +53,7 @@ def prelu(call: Call) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         yield from outcome.pull(gradients)
         seen = total(gradients[0], outcome.values[0])  # type: ignore[arg-type]
-        product = Moments3(
-            seen.second * below.second,
-            seen.across_positions * below.across_positions,
-            seen.across_samples * below.across_samples,
-        )
+        product = times(seen, below)
         yield "weight", WeightGradient(max(shared * product.summed(x), 0.0))
 
     return Outcome(outcome.values, pull)

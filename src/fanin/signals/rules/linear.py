@@ -121,7 +121,8 @@ def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> G
     ones = np.ones(len(x.sizes))
     summed = count(x.axes[-1:], Kind.POSITION)
     same = (x.positions / summed - 1) / max(x.positions - 1, 1) if summed > 1 else 1.0
-    return seen.behind_weights(out).each(lambda m: float(by @ m) * ones).scaled(1.0, same, 1 / summed).flow()
+    back = seen.behind_weights(out).each(lambda m: float(by @ m) * ones)
+    return (back.scaled(1.0, same, 1 / summed) if summed > 1 else back).flow()
 
 
 def _weight_gradient(x: State, seen: Moments3, out: State) -> WeightGradient:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, size_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.population import shape_of_mean
 from fanin.signals.state import Root, State, gaussian
@@ -78,7 +78,7 @@ class Map:
         parts = (seen.second, seen.across_positions, seen.across_samples)
         moments = self._moments(self.back_sums, self.state, parts, 0.0)
         rows = len(self.x.sizes)
-        return Moments3(*(m if len(m) == rows else np.full(rows, self.state.average(m)) for m in moments)).flow()
+        return seen.become(*(m if len(m) == rows else np.full(rows, self.state.average(m)) for m in moments)).flow()
 
 
 class _Sums:

@@ -110,9 +110,7 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
     hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True, profile=None)
     if centred:  # E x m = E m² of the mean m
         across = x.average(x.across_samples)
-        taken = float(own[0]) - mean**2
-        common = (mean**2 + (k - mean**2) / c if p == 1 else mean**2 + taken for k in (positions, across))
-        positions_, samples_ = common
+        positions_, samples_ = (mean**2 + (k - mean**2) / c if p == 1 else float(own[0]) for k in (positions, across))
         hat = replace(
             hat,
             second=(x.second - float(own[0])) * by**2,
@@ -182,12 +180,10 @@ def _projected(seen: Moments3, hat: State, p: int, b: int, c: float = 1) -> Mome
     of_mean = (g + (p - 1) * h + (b - 1) * p * s) / n
     along = (g * q + (p - 1) * h * k + inside) / n  # E mean(δ x̂)²
     crossed = (g * k + h * q + (p - 2) * h * k + inside) / n  # E δ_t x̂_t' mean(δ x̂)
-    own = replace(
-        seen,
-        second=np.maximum(g - of_mean - along, 0.0),
-        across_positions=h - of_mean - 2 * crossed + k * along,
-        across_samples=s - of_mean if b > 1 else s * (1 - 1 / c),
-        squares=None,
+    own = seen.become(
+        np.maximum(g - of_mean - along, 0.0),
+        h - of_mean - 2 * crossed + k * along,
+        s - of_mean if b > 1 else s * (1 - 1 / c),
     )
     if b > 1:  # so that nothing is left of the sum
         rest = own.second + (p - 1) * own.across_positions

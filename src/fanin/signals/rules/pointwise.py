@@ -17,8 +17,9 @@ from fanin.activations import activation
 from fanin.signals import latent
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, merged, scaled, swung, total, with_factor
+from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
+from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, stretched, without_mean
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.taps import blended
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -146,10 +147,11 @@ def clamp(call: Call) -> Outcome:
     high = math.inf if high is None else high
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
         raise NoRule("a bound is a tensor")
-    return _clipped(call, call.first, float(low), float(high))
+    return clipped(call, call.first, float(low), float(high))
 
 
-def _clipped(call: Call, name: str, low: float, high: float) -> Outcome:
+def clipped(call: Call, name: str, low: float, high: float) -> Outcome:
+    """Low where x is below it, high where it is above."""
     return of_one(call, name, lambda x: np.clip(x, low, high), lambda x: ((x >= low) & (x <= high)) * 1.0)
 
 
@@ -197,30 +199,33 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     """a·x + b·y."""
     for name, by, other, shift in ((left, a, right, b), (right, b, left, a)):
         number = number_of(call[other])
-        if isinstance(call[name], State) and number is not None and call[name].axes and _covers(call[name], call):
+        if isinstance(call[name], State) and number is not None and call[name].axes and covers(call[name], call):
             return _affine(call, name, by, shift * number)
-    x, y, axes = _operands(call, left, right)
+    x, y, axes = operands(call, left, right)
     ex, ey = aligned(expanded(x, axes), expanded(y, axes))
+    centred = b == -a and is_mean(ey, ex)
     if ex.root is ey.root:
         out = ex.of(a * ex.values + b * ey.values)
     elif ex.constant or ey.constant:
         kept, added, by, shift = (ex, ey, a, b) if ey.constant else (ey, ex, b, a)
         out = replace(kept.scaled(by, shift * float(added.mean[0])), axes=axes)
-    elif _is_mean(ey, ex) and b == -a:
-        return _without_mean(call, (left, x, ex), (right, y, ey), a)
-    elif _steady(y, ey, ex):
-        out = _shifted(ex, ey, a, b)
-    elif _steady(x, ex, ey):
-        out = _shifted(ey, ex, b, a)
+    elif centred:
+        out = without_mean(ex, ey, a)
+    elif is_steady(y, ey, ex):
+        out = shifted(ex, ey, a, b, sum_of(ex, replace(ey, marginal=None), a, b))
+    elif is_steady(x, ex, ey):
+        out = shifted(ey, ex, b, a, sum_of(ey, replace(ex, marginal=None), b, a))
     else:
-        out = _sum(ex, ey, a, b)
+        out = sum_of(ex, ey, a, b)
 
     def pull(gradients: Any) -> Pulled:
         for name, operand, part, by, other, further in ((left, x, ex, a, ey, b), (right, y, ey, b, ex, a)):
             seen = gradients[0]
             if part.root is not out.root:
                 seen = _seen_by(seen, out, part, by * part.values, further * other.values)
-            yield from _pulled(call, name, operand, part, scaled(seen, by))
+            yield from pulled(call, name, operand, part, scaled(seen, by))
+        if centred:
+            yield from pulled(call, left, x, ex, also_lost(scaled(gradients[0], a), ey, y, ex))
 
     return Outcome((out,), pull)
 
@@ -234,88 +239,7 @@ def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Ar
     return with_factor(np.sqrt(latent.given_one(squares, out.values, term, other)), part, seen)
 
 
-STEADY: Final = 0.25  # variance beside that of the other operand, or beside its own square: what still keeps the latent
-
-
-def _steady(narrow: State, wide: State, other: State) -> bool:
-    """Whether an operand is made of means over the other's entries, and varies little."""
-    if narrow.root.averages is not other.root and (narrow.features > 1 or other.features == 1):
-        return False
-    return bool((wide.variance <= STEADY * np.maximum(other.variance, wide.mean**2)).all())
-
-
-def _shifted(x: State, y: State, a: float, b: float) -> State:
-    """a·x + b·y with a y that is nearly the same everywhere: still a function of the latent of x."""
-    exact = _sum(x, replace(y, marginal=None), a, b)
-    return replace(
-        x.scaled(a, b * y.mean),
-        second=exact.second,
-        across_positions=exact.across_positions,
-        across_samples=exact.across_samples,
-        latents=None,
-        spread=exact.spread,
-        marks=exact.marks,
-    )
-
-
-def _is_mean(mean: State, x: State) -> bool:
-    """Whether one operand is the mean of the other over some axes."""
-    of = mean.mean_of
-    return (
-        of is not None
-        and of.root is x.root
-        and of.features == x.features
-        and np.allclose(of.pooled().second, x.pooled().second)
-    )
-
-
-def _without_mean(call: Call, of: tuple[str, State, State], mean: tuple[str, State, State], a: float) -> Outcome:
-    """`a (x − m)`, m the mean of x: E x m = E m², so that every moment is the difference of both; back δ − mean δ."""
-    (left, x, ex), (right, m, em) = of, mean
-    second = np.maximum(ex.second - em.second, 0.0)
-    with np.errstate(all="ignore"):
-        by = np.nan_to_num(np.sqrt(second / ex.variance), nan=0.0)
-    out = replace(
-        ex.scaled(a * by, -a * by * ex.mean),
-        mean=a * (ex.mean - em.mean),
-        second=a * a * second,
-        across_positions=a * a * (ex.across_positions - em.across_positions),
-        across_samples=a * a * (ex.across_samples - em.across_samples),
-        latents=None,
-    )
-    n = ex.samples * ex.positions * ex.features / (m.samples * m.positions * m.features)
-
-    def pull(gradients: Any) -> Pulled:
-        gradient = scaled(gradients[0], a)
-        back = gathered(gradient, em, m)
-        if not isinstance(call[right], State):
-            raise NoRule("a mean that is no signal")
-        shared = total(back, m).times(1 / n**2)  # mean δ, which comes back through m with the wrong sign
-        rows = len(ex.sizes)
-        lost = Moments3(*(np.broadcast_to(-2 * k, rows) for k in _at_every_entry(shared, m, ex)))
-        yield left, merged((gathered(gradient, ex, x), gathered(lost.flow(), ex, x)))
-        yield right, back
-
-    return Outcome((out,), pull)
-
-
-def _at_every_entry(seen: Moments3, m: State, x: State) -> tuple[Array, Array, Array]:
-    """Moments of one gradient for each mean, as those at the entries that made it."""
-    rp, rb = x.positions / m.positions, x.samples / m.samples
-    g, h, s = (
-        np.array([m.average(k)]) if len(m.sizes) != len(x.sizes) else k
-        for k in (seen.second, seen.across_positions, seen.across_samples)
-    )
-    if rp > 1:
-        share = (rp - 1) / (x.positions - 1)
-        h = share * g + (1 - share) * h
-    if rb > 1:
-        share = (rb - 1) / (x.samples - 1)
-        s = share * (g + (x.positions - 1) * h) / x.positions + (1 - share) * s
-    return g, h, s
-
-
-def _sum(x: State, y: State, a: float, b: float) -> State:
+def sum_of(x: State, y: State, a: float, b: float) -> State:
     """Of independent x and y."""
 
     def moment(k: Array, m: Array) -> Array:
@@ -344,9 +268,9 @@ def multiply(call: Call) -> Outcome:
     """X · y: of one latent, exactly; else independent, each moment the product."""
     for name, other in (("self", "other"), ("other", "self")):
         number = number_of(call[other])
-        if isinstance(call[name], State) and number is not None and _covers(call[name], call):
+        if isinstance(call[name], State) and number is not None and covers(call[name], call):
             return _affine(call, name, number, 0.0)
-    x, y, axes = _operands(call, "self", "other")
+    x, y, axes = operands(call, "self", "other")
     return _product(call, x, y, axes)
 
 
@@ -357,7 +281,7 @@ def divide(call: Call) -> Outcome:
     number = number_of(call["other"])
     if number and isinstance(call["self"], State):
         return _affine(call, "self", 1 / number, 0.0)
-    x, y, axes = _operands(call, "self", "other")
+    x, y, axes = operands(call, "self", "other")
     return _product(call, x, y, axes, inverse=True)
 
 
@@ -366,14 +290,14 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     ex, own = aligned(expanded(x, axes), expanded(y, axes))
     ey = own.of(_inverse(own.values)) if inverse else own
     together = ex.root is ey.root and not (ex.constant or ey.constant)
-    kept = (ex, ey) if _steady(y, ey, ex) else (ey, ex) if _steady(x, ex, ey) else None
+    moved = (ex, ey) if is_steady(y, ey, ex) else (ey, ex) if is_steady(x, ex, ey) else None
     if together:
         out = ex.of(ex.values * ey.values)
     elif ex.constant or ey.constant:
-        varied, factor = (ex, ey) if ey.constant else (ey, ex)
-        out = replace(varied.scaled(float(factor.mean[0])), axes=axes)
-    elif kept is not None:
-        out = _stretched(*kept)
+        kept, factor = (ex, ey) if ey.constant else (ey, ex)
+        out = replace(kept.scaled(float(factor.mean[0])), axes=axes)
+    elif moved is not None:
+        out = stretched(*moved)
     else:
         out = _independent_product(ex, ey)
 
@@ -382,78 +306,22 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
         for name, operand, part, other in (("self", x, ex, ey), ("other", y, ey, ex)):
             if together or other.constant:
                 back = scaled(gradient, other.values if together else float(other.mean[0]))
-            elif kept is not None and part is kept[0]:
+            elif moved is not None and part is moved[0]:
                 back = scaled(gradient, np.sqrt(other.second)[:, None])
-            elif part.constant or kept is not None:  # δ and the other operand may be functions of one latent
+            elif part.constant or moved is not None:  # δ and the other operand may be functions of one latent
                 back = total(scaled(gradient, other.values), other).flow()
             else:
                 back = times(total(gradient, out), other).flow()
             if inverse and name == "other":
                 back = scaled(back, -(_inverse(own.values) ** 2))
-            yield from _pulled(call, name, operand, part, back)
-
-    return Outcome((out,), pull)
-
-
-def larger(call: Call) -> Outcome:
-    """`maximum(x, y)`, and `minimum(x, y)` as −max(−x, −y): back to whichever it is."""
-    sign = 1.0 if call.node.op in ("maximum", "max") else -1.0
-    for name, other in (("self", "other"), ("other", "self")):
-        bound = number_of(call[other])
-        if isinstance(call[name], State) and bound is not None and _covers(call[name], call):
-            low, high = (bound, math.inf) if sign > 0 else (-math.inf, bound)
-            return _clipped(call, name, low, high)
-    x, y, axes = _operands(call, "self", "other")
-    ex, ey = aligned(expanded(x, axes), expanded(y, axes))
-    if ex.root is ey.root:
-        first = (sign * ex.values >= sign * ey.values) * 1.0
-        out = ex.of(np.where(first > 0, ex.values, ey.values))
-        backs = [lambda gradient, share=share: scaled(gradient, share) for share in (first, 1 - first)]
-    else:
-        out = _larger_of_independent(ex, ey, sign)
-        difference = _sum(replace(ex, marginal=None), replace(ey, marginal=None), sign, -sign)
-        taken = difference.of((difference.values >= 0) * 1.0)
-        shares = (taken, taken.scaled(-1.0, 1.0))
-        backs = [lambda gradient, share=share: times(total(gradient, out), share).flow() for share in shares]
-
-    def pull(gradients: Any) -> Pulled:
-        for name, operand, part, back in zip(("self", "other"), (x, y), (ex, ey), backs, strict=True):
-            yield from _pulled(call, name, operand, part, back(gradients[0]))
+            yield from pulled(call, name, operand, part, back)
 
     return Outcome((out,), pull)
 
 
 def times(seen: Moments3, other: State) -> Moments3:
     """Of the product with an independent state."""
-    return Moments3(
-        seen.second * other.second,
-        seen.across_positions * other.across_positions,
-        seen.across_samples * other.across_samples,
-    )
-
-
-def _larger_of_independent(x: State, y: State, sign: float) -> State:
-    """Moments from the plane of both latents; each pair as alike as those that it is made of."""
-    values = latent.independent(lambda u, v: np.asarray(sign * np.maximum(sign * u, sign * v)), x.values, y.values)
-    mean, second = latent.expectation(values), latent.expectation(values**2)
-    both = x.variance + y.variance
-
-    def moment(what: str) -> Array:
-        apart = getattr(x, what) - x.mean**2 + getattr(y, what) - y.mean**2
-        with np.errstate(all="ignore"):
-            return np.asarray(mean**2 + np.nan_to_num(apart / both) * (second - mean**2))
-
-    state = gaussian(
-        x.axes,
-        x.sizes,
-        mean,
-        second,
-        moment("across_positions"),
-        moment("across_samples"),
-        spread=max(x.spread, y.spread),
-        marks=x.marks | y.marks,
-    )
-    return replace(state, marginal=values)
+    return seen.scaled(other.second, other.across_positions, other.across_samples)
 
 
 RARE: Final = 1e-3  # of a divisor's entries may lie on the other side of 0, or next to it
@@ -475,31 +343,6 @@ def _inverse(values: Array) -> Array:
     return np.asarray(side / np.maximum(side * values, bound))
 
 
-def _stretched(x: State, y: State) -> State:
-    """X · y with a y that is nearly the same everywhere: still a function of the latent of x.
-
-    Where y is made of means over entries of x, each is part of it: to the order 1/n that cancels what y varies.
-    """
-    second, positions, samples = y.second, y.across_positions, y.across_samples
-    if y.root.averages is x.root:
-        second = positions = samples = _median(y) ** 2
-    return replace(
-        x.scaled(np.sqrt(second) * np.sign(y.mean)),
-        mean=x.mean * np.sqrt(second) * np.sign(y.mean),
-        second=x.second * second,
-        across_positions=x.across_positions * positions,
-        across_samples=x.across_samples * samples,
-        latents=None,
-        spread=x.spread + y.spread,
-        marks=x.marks | y.marks,
-    )
-
-
-def _median(y: State) -> Array:
-    middle = latent.COUNT // 2
-    return np.asarray(y.values[:, middle - 1 : middle + 1].mean(1))
-
-
 def _independent_product(x: State, y: State) -> State:
     out = gaussian(
         x.axes,
@@ -516,12 +359,12 @@ def _independent_product(x: State, y: State) -> State:
     return replace(out, marginal=latent.moved(values, out.mean, out.variance))
 
 
-def _covers(state: State, call: Call) -> bool:
+def covers(state: State, call: Call) -> bool:
     """Whether the other operand's broadcasting leaves this one's shape as it is."""
     return shape_of(state.axes) == tuple(call.node.shape)
 
 
-def _operands(call: Call, left: str, right: str) -> tuple[State, State, Axes]:
+def operands(call: Call, left: str, right: str) -> tuple[State, State, Axes]:
     """Both as states, and the axes of the result."""
     a, b = call[left], call[right]
     known = [v for v in (a, b) if isinstance(v, State)]
@@ -533,7 +376,7 @@ def _operands(call: Call, left: str, right: str) -> tuple[State, State, Axes]:
     return x, y, axes
 
 
-def _pulled(call: Call, name: str, operand: State, part: State, gradient: Gradient) -> Pulled:
+def pulled(call: Call, name: str, operand: State, part: State, gradient: Gradient) -> Pulled:
     """What comes back to an operand, through its repeats; of a parameter, only how large it is."""
     value = call[name]
     if isinstance(value, State):

@@ -17,7 +17,7 @@ from fanin.signals.rules.extremes import Extreme
 from fanin.signals.rules.maps import Map
 from fanin.signals.rules.population import Population
 from fanin.signals.state import State
-from fanin.signals.values import Call, NoRule, Outcome, Pulled, Unknown
+from fanin.signals.values import Call, NoRule, Outcome, Pulled, Unknown, as_array
 
 
 def average_pool(call: Call) -> Outcome:
@@ -96,7 +96,7 @@ def _adaptive(size: int, n: int) -> Array:
     at = np.arange(n)
     low, high = at * size // n, -(-(at + 1) * size // n)
     entry = np.arange(size)
-    return ((entry >= low[:, None]) & (entry < high[:, None])) * 1.0
+    return as_array((entry >= low[:, None]) & (entry < high[:, None]))
 
 
 def _largest(call: Call, x: State, dims: list[int], masks: list[Array]) -> Outcome:

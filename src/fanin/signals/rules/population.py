@@ -91,7 +91,7 @@ class Population:
             share = (self.samples - 1) / (x.samples - 1)
             s = share * same + (1 - share) * s
         rows = len(x.sizes)
-        return Moments3(*(m if len(m) == rows else np.full(rows, out.average(m)) for m in (g, h, s)))
+        return seen.become(*(m if len(m) == rows else np.full(rows, out.average(m)) for m in (g, h, s)))
 
     def spread_rows(self, out: State) -> State:
         """The result with as many segments as the whole has."""

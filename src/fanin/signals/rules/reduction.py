@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from fanin.signals.gradient import Gradient, Moments3, scaled, total
+from fanin.signals.gradient import Gradient, scaled, total
 from fanin.signals.latent import Array, expectation
 from fanin.signals.rules.extremes import Extreme
-from fanin.signals.rules.pointwise import larger
+from fanin.signals.rules.larger import larger
+from fanin.signals.rules.pointwise import times
 from fanin.signals.rules.population import Population, log_normal
 from fanin.signals.state import Root, State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, nothing
@@ -89,15 +90,7 @@ class _Variance:
     def back(self, gradient: Gradient) -> Gradient:
         """Δ · 2 (x − m)/(n − correction)."""
         seen, rest = self.over.repeated(gradient, self.state), self.rest
-        return (
-            Moments3(
-                seen.second * rest.second,
-                seen.across_positions * rest.across_positions,
-                seen.across_samples * rest.across_samples,
-            )
-            .times(4 / self.free**2)
-            .flow()
-        )
+        return times(seen, rest).times(4 / self.free**2).flow()
 
 
 def _without(x: State, mean: State, inside: float) -> State:
@@ -238,7 +231,7 @@ def cumulative_sum(call: Call) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         back = moments(seen.second, seen.across_positions, seen.across_samples, np.zeros(len(out.sizes)))
-        yield call.first, Moments3(*(np.broadcast_to(m, x.mean.shape) for m in back)).flow()
+        yield call.first, seen.become(*(np.broadcast_to(m, x.mean.shape) for m in back)).flow()
 
     return Outcome((out,), pull)
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axis, kinds_of, size_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.convolution import as_image
 from fanin.signals.rules.maps import Map
 from fanin.signals.state import Root, State
 from fanin.signals.values import Call, Constant, NoRule, Outcome
 
+Indices: TypeAlias = NDArray[Any]  # which entry each one is; below 0: none
+
 
 def _outcome(call: Call, found: Map) -> Outcome:
     return Outcome((found.state,), lambda g: iter([(call.first, found.back(g[0]))]))
 
 
-def _by_axis(call: Call, x: State, read: dict[int, Array]) -> Outcome:
+def _by_axis(call: Call, x: State, read: dict[int, Indices]) -> Outcome:
     """Entry o of an axis is entry `read[axis][o]`, or 0 where that is negative; axis after axis where kinds differ."""
     matrices = {at: _selection(which, size_of(x.axes[at])) for at, which in read.items()}
     groups: dict[Any, dict[int, Array]] = {}
@@ -38,7 +41,7 @@ def _by_axis(call: Call, x: State, read: dict[int, Array]) -> Outcome:
     return Outcome((maps[-1].state if maps else x,), lambda g: iter([(call.first, back(g[0]))]))
 
 
-def _selection(read: Array, size: int) -> Array:
+def _selection(read: Indices, size: int) -> Array:
     matrix = np.zeros((len(read), size))
     rows = np.flatnonzero(read >= 0)
     matrix[rows, read[rows].astype(int)] = 1.0
@@ -48,18 +51,18 @@ def _selection(read: Array, size: int) -> Array:
 def reordered(call: Call) -> Outcome:
     """`flip`, `roll`, `rot90`: the same entries in another order, of another latent at each place."""
     x = call.state(call.first)
-    moved = replace(x.pooled() if len(x.sizes) > 1 else x, root=Root())
+    moved = replace(x.pooled() if len(x.sizes) > 1 else x, root=Root(), profile=None)
     rows = len(x.sizes)
 
     def back(gradient: Gradient) -> Gradient:
         seen = total(gradient, moved)
         parts = (seen.second, seen.across_positions, seen.across_samples)
-        return Moments3(*(m if len(m) == rows else np.full(rows, moved.average(m)) for m in parts)).flow()
+        return seen.become(*(m if len(m) == rows else np.full(rows, moved.average(m)) for m in parts)).flow()
 
     return Outcome((moved,), lambda g: iter([(call.first, back(g[0]))]))
 
 
-_PADS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_PADS: Final = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def pad(call: Call) -> Outcome:
@@ -80,7 +83,7 @@ def pad(call: Call) -> Outcome:
     return _by_axis(call, x, read)
 
 
-def _padded(size: int, low: int, high: int, mode: str) -> Array:
+def _padded(size: int, low: int, high: int, mode: str) -> Indices:
     inner = np.arange(size)
     cut = inner[max(-low, 0) : size - max(-high, 0)]  # negative widths cut
     wide = (max(low, 0), max(high, 0))
@@ -140,7 +143,7 @@ def _between(call: Call, x: State, by: float) -> Outcome:
     """`by` times as many positions. Two positions are of one former feature, or of two that share only their mean."""
     shape = call.node.shape
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, shape[1]), *(axis(Kind.POSITION, n) for n in shape[2:]))
-    out = replace(x.pooled([shape[1]]), axes=axes, root=Root())
+    out = replace(x.pooled([shape[1]]), axes=axes, root=Root(), profile=None)
     base = out.mean**2
     n, n_in = out.positions, x.positions
     if by > 1:  # of all pairs, those that were of one feature; the others have the mean in common
@@ -160,7 +163,7 @@ def _between(call: Call, x: State, by: float) -> Outcome:
             inverse = 1 / by
             own_ = inverse * n * (n - 1) / (n_in * (n_in - 1))
             parts = [parts[0], parts[1] * own_, parts[2] * by]
-        return Moments3(*(np.full(len(x.sizes), out.average(m)) for m in parts)).flow()
+        return seen.become(*(np.full(len(x.sizes), out.average(m)) for m in parts)).flow()
 
     return Outcome((out,), lambda g: iter([(call.first, back(g[0]))]))
 
@@ -220,7 +223,7 @@ def index(call: Call) -> Outcome:
     return Outcome((replace(out, axes=axes),), outcome.pull)
 
 
-def _positive(ids: Array, size: int) -> Array:
+def _positive(ids: Indices, size: int) -> Indices:
     return np.where(ids < 0, ids + size, ids)
 
 
