@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import attention, convolution, dropout, linear, norms, pointwise, products, reduction, scores, views
+from fanin.signals.rules import attention, convolution, dropout, embedding, linear, norms, pointwise, products, reduction, scores, views
 
 _RULES: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
@@ -54,6 +54,9 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+    "embedding": embedding.embedding,
+    "index": embedding.index,
+    "embedding_bag": embedding.embedding_bag,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
 RULES: Final = scores.followed(_RULES)
