@@ -76,6 +76,17 @@ class Along:
             return seen
         return Moments3(seen.second, seen.across_samples, seen.across_positions)
 
+    def back(self, second: Array, along: Array, beside: Array, far: Array | float = 0.0) -> Moments3:
+        """Of what attention made, in the engine's order; `far` is the covariance of two entries apart in both ways.
+
+        Of a sample, the covariance with another one is over all positions, and attention mixes those of one position.
+        """
+        if self.kind is Kind.POSITION:
+            return Moments3(second, along, beside)
+        mixed = (beside + (self.size - 1) * far) / self.size
+        p = self.state.positions
+        return Moments3(second, mixed, (along + (p - 1) * mixed) / p)
+
     def spread(self, within: Array, elsewhere: Array) -> Array:
         """The average over all pairs: those along the axis, and those that attention keeps apart."""
         if self.entries < 2:
@@ -90,7 +101,7 @@ class Received:
     Attributes:
         own: variance over keys j of ∂loss/∂A_ij, that of a mask of dropout included.
         shared: its covariance between two queries.
-        plain: E (∂loss/∂A_ij)².
+        plain: E (∂loss/∂A_ij)², before the dropout.
     """
 
     own: float
@@ -132,7 +143,7 @@ class Attended:
         entries = self.queries * v.entries // v.size
         pairs = max(entries - 1, 1)
         along = ((self.queries - 1) * within + (entries - self.queries) * k) / pairs
-        return v.of(Moments3(k + (q / self.keep - k) * overlap, along, v.beside))
+        return v.back(k + (q / self.keep - k) * overlap, along, v.beside, k)
 
     def to_value(self, seen: Moments3) -> Moments3:
         """∂loss/∂V_j = Σ_i A_ij δ_i, with Σ_j A_ij = 1."""
@@ -144,7 +155,7 @@ class Attended:
         pairs = v.size * max(v.size - 1, 1)
         within = n * ((1 - rows.overlap) * g + (n - 1) * (1 - rows.shared) * h) / pairs
         along = v.spread(within, ratio**2 * h)
-        return v.of(Moments3(second, along, ratio**2 * delta.across_samples)).times(self.repeats)
+        return v.back(second, along, ratio**2 * delta.across_samples, ratio**2 * h).times(self.repeats)
 
     def to_weights(self, seen: Moments3, out: State) -> Received:
         """∂loss/∂A_ij = δ_i·V_j, of which the softmax lets through what differs from key to key."""
@@ -154,7 +165,7 @@ class Attended:
         return Received(
             self.width * out.average(delta.second * (q / self.keep - k)),
             self.width * out.average(delta.across_positions * (q - k)),
-            self.width * out.average(delta.second * q),
+            self.width * out.average(delta.second * q) / self.keep,
         )
 
 
@@ -201,7 +212,7 @@ class Logits:
         within = by * received.shared * (rows.slope_shared + aligned)
         one = np.ones(len(q.state.sizes))
         along = q.spread(within * one, 0 * one) if n > 1 else 0 * one
-        return q.of(Moments3(by * received.own * (rows.to_query + aligned) * one, along, 0 * one))
+        return q.back(by * received.own * (rows.to_query + aligned) * one, along, 0 * one)
 
     def to_key(self, received: Received, rows: Rows, repeats: int = 1) -> Moments3:
         """∂loss/∂K_j = c Σ_i ∂loss/∂L_ij Q_i; since Σ_j ∂loss/∂L_ij = 0, those of all keys add up to 0."""
@@ -210,4 +221,4 @@ class Logits:
         shared = self._query(self.query.along) * received.shared * rows.slope_shared
         second = repeats * self.scale**2 * n / key.size * max(own + (n - 1) * shared, 0.0)
         one = np.ones(len(key.state.sizes))
-        return key.of(Moments3(second * one, -second / max(key.entries - 1, 1) * one, 0 * one))
+        return key.back(second * one, -second / max(key.entries - 1, 1) * one, 0 * one)

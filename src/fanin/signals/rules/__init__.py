@@ -14,6 +14,7 @@ from fanin.signals.rules import (
     attention,
     convolution,
     dropout,
+    embedding,
     gates,
     larger,
     linear,
@@ -106,6 +107,9 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+    "embedding": embedding.embedding,
+    "index": embedding.index,
+    "embedding_bag": embedding.embedding_bag,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
 RULES: Final = scores.followed(_RULES)
