@@ -91,7 +91,7 @@ def affine(law: Initializer, factor: float, shift: float = 0.0) -> Initializer |
 
 
 def erfinv(law: Initializer) -> Initializer | None:
-    """Of a uniform law within [−1, 1], a normal law of variance ½, cut: erfinv(2 Φ(z) − 1) = z/√2."""
+    """From a uniform law within [−1, 1] to a normal one of variance ½, cut: it takes 2 Φ(z) − 1 to z/√2."""
     if not isinstance(law, Uniform) or law.low < -1 or law.high > 1:
         return None
     quantile = NormalDist(0.0, math.sqrt(0.5)).inv_cdf

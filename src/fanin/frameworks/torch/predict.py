@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.names import named_parameters
 from fanin.frameworks.torch.observe import RANDOM_COTANGENT, bounds_of
@@ -80,6 +81,8 @@ def _signals(graph: Graph, found: Propagated, known: Mapping[str, Value]) -> Sig
             seen = total(gradient, first)
             g, h, s = (first.average(m) for m in (seen.second, seen.across_positions, seen.across_samples))
             gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s)
+    for name, why in unsure_gradients(graph).items():
+        assumed[name] = (*assumed.get(name, ()), why)
     return Signals(
         values,
         gradients,
