@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import fanin
 from fanin.frameworks.torch import on_meta, trace
 from fanin.frameworks.torch.built import Built, built
 from fanin.frameworks.torch.names import named_parameters
@@ -298,3 +299,27 @@ def test_initializers_that_give_up_on_meta_are_replayed() -> None:
     assert torch.allclose(q @ q.T, torch.eye(4), atol=1e-6)
     assert torch.equal(recorded.value(spike, seed=0), nn.init.dirac_(torch.empty(2, 2, 3)))
     assert recorded.value(truncated, seed=0).abs().max() <= 1
+
+
+def test_a_plan_as_built_is_shown_changed_and_written() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.linspace(0, 1, 300))
+            self.linear = nn.Linear(300, 200)
+            nn.init.trunc_normal_(self.linear.weight, std=0.02, a=-0.04, b=0.04)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.linear(x * self.table)
+            return y
+
+    with on_meta() as recorded:
+        model = Net()
+    plan = fanin.plan(model, torch.zeros(2, 300), recipe=recorded, overrides={"linear.bias": "zeros"})
+    assert plan.recipe == "as built"
+    assert [str(entry.initializer) for entry in plan] == ["keep", "CutNormal(std=0.02, low=-0.04, high=0.04)", "zeros"]
+    assert plan["linear.weight"].why == "as built: trunc_normal"
+    fanin.materialize_(model, plan, seed=0, recorded=recorded)
+    assert torch.equal(model.table.detach(), torch.linspace(0, 1, 300))
+    deviation = float(model.linear.weight.detach().double().std())
+    assert deviation == pytest.approx(plan["linear.weight"].std, rel=std_tolerance(60_000))

@@ -166,7 +166,7 @@ def _arguments(step: Step) -> dict[str, Any]:
 def _name(run: Any) -> str:
     """`normal` for aten.normal_.default, and for PyTorch's own functions likewise."""
     name = run._schema.name.partition("::")[2] if hasattr(run, "_schema") else run.__name__
-    return str(name).removesuffix("_")
+    return str(name).removeprefix("_no_grad_").removesuffix("_")
 
 
 def _number(stretches: list[Stretch]) -> float | None:

@@ -57,7 +57,7 @@ DRAWS: Final[Mapping[str, Callable[[Arguments], Initializer | None]]] = {
     "normal": lambda a: _normal(a["std"], a["mean"]),
     "uniform": lambda a: _uniform(a["from"], a["to"]),
     "eye": lambda _: Identity(),
-    "_no_grad_trunc_normal": _trunc_normal,
+    "trunc_normal": _trunc_normal,
     "orthogonal": lambda a: Orthogonal(abs(a["gain"])),
     "dirac": lambda a: Dirac(a["groups"]),
     "sparse": lambda a: Sparse(a["sparsity"], a["std"]),

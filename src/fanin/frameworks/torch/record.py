@@ -19,10 +19,12 @@ from fanin.errors import BadInput
 from fanin.frameworks.torch.allocate import storage
 from fanin.frameworks.torch.meta_calls import INITIALIZERS, MetaCalls, nothing_skipped
 from fanin.frameworks.torch.poison import poison_
+from fanin.graph import Graph
 from fanin.initializers import Initializer
 from fanin.stream import key
 
 if TYPE_CHECKING:
+    from fanin.frameworks.torch.built import Built
     from fanin.frameworks.torch.drawn_laws import DrawnLaws
 
 
@@ -123,6 +125,12 @@ class Recording:
         """
         found = self.laws().of(tensor)
         return found[0].law if len(found) == 1 and not self.changed(tensor) else None
+
+    def built(self, model: torch.nn.Module, graph: Graph, seed: int = 0) -> Built:
+        """The plan that the constructor of the model follows; see `built`."""
+        from fanin.frameworks.torch.built import built
+
+        return built(self, model, graph, seed)
 
     def laws(self) -> DrawnLaws:
         """Those of all memory, from the operations so far."""
