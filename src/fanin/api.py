@@ -27,7 +27,7 @@ from fanin.signals import Signals
 T = TypeVar("T")
 
 
-def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
+def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrides: Overrides | None = None) -> Plan:
     """Decide the initial value of every parameter; nothing is written.
 
     Args:
@@ -36,7 +36,7 @@ def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Ov
             the meta device if the model is. A mapping at the end, such as a tokenizer returns, is passed as keywords
             if one of its keys is an argument of the model's: plan(model, {"input_ids": ids, "attention_mask": mask}).
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
-            decisions by path.
+            decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
         overrides: glob over paths → initializer, or its spelling; the last match wins.
 
     Raises:
@@ -52,7 +52,10 @@ def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Ov
         >>> str(p["0.weight"].initializer), round(p["0.weight"].std, 4)
         ('normal 1.414/√fan_in', 0.1768)
     """
-    return make_plan(adapter_of(model).trace(model, *example).graph, recipe, overrides)
+    graph = adapter_of(model).trace(model, *example).graph
+    if hasattr(recipe, "built"):
+        return override(recipe.built(model, graph).plan, overrides or {})
+    return make_plan(graph, recipe, overrides)
 
 
 def initialize_(

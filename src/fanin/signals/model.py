@@ -66,7 +66,8 @@ class Signals:
         loss_name: what it was.
         origin: "measured" (or "predicted", from the graph alone).
         sampled: of a prediction, the nodes that were run on a sample for want of a rule, and why.
-        assumed: of a prediction, what was assumed at a node beyond what its rule says.
+        assumed: what was assumed at a node, or at a parameter, beyond what its rule says; also of a measurement, where
+            the gradient passes a backward rule that the graph does not have.
     """
 
     values: Mapping[str, Moments]

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from fanin.activations import activation
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch.call import Call, call_of
+from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
 from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
@@ -76,6 +77,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         parameters={path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()},
         loss=float(scalar.detach()),
         loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
+        assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
         graph=traced.graph,
     )
 

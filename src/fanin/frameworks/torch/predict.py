@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.observe import RANDOM_COTANGENT, Loss, bounds_of, moments, name_of
 from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
@@ -102,7 +103,10 @@ def _gradient(node: Node, found: Propagated) -> Gradient:
 
 def _assumed(graph: Graph, found: Propagated) -> dict[str, tuple[str, ...]]:
     firsts = ((node.name, found.values[node.name][0]) for node in graph.nodes)
-    return {name: tuple(sorted(s.marks)) for name, s in firsts if isinstance(s, State) and s.marks}
+    assumed = {name: tuple(sorted(s.marks)) for name, s in firsts if isinstance(s, State) and s.marks}
+    for name, why in unsure_gradients(graph).items():
+        assumed[name] = (*assumed.get(name, ()), why)
+    return assumed
 
 
 def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
