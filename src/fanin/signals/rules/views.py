@@ -109,7 +109,12 @@ def _repeated(x: State, at: int, rank: int) -> Kind:
     """What an axis counts along which one entry is repeated."""
     if at == -1 and x.features == 1:
         return Kind.FEATURE
-    return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
+    if at == -rank and x.samples == 1:
+        return Kind.SAMPLE
+    before = [a for a in x.axes[: len(x.axes) + at] if a]
+    after = [a for a in x.axes[len(x.axes) + at + 1 :] if a]
+    shares_heads = bool(before and after) and kinds_of(before[-1]) == {Kind.FEATURE}  # keys and values of several heads
+    return Kind.FEATURE if shares_heads else Kind.POSITION
 
 
 def select(call: Call) -> Outcome:
