@@ -221,7 +221,7 @@ def test_random_operations_are_drawn_anew_and_leave_the_users_generators_alone()
     before = torch.get_rng_state()
     found, _ = without_rules(lambda a: a * torch.bernoulli(torch.full_like(a, 0.25)), x)
     mask = as_state(found, "bernoulli")
-    assert mask.mean[0] == pytest.approx(0.25, abs=SIGMAS * math.sqrt(0.19 / trial.ELEMENTS))
+    assert mask.mean[0] == pytest.approx(0.25, abs=SIGMAS * math.sqrt(0.19 / (8 * 30 * trial.RUNS)))
     assert torch.equal(before, torch.get_rng_state())
 
 
