@@ -1,4 +1,4 @@
-"""Pages of numbers, docs/benchmarks.md first: each benchmark writes its own section, with machine, versions, command."""
+"""Pages of numbers, as docs/benchmarks.md: each benchmark writes its own section, with machine, versions, command."""
 
 from __future__ import annotations
 
