@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: each benchmark writes its own section, headed by the machine, the versions and the command."""
+"""Pages of numbers, as docs/benchmarks.md: each benchmark writes its own section, with machine, versions, command."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Seconds = dict[str, float]
 class Section:
     """What a benchmark says: printed line by line, and at the end, if that is asked for, written into the page."""
 
-    def __init__(self, name: str, *libraries: str) -> None:
-        self._name, self._said = name, list[str]()
+    def __init__(self, name: str, *libraries: str, page: Path | None = None) -> None:
+        self._name, self._said, self._page = name, list[str](), page
         self._start, self._end = f"<!-- {name}: written by benchmarks/{name}.py --write -->", f"<!-- end of {name} -->"
         self.say(f"```\n{machine(*libraries)}\n```\n")
 
@@ -39,12 +39,13 @@ class Section:
 
     def write(self) -> None:
         """Its own part of the page; the others stay as they are."""
-        before, start, rest = PAGE.read_text(encoding="utf-8").partition(self._start)
+        page = self._page or PAGE
+        before, start, rest = page.read_text(encoding="utf-8").partition(self._start)
         _, end, after = rest.partition(self._end)
         if not (start and end):
-            raise SystemExit(f"{PAGE.name} has no place for {self._name}: {self._start} and {self._end}")
+            raise SystemExit(f"{page.name} has no place for {self._name}: {self._start} and {self._end}")
         text = "\n".join((before + start, *self._said, end + after))
-        PAGE.write_text(text, encoding="utf-8", newline="\n")
+        page.write_text(text, encoding="utf-8", newline="\n")
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:

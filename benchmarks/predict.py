@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import gc
 import math
-import os
-import platform
 import sys
 import time
 import traceback
@@ -26,13 +24,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import zoo
+from page import Section
 from torch.utils import _pytree as pytree
 
 import fanin
@@ -42,7 +39,6 @@ from fanin.signals import Comparison, Signals, Summary, averaged
 from fanin.signals.compare_text import node_cells
 
 PAGE = Path(__file__).parents[1] / "docs" / "signals.md"
-START, END = "<!-- predict: written by benchmarks/predict.py --write -->", "<!-- end of predict -->"
 SEEDS = 8
 HEAD = (
     *("architecture", "start", "nodes", "sampled", "forward ×", "signed", "backward ×", "signed", "parameters ×"),
@@ -162,26 +158,6 @@ def nodes(result: Result) -> str:
     return "\n".join("  ".join(each) for each in cells)
 
 
-def machine() -> str:
-    """The processor, the versions, and the command."""
-    libraries = [f"NumPy {np.__version__}", f"torch {torch.__version__}"]
-    try:
-        libraries.append(f"transformers {version('transformers')}")
-    except PackageNotFoundError:
-        libraries.append("no transformers")
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch on {torch.get_num_threads()} thread\n"
-        f"Python {platform.python_version()}, {', '.join(libraries)}\n"
-        f"python benchmarks/{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}"
-    )
-
-
-def write_page(text: str) -> None:
-    """Its own part of the page; the others stay as they are."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    PAGE.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -195,14 +171,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # transformers' advice on faster kernels
     results: list[Result] = []
     failed: list[str] = []
-    said: list[str] = []
-
-    def say(text: str) -> None:
-        print(text, flush=True)
-        said.append(text)
-
-    say(f"```\n{machine()}\n```\n")
-    say(f"{line(HEAD)}\n|{'---|' * len(HEAD)}")
+    section = Section("predict", "numpy", "torch", "transformers", page=PAGE)
+    section.say(f"{line(HEAD)}\n|{'---|' * len(HEAD)}")
     for name in asked.only:
         if name in zoo.MISSING:
             print(f"{name} is left out: {zoo.MISSING[name]}", file=sys.stderr)
@@ -214,15 +184,15 @@ def main() -> None:
             failed.append(name)
             traceback.print_exc()
             continue
-        say(line(results[-1].cells()))
+        section.say(line(results[-1].cells()))
         print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
         if asked.nodes:
             print(nodes(results[-1]))
-    say(f"\n{overall(results)}")
+    section.say(f"\n{overall(results)}")
     if failed:
         sys.exit(f"Nothing is written, as {', '.join(failed)} failed.")
     if asked.write:
-        write_page("\n".join(said))
+        section.write()
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_predicted_and_measured_stand_side_by_side(fanin: Callable[..., Ended]) 
     assert "Predicted and measured" in ended.stdout
     assert "Gradients of ⟨output, v⟩/batch" in ended.stdout
     header = next(line for line in ended.stdout.splitlines() if line.startswith("layer  module"))
-    assert header.split() == "layer module operation E[x²] measured ratio ‖δ‖² measured ratio how".split()
+    assert " ".join(header.split()) == "layer module operation E[x²] measured ratio ‖δ‖² measured ratio how"
     assert "Report: " in ended.stderr
 
 

@@ -122,8 +122,9 @@ def _result(fx: FxNode, real: Mapping[FxNode, Any]) -> Any:
 
 def _forget(fx: FxNode, still_read: int, real: dict[FxNode, Any]) -> None:
     value = real.get(fx)
-    large = isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > SMALL
-    if large and not still_read and all(user in real for user in fx.users):
+    if still_read or not isinstance(value, torch.Tensor) or value.untyped_storage().nbytes() <= SMALL:
+        return
+    if all(user in real for user in fx.users):
         real[fx] = _Forgotten(value)
 
 

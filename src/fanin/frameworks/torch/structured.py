@@ -186,7 +186,7 @@ def _fitted(row: Array, mean: float, variance: float, second: float) -> Array:
     """Shifted and stretched to the moments; only stretched where many values are 0, so that they stay so."""
     if (row == 0) @ latent.WEIGHTS > MANY_ZEROS:
         return np.asarray(row * math.sqrt(second / float(row**2 @ latent.WEIGHTS)))
-    return latent.moved(row[None], np.array([mean]), np.array([variance]))[0]
+    return np.asarray(latent.moved(row[None], np.array([mean]), np.array([variance]))[0])
 
 
 def _marginal(cubes: Sequence[torch.Tensor], state: State) -> Array | None:

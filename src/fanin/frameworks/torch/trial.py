@@ -20,7 +20,7 @@ from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Unknown, Value, Weight
 
 ELEMENTS: Final = 1 << 14  # that are looked at, at least: small tensors are drawn several times
-RUNS: Final = 64  # at most
+RUNS: Final = 16  # at most
 
 Found = dict[str, Moments3 | float]  # by argument: of a signal, or E (∂w)² of a weight
 
