@@ -1,7 +1,6 @@
 """Every rule against the operation itself, run on tensors that have the moments which the rule was given.
 
-A tensor is drawn as x = F(z), z = √ρ_s a_c + √(ρ_p − ρ_s) b_{c,s} + √(1 − ρ_p) e_{c,s,t}: each feature has a part that
-all samples share, one that the positions of a sample share, and one of its own. Weights are drawn anew each time.
+Tensors are drawn as `fanin.signals.particles` says, weights anew each time.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, count
 from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.particles import draw, draw_levels, measure
 from fanin.signals.propagate import Propagated, Rule, backward, forward
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Weight
@@ -192,7 +192,7 @@ def _compared(
         moments = (out.mean, out.second, out.across_positions, out.across_samples)
         _want(wanted, scales, f"y{at}", [out.average(m) for m in moments], out)
     for at, state in enumerate(states):
-        seen = total(back[at], state)
+        seen = total(gradients[at], state)
         moments_ = [state.average(m) for m in (seen.second, seen.across_positions, seen.across_samples)]
         _want(wanted, scales, f"g{at}", [0.0, *moments_], state)
         wanted.pop(f"g{at}.mean")
@@ -212,12 +212,12 @@ def _compared(
             measured,
             {f"y{at}": (y.detach().numpy(), out.axes) for at, (y, out) in enumerate(zip(ys, outs, strict=True))},
         )
-        loss = sum(
-            (y * torch.tensor(_seed_of(out, random), dtype=y.dtype)).sum() for y, out in zip(ys, outs, strict=True)
-        )
+        seeds = [torch.tensor(draw_levels(1.0, 0.5, 0.25, out, random), dtype=torch.float32) for out in outs]
+        loss = sum((y * seed).sum() for y, seed in zip(ys, seeds, strict=True))
         weights = list(module.weights) if case.weights else []
-        grads = torch.autograd.grad(loss, [*xs, *weights], allow_unused=True)
-        grads = [torch.zeros_like(x) if g is None else g for g, x in zip(grads, [*xs, *weights], strict=True)]
+        leaves = [*xs, *weights]
+        back = torch.autograd.grad(loss, leaves, allow_unused=True)
+        grads = [torch.zeros_like(x) if g is None else g for g, x in zip(back, leaves, strict=True)]
         _note(measured, {f"g{at}": (grads[at].numpy(), s.axes) for at, s in enumerate(states)})
         for at, g in enumerate(grads[len(xs) :]):
             if f"gw{at}" in measured:
@@ -238,65 +238,3 @@ def _note(measured: dict[str, _Estimate], arrays: Mapping[str, tuple[Array, Axes
         for what, value in measure(array, axes).items():
             if (key := f"{name}.{what}") in measured:
                 measured[key].values.append(value)
-
-
-def measure(array: Array, axes: Axes) -> dict[str, float]:
-    """Mean, second moment and covariances of a tensor whose axes count these."""
-    x = cube(np.asarray(array, dtype=np.float64), axes)
-    b, p, c = x.shape
-    squares, of_sample = (x**2).sum(), x.sum(1)
-    found = {"mean": float(x.mean()), "second": float((x**2).mean())}
-    if p > 1:
-        found["across_positions"] = float(((of_sample**2).sum() - squares) / (b * p * (p - 1) * c))
-    if b > 1:
-        found["across_samples"] = float(
-            ((of_sample.sum(0) ** 2).sum() - (of_sample**2).sum()) / (b * (b - 1) * p * p * c)
-        )
-    return found
-
-
-def cube(array: Array, axes: Axes) -> Array:
-    """As (samples, positions, features)."""
-    order, shape = _order(axes)
-    sizes = [size for a in axes for _, size in a]
-    return array.reshape(sizes or [1]).transpose(order or [0]).reshape(shape)
-
-
-def _order(axes: Axes) -> tuple[list[int], tuple[int, int, int]]:
-    kinds = [kind for a in axes for kind, _ in a]
-    order = [at for kind in (S, P, C) for at, k in enumerate(kinds) if k is kind]
-    return order, (count(axes, S), count(axes, P), count(axes, C))
-
-
-def draw(state: State, random: Generator) -> Array:
-    """A tensor with these moments."""
-    positions, samples = state.correlations
-    rows = np.repeat(np.arange(len(state.sizes)), state.sizes)
-    z = _three_levels(positions[rows], samples[rows], state, random)
-    x = np.empty_like(z)
-    for row, values in enumerate(state.values):
-        x[..., rows == row] = np.interp(z[..., rows == row], latent.NODES, values)
-    return _uncubed(x, state.axes)
-
-
-def _seed_of(out: State, random: Generator) -> Array:
-    half, quarter = np.full(out.features, 0.5), np.full(out.features, 0.25)
-    return _uncubed(_three_levels(half, quarter, out, random), out.axes)
-
-
-def _three_levels(positions: Array, samples: Array, state: State, random: Generator) -> Array:
-    b, p, c = state.samples, state.positions, state.features
-    common, of_sample, own = (random.standard_normal(shape) for shape in ((1, 1, c), (b, 1, c), (b, p, c)))
-    samples = np.clip(samples, 0, 1)
-    positions = np.clip(positions, samples, 1)
-    return np.asarray(
-        np.sqrt(samples) * common + np.sqrt(positions - samples) * of_sample + np.sqrt(1 - positions) * own
-    )
-
-
-def _uncubed(x: Array, axes: Axes) -> Array:
-    order, _ = _order(axes)
-    sizes = [size for a in axes for _, size in a]
-    moved = x.reshape([sizes[at] for at in order] or [1])
-    back = moved.transpose(np.argsort(order)) if order else moved
-    return np.asarray(back.reshape([math.prod(size for _, size in a) for a in axes]))

@@ -171,24 +171,14 @@ def group_norm(call: Call) -> Outcome:
 def _projected(seen: Moments3, hat: State, p: int, b: int, c: float = 1) -> Moments3:
     """δ − mean δ − x̂ mean(δ x̂) over a population of c features, p positions and b samples.
 
-    Other samples, if they have populations of their own, share with δ only what its mean leaves.
+    From covariances only the first mean is taken: x̂ is alike at near positions, of which δ is not known to be.
     """
     n = p * b * c
     g, h, s = seen.second, seen.across_positions, seen.across_samples
-    q, k, r = hat.second, hat.across_positions, hat.across_samples
-    inside = s * r * (b - 1) * p  # what other samples add to the sums below
-    of_mean = (g + (p - 1) * h + (b - 1) * p * s) / n
-    along = (g * q + (p - 1) * h * k + inside) / n  # E mean(δ x̂)²
-    crossed = (g * k + h * q + (p - 2) * h * k + inside) / n  # E δ_t x̂_t' mean(δ x̂)
-    own = seen.become(
-        np.maximum(g - of_mean - along, 0.0),
-        h - of_mean - 2 * crossed + k * along,
-        s - of_mean if b > 1 else s * (1 - 1 / c),
-    )
-    if b > 1:  # so that nothing is left of the sum
-        rest = own.second + (p - 1) * own.across_positions
-        own = replace(own, across_samples=-rest / ((b - 1) * p))
-    return own
+    others = (b - 1) * p
+    of_mean = (g + (p - 1) * h + others * s) / n
+    along = (g * hat.second + (p - 1) * h * hat.across_positions + others * s * hat.across_samples) / n
+    return seen.become(np.maximum(g - of_mean - along, 0.0), h - of_mean, s - of_mean if b > 1 else s * (1 - 1 / c))
 
 
 def call_name(call: Call) -> str:

@@ -13,7 +13,7 @@ from fanin.signals.broadcast import expanded, gathered
 from fanin.signals.gradient import Gradient, Moments3, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
-from fanin.signals.taps import blended
+from fanin.signals.taps import Profile, blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
 
@@ -139,6 +139,7 @@ class Piece:
 
     def __init__(self, whole: State, state: State, rows: Any, share: float, kind: Kind) -> None:
         self.whole, self.state, self.rows, self.share, self.kind = whole, state, rows, share, kind
+        self.profile: Profile | None = None  # of the gradient of the whole: 0 outside the piece
 
     @classmethod
     def of(cls, x: State, dim: int, start: int, length: int, step: int = 1, *, drop: bool = False) -> Piece:
@@ -153,7 +154,10 @@ class Piece:
         axes = (*x.axes[:dim], *([] if drop else [cut]), *x.axes[dim + 1 :])
         share = length / size
         if Kind.FEATURE not in kinds:
-            return cls(x, replace(x, axes=axes), None, share, kind)
+            piece = cls(x, replace(x, axes=axes), None, share, kind)
+            if kind is Kind.POSITION:
+                piece.profile = _there(x, dim, np.arange(start, start + length * step, step))
+            return piece
         before = count(x.axes[:dim], Kind.FEATURE)
         if before > 1 or len(x.sizes) == 1 or step != 1:
             whole = x.pooled() if len(x.sizes) > 1 else x
@@ -195,7 +199,7 @@ class Piece:
                 if self.kind is Kind.POSITION
                 else self.share * max(out.samples - 1, 0) / max(x.samples - 1, 1)
             )
-            return seen.scaled(self.share, pairs, of_samples).flow()
+            return replace(seen.scaled(self.share, pairs, of_samples), profile=self.profile).flow()
         return seen.each(self._in_whole).flow()
 
     def _in_whole(self, moment: Array) -> Array:
@@ -206,6 +210,19 @@ class Piece:
         else:
             row[self.rows] = moment * out.sizes / x.sizes[self.rows]
         return row
+
+
+def _there(x: State, dim: int, chosen: Any) -> Profile:
+    """Along each axis of positions, where a piece is."""
+    profile = []
+    for at, own in enumerate(x.axes):
+        if kinds_of(own) == {Kind.POSITION}:
+            one = np.ones(size_of(own))
+            if at == dim:
+                one = np.zeros(size_of(own))
+                one[chosen] = len(one) / len(chosen)
+            profile.append(one)
+    return tuple(profile)
 
 
 def _root(x: State, *which: int) -> Any:
