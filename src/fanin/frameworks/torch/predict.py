@@ -20,7 +20,7 @@ from fanin.frameworks.torch.whole import any_sharded, unwrapped
 from fanin.graph import Graph, Node, Ref
 from fanin.plans import Plan
 from fanin.signals import Moments, ParameterSignal, Signals
-from fanin.signals.bands import band_of
+from fanin.signals.bands import BACKWARD, band_of
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS
 from fanin.signals.propagate import Propagated, backward, forward
@@ -88,7 +88,7 @@ def _of_nodes(graph: Graph, found: Propagated) -> tuple[dict[str, Moments], dict
         if gradient:
             seen = total(gradient, first)
             g, h, s = (first.average(m) for m in (seen.second, seen.across_positions, seen.across_samples))
-            band = band_of(g, seen.band_variance(first))
+            band = band_of(g, seen.band_variance(first), BACKWARD)
             gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s, band=band)
     return values, gradients
 

@@ -110,7 +110,6 @@ _RULES: Final[Mapping[str, Rule]] = {
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
     "embedding": embedding.embedding,
-    "index": embedding.index,
     "embedding_bag": embedding.embedding_bag,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
