@@ -13,6 +13,7 @@ from fanin.cli.model import load_model, noise_hint
 from fanin.cli.terminal import console
 from fanin.reports import render, strict_json, write_html
 from fanin.reports.prediction_page import layer_rows, prediction_page
+from fanin.signals import stacks
 
 ON_META = (
     "The model is on the meta device: nothing was measured, and the weights are taken to start as the recipe says."
@@ -38,6 +39,7 @@ def check_prediction(
             "layers": [row._asdict() for row in layer_rows(predicted, measured)],
             "predicted": predicted.to_dict(),
             "measured": measured.to_dict() if measured else None,
+            "stacks": [stack.to_dict() for stack in stacks(predicted)],
             "sampled": dict(predicted.sampled),
             "assumed": {name: list(marks) for name, marks in predicted.assumed.items()},
             "facts": page.facts,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from fanin.graph import Graph, layers
+from fanin.reports.comparison_page import summary_table
 from fanin.reports.page import Block, Column, LinePlot, Page, Section, Series, Table, Text, Value
-from fanin.signals import LayerSignal, Signals, by_depth
+from fanin.reports.stack_section import stack_section
+from fanin.signals import LayerSignal, Signals, by_depth, stacks
 
 
 class LayerRow(NamedTuple):
@@ -91,7 +93,13 @@ def prediction_page(
     loss = f"Gradients of {predicted.loss_name}."
     title = "Predicted" if measured is None else "Predicted and measured"
     subtitle = f"{len(graph.parameters)} parameters, {len(graph.nodes)} operations"
-    return Page(graph.model, subtitle, [Section(title, blocks, loss)], facts, program)
+    sections = [Section(title, blocks, loss)]
+    if measured is not None:
+        sections.append(
+            Section("How close", [summary_table(predicted.compare(measured))], "Ratios over all operations.")
+        )
+    repeated = stack_section(stacks(predicted))
+    return Page(graph.model, subtitle, sections + ([repeated] if repeated else []), facts, program)
 
 
 def notes_of(predicted: Signals, graph: Graph) -> list[str]:
