@@ -30,7 +30,7 @@ def test_eight_in_ten_of_a_log_normal_lie_in_the_band() -> None:
 
 
 def test_a_width_of_the_band_is_that_of_many_draws_of_a_deep_net() -> None:
-    """Hanin & Nica 2020: Var log q grows by 5/n a layer of ReLU. A band without it is the mutant: ten times too narrow."""
+    """Hanin & Nica 2020: Var log q grows by 5/n a layer of ReLU. The mutant's band lacks it: ten times too narrow."""
     net, x = relu_net(), torch.randn(1, WIDTH)
     plan = fanin.plan(net, x, recipe="he")
     band = fanin.predict(net, x, plan=plan).values["relu_15"].band

@@ -1,8 +1,8 @@
 """SIGNALS: the moments of every value and every gradient that flows through a model.
 
 `Signals` is the type, whether predicted from the graph or measured in one real pass; `compare` sets the two side by
-side, `averaged` makes one of several. The prediction: `propagate` sweeps over the nodes, forward and back, with a rule an
-operation (`rules/`); `State` is what it knows of a tensor. `stacks` finds blocks that repeat and says where a deep
+side, `averaged` makes one of several. The prediction: `propagate` sweeps over the nodes, forward and back, with a rule
+an operation (`rules/`); `State` is what it knows of a tensor. `stacks` finds blocks that repeat and says where a deep
 stack of them leads. To add a rule: a function and a line in `RULES`.
 """
 

@@ -24,8 +24,7 @@ LONGEST_PERIOD: Final = 6  # children of a container that may make up one block:
 TRAINABLE: Final = 6  # depth scales; Schoenholz et al. 2017, §5
 FORESEEN: Final = 10  # times the blocks seen: further than that no depth is foretold
 SETTLED: Final = 1e-9  # a change below this is rounding
-UNFORESEEN: Final = 10  # times the blocks seen: further than that no depth is foretold
-SETTLED: Final = 0.995  # changes that shrink by less a block do so more slowly than exponentially
+UNSETTLED: Final = 0.995  # changes that shrink by less a block do so more slowly than exponentially
 
 
 class Block(NamedTuple):
