@@ -236,7 +236,9 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
     return signals
 
 
-def predict(model: Any, *example: Any, plan: Plan | None = None, loss: Callable[[Any], Any] | None = None) -> Signals:
+def predict(
+    model: Any, *example: Any, plan: Plan | Any | None = None, loss: Callable[[Any], Any] | None = None
+) -> Signals:
     """The moments of every node's value and gradient, and of every parameter's gradient, before a weight is drawn.
 
     What `measure` would find on average over seeds, from the traced graph alone: a weight is a law and takes no memory,
@@ -248,7 +250,8 @@ def predict(model: Any, *example: Any, plan: Plan | None = None, loss: Callable[
     Args:
         example: one batch as the model is called with, keywords as for `plan`. Of a real one the moments count, and of
             integers the values; on the meta device a floating-point input is taken for white noise of second moment 1.
-        plan: how the parameters are to start. None: as they are, seen as laws of the same mean and variance.
+        plan: how the parameters are to start. None: as they are, seen as laws of the same mean and variance. What
+            `on_meta` recorded stands for what the model's constructor draws.
         loss: as for `measure`; it is called with outputs that are drawn as they are predicted.
 
     Raises:

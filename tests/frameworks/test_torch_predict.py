@@ -332,3 +332,27 @@ def test_no_operation_is_sampled_that_has_a_rule() -> None:
     assert {n.op for n in trace(model, x).graph.nodes} <= RULES.keys() | {"tanh"}
     assert not found.sampled
     assert not found.assumed
+
+
+def test_a_recording_stands_for_what_the_constructor_draws() -> None:
+    """Also of a parameter whose law is none of fanin's, which is measured by drawing that one tensor."""
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = torch.nn.Linear(256, 512), torch.nn.Linear(512, 64)
+            torch.nn.init.normal_(self.inner.weight, std=0.1)
+            with torch.no_grad():
+                self.outer.weight.copy_(torch.randn(64, 512).exp() * 0.01)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.outer(torch.relu(self.inner(x)))
+            return out
+
+    x = torch.randn(64, 256)
+    with fanin.on_meta() as recorded:
+        on_meta = Net()
+    torch.manual_seed(0)
+    predicted, real = fanin.predict(on_meta, x, plan=recorded), fanin.predict(Net(), x)
+    for node in ("linear", "relu", "linear_1"):
+        assert predicted.values[node].second_moment == pytest.approx(real.values[node].second_moment, rel=0.05)

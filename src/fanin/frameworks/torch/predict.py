@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.torch.built import built
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.observe import RANDOM_COTANGENT, Loss, bounds_of, moments, name_of
+from fanin.frameworks.torch.record import Recording
 from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.surrogate import sampler
@@ -33,13 +35,14 @@ def predict(
     traced: Traced,
     model: torch.nn.Module,
     example: tuple[Any, ...],
-    plan: Plan | None = None,
+    plan: Plan | Recording | None = None,
     loss: Loss | None = None,
 ) -> Signals:
     """Moments of every node's value and gradient, and of every parameter's gradient; the model is left as it was.
 
     Args:
-        plan: how the parameters are to start; without one, as they are. What the plan keeps is seen as it is.
+        plan: how the parameters are to start; without one, as they are. What the plan keeps is seen as it is. A
+            recording of the constructor stands for what that draws.
         loss: from the model's output to a scalar: it is given outputs drawn as they are predicted. Without one, the
             gradient is that of `observe`.
 
@@ -54,7 +57,7 @@ def predict(
         )
     model, graph = unwrapped(model), traced.graph
     with undisturbed(model):
-        known: dict[str, Value] = {**weights_of(graph, model, plan), **known_tensors(traced, model, example)}
+        known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, model, example)}
         found = forward(graph, known, RULES, sampler(traced))
         if loss is None:
             scalar, seeds = of_fixed_noise(traced, found, known)
@@ -71,6 +74,13 @@ def predict(
         _assumed(graph, found),
         graph,
     )
+
+
+def _weights(graph: Graph, model: torch.nn.Module, plan: Plan | Recording | None) -> dict[str, Weight]:
+    if isinstance(plan, Recording):
+        as_built = built(plan, model, graph)
+        return weights_of(graph, model, as_built.plan, as_built.kept)
+    return weights_of(graph, model, plan)
 
 
 def _of_nodes(graph: Graph, found: Propagated) -> tuple[dict[str, Moments], dict[str, Moments]]:

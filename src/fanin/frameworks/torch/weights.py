@@ -12,6 +12,7 @@ from fanin.errors import BadInput
 from fanin.frameworks.torch.names import named_parameters
 from fanin.frameworks.torch.observe import moments
 from fanin.graph import Graph, Parameter
+from fanin.initializers import Law
 from fanin.plans import Plan
 from fanin.plans.model import writes
 from fanin.signals.laws import weight_of
@@ -20,8 +21,13 @@ from fanin.signals.values import Weight
 STANDARD_ERRORS: Final = 4.0  # of a mean; chance goes beyond in one of 16000 tensors
 
 
-def weights_of(graph: Graph, model: torch.nn.Module, plan: Plan | None) -> dict[str, Weight]:
+def weights_of(
+    graph: Graph, model: torch.nn.Module, plan: Plan | None, kept: Mapping[str, Law] | None = None
+) -> dict[str, Weight]:
     """By path; no memory is taken for what a plan decides.
+
+    Args:
+        kept: the laws of parameters that the plan keeps and the model has no values of.
 
     Raises:
         BadInput: parameters on the meta device that no plan gives a value, or a plan for another model; lists them.
@@ -30,17 +36,21 @@ def weights_of(graph: Graph, model: torch.nn.Module, plan: Plan | None) -> dict[
     if plan is not None:
         _agree(tensors, plan)
     decided = {path: plan[path] for path in tensors if plan is not None and writes(plan[path])}
-    if missing := [path for path, tensor in tensors.items() if tensor.is_meta and path not in decided]:
+    kept = kept or {}
+    if missing := [path for path, tensor in tensors.items() if tensor.is_meta and path not in {**decided, **kept}]:
         what = f"{len(missing)} parameter(s) are on the meta device and have no values: {_some(missing)}. "
         if plan is None:
             raise BadInput(f"{what}Say how they are to start: predict(model, x, plan=fanin.plan(model, x)).")
         raise BadInput(f"{what}The plan keeps them as they are; override it with an initializer for each.")
-    return {
-        p.path: weight_of(decided[p.path].initializer, decided[p.path].target)
-        if p.path in decided
-        else seen_weight(p, tensors[p.path])
-        for p in graph.parameters
-    }
+
+    def weight(p: Parameter) -> Weight:
+        if p.path in decided:
+            return weight_of(decided[p.path].initializer, decided[p.path].target)
+        if p.path in kept and plan is not None:
+            return weight_of(plan[p.path].initializer, plan[p.path].target, kept[p.path])
+        return seen_weight(p, tensors[p.path])
+
+    return {p.path: weight(p) for p in graph.parameters}
 
 
 def seen_weight(parameter: Parameter, tensor: torch.Tensor) -> Weight:
