@@ -1,6 +1,7 @@
 """What the axes of a tensor count: samples, positions, features; carried through views.
 
-An axis is a product of factors, since views merge and split axes: (batch, heads · width) is viewed as (batch, heads, width).
+An axis is a product of factors, since views merge and split axes: (batch, heads · width)
+is seen as (batch, heads, width).
 """
 
 from __future__ import annotations

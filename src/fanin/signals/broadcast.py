@@ -142,10 +142,10 @@ def gathered(gradient: Gradient, out: State, state: State) -> Gradient:
         s = rp**2 * s
     if rb > 1:
         g, h, s = rb * (g + (rb - 1) * s), rb * (h + (rb - 1) * s), rb**2 * s
-    back = Moments3(g, h, s)
+    back = replace(seen, second=g, across_positions=h, across_samples=s, squares=None)
     if out.features > state.features and state.features == 1:
         n = out.features
-        return Moments3(*(np.array([n * out.average(x)]) for x in (g, h, s))).flow()
+        return back.each(lambda m: np.array([n * out.average(m)])).flow()
     return regrouped(back, out, state).flow() if len(out.sizes) != len(state.sizes) else back.flow()
 
 
@@ -157,16 +157,11 @@ def regrouped(seen: Moments3, fine: State, coarse: State) -> Moments3:
     if ends[-1] == own[-1] and np.isin(ends, own).all():
         of = np.searchsorted(ends, own)
         weight = np.bincount(of, fine.sizes, len(ends))
-        parts = (
-            np.bincount(of, fine.sizes * x, len(ends)) / weight
-            for x in (seen.second, seen.across_positions, seen.across_samples)
-        )
-        return Moments3(*parts)
+        return seen.each(lambda m: np.bincount(of, fine.sizes * m, len(ends)) / weight)
     if ends[-1] == own[-1] and np.isin(own, ends).all():
         of = np.searchsorted(own, ends)
-        return Moments3(seen.second[of], seen.across_positions[of], seen.across_samples[of])
-    n = len(ends)
-    return Moments3(*(np.full(n, fine.average(x)) for x in (seen.second, seen.across_positions, seen.across_samples)))
+        return seen.each(lambda m: m[of])
+    return seen.each(lambda m: np.full(len(ends), fine.average(m)))
 
 
 def spread_rows(gradient: Gradient, from_: State, to: State) -> Gradient:

@@ -1,12 +1,12 @@
 """What the engine knows of ∂loss/∂x: independent parts, each a carrier times a function of the latent of x.
 
-A part δ·A(z) is what came back to some weight, δ, times the derivatives A of the pointwise operations since. Parts of one
-carrier add up before they are squared, so that x·sigmoid(x), say, has one slope and not two that are independent.
+A part δ·A(z) is what came back to some weight, δ, times the derivatives A of the pointwise operations since. Parts of
+one carrier add up before they are squared, so that x·sigmoid(x), say, has one slope and not two that are independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count as counter
 from typing import TypeAlias
@@ -16,8 +16,10 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State
+from fanin.signals.taps import Profile, blended
 
 _carriers = counter()
+TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,21 +31,36 @@ class Flow:
         across_positions: E δ_t δ_t'.
         across_samples: E δ_s δ_s'.
         factor: A, of shape (segments, nodes) or (segments, 1).
+        spread: Var log E δ² over draws of the weights that δ came through.
+        swing: what one standard deviation of the signals on the way adds to log E δ²; along depth they swing together.
+        profile: how E δ² is spread along each axis of positions; None where all are alike.
     """
 
     second: Array
     across_positions: Array
     across_samples: Array
     factor: Array
+    spread: float = 0.0
+    swing: float = 0.0
+    profile: Profile | None = None
 
     def times(self, factor: Array | float) -> Flow:
         """δ·A·B."""
         return replace(self, factor=self.factor * factor)
 
+    def squares(self, shape: tuple[int, ...]) -> Array:
+        """E[(δA)² | z] at the nodes."""
+        return self.second[:, None] * np.broadcast_to(self.factor**2, shape)
+
     def rows(self, chosen: Sizes) -> Flow:
         """These segments."""
-        parts = (self.second, self.across_positions, self.across_samples, self.factor)
-        return Flow(*(part[chosen] for part in parts))
+        return replace(
+            self,
+            second=self.second[chosen],
+            across_positions=self.across_positions[chosen],
+            across_samples=self.across_samples[chosen],
+            factor=self.factor[chosen],
+        )
 
 
 Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on the loss
@@ -51,22 +68,48 @@ Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on th
 
 @dataclass(frozen=True, eq=False)
 class Moments3:
-    """E δ², E δ_t δ_t' and E δ_s δ_s' by segment, whatever their parts."""
+    """E δ², E δ_t δ_t' and E δ_s δ_s' by segment, whatever their parts.
+
+    Attributes:
+        squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
+        spread, swing, profile: as of a `Flow`.
+    """
 
     second: Array
     across_positions: Array
     across_samples: Array
+    squares: Array | None = None
+    spread: float = 0.0
+    swing: float = 0.0
+    profile: Profile | None = None
 
-    def __add__(self, other: Moments3) -> Moments3:
-        return Moments3(
-            self.second + other.second,
-            self.across_positions + other.across_positions,
-            self.across_samples + other.across_samples,
+    def each(self, change: Callable[[Array], Array]) -> Moments3:
+        """Each of the three, changed alike."""
+        return replace(
+            self,
+            second=change(self.second),
+            across_positions=change(self.across_positions),
+            across_samples=change(self.across_samples),
+            squares=None,
         )
 
     def times(self, by: Array | float) -> Moments3:
         """Each multiplied."""
-        return Moments3(self.second * by, self.across_positions * by, self.across_samples * by)
+        return replace(self.each(lambda m: m * by), squares=None if self.squares is None else self.squares * by**2)
+
+    def scaled(self, same: Array | float, positions: Array | float, samples: Array | float) -> Moments3:
+        """Each multiplied by its own."""
+        return replace(
+            self,
+            second=self.second * same,
+            across_positions=self.across_positions * positions,
+            across_samples=self.across_samples * samples,
+            squares=None,
+        )
+
+    def become(self, second: Array, across_positions: Array, across_samples: Array) -> Moments3:
+        """Others in their place, at other positions: only what is known of the spread stays."""
+        return Moments3(second, across_positions, across_samples, spread=self.spread, swing=self.swing)
 
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
@@ -74,30 +117,91 @@ class Moments3:
         total = self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples
         return n * float(state.shares @ total)
 
+    def band_variance(self, state: State) -> float:
+        """Var log of E δ² at this node over draws of the weights: what came with δ, and of C features' own average."""
+        g = state.average(self.second)
+        if g == 0:
+            return 0.0
+        squares = _gaussian_squares(self, state) if self.squares is None else self.squares
+        own = state.average(squares - self.second**2) / (g * g * state.features)
+        return self.spread + self.swing**2 + max(own, 0.0)
+
+    def behind_weights(self, state: State) -> Moments3:
+        """The same, where it has come back to weights at a node with this state: its own spread is now on the way."""
+        return replace(self, squares=None, spread=self.band_variance(state) - self.swing**2)
+
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
         ones = np.ones((len(self.second), 1))
-        return {next(_carriers): Flow(self.second, self.across_positions, self.across_samples, ones)}
+        return {next(_carriers): self._carrying(ones, self.across_positions, self.across_samples)}
+
+    def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
+        return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile)
 
 
 def total(gradient: Gradient, state: State) -> Moments3:
     """The moments of a gradient at a node with this state."""
+    found = [_moments(flow, state) for flow in gradient.values()]
+    if len(found) == 1:
+        return found[0]
     zero = np.zeros(len(state.sizes))
-    found = Moments3(zero, zero, zero)
-    for flow in gradient.values():
-        found += _moments(flow, state)
-    return found
+    if not found:
+        return Moments3(zero, zero, zero)
+    whole = Moments3(
+        sum((m.second for m in found), zero),
+        sum((m.across_positions for m in found), zero),
+        sum((m.across_samples for m in found), zero),
+    )
+    beyond = sum((m.squares - _gaussian_squares(m, state) for m in found if m.squares is not None), zero)
+    weights = np.array([state.average(m.second) for m in found])
+    weights /= weights.sum() or 1.0
+    return replace(
+        whole,
+        squares=_gaussian_squares(whole, state) + beyond,
+        spread=float(weights**2 @ [m.spread for m in found]),
+        swing=float(weights @ [m.swing for m in found]),
+        profile=blended([m.profile for m in found], weights.tolist()),
+    )
+
+
+def _over_pairs(state: State, same: Array, positions: Array, samples: Array) -> Array:
+    """The average over all pairs of a sample's position with any other, itself included."""
+    n, p = state.samples * state.positions, state.positions
+    return (same + (p - 1) * positions + (n - p) * samples) / n
+
+
+def _gaussian_squares(of: Moments3 | Flow, state: State) -> Array:
+    """E δ² δ'² = g² + 2h² of Gaussian δ, averaged over all pairs."""
+    parts = (of.second, of.across_positions, of.across_samples)
+    return of.second**2 + 2 * _over_pairs(state, *(part**2 for part in parts))
 
 
 def _moments(flow: Flow, state: State) -> Moments3:
     if flow.factor.shape[1] == 1:
-        squared = flow.factor[:, 0] ** 2
-        return Moments3(flow.second, flow.across_positions, flow.across_samples).times(squared)
-    positions, samples = state.correlations
+        by = flow.factor[:, 0] ** 2
+        return Moments3(
+            flow.second * by,
+            flow.across_positions * by,
+            flow.across_samples * by,
+            None,
+            flow.spread,
+            flow.swing,
+            flow.profile,
+        )
+    squares = flow.factor**2
+    rho = state.correlations
+    alike = [latent.covariance(flow.factor, r) for r in rho]
+    of_squares = (latent.expectation(squares**2), *(latent.covariance(squares, r) for r in rho))
+    parts = (flow.second, flow.across_positions, flow.across_samples)
+    fourth = [(flow.second**2 + 2 * part**2) * k for part, k in zip(parts, of_squares, strict=True)]
     return Moments3(
-        flow.second * latent.expectation(flow.factor**2),
-        flow.across_positions * latent.covariance(flow.factor, positions),
-        flow.across_samples * latent.covariance(flow.factor, samples),
+        flow.second * latent.expectation(squares),
+        flow.across_positions * alike[0],
+        flow.across_samples * alike[1],
+        _over_pairs(state, *fourth),
+        flow.spread,
+        flow.swing,
+        flow.profile,
     )
 
 
@@ -116,14 +220,36 @@ def merged(gradients: Iterable[Gradient]) -> Gradient:
     return found
 
 
-def collapsed(gradient: Gradient, state: State) -> Gradient:
-    """One part with a carrier of its own: where the latent begins, nothing before it can tell the parts apart."""
-    return total(gradient, state).flow() if gradient else {}
+def condensed(gradient: Gradient, state: State) -> Gradient:
+    """One part with a carrier of its own and the same moments; how δ² depends on the latent stays."""
+    return gradient if len(gradient) < 2 else depending(gradient, state, total(gradient, state))
+
+
+def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
+    """One part with these moments, whose δ² depends on the latent of the state as that of the gradient does."""
+    flows = gradient.values()
+    if all(flow.factor.shape[1] == 1 for flow in flows):
+        return wanted.flow()
+    shape = (len(wanted.second), latent.COUNT)
+    return with_factor(np.sqrt(np.sum([flow.squares(shape) for flow in flows], axis=0)), state, wanted)
+
+
+def with_factor(factor: Array, state: State, wanted: Moments3) -> Gradient:
+    """One part with these moments at a node with this state, and a factor of this shape."""
+    shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
+    positions, samples = (np.maximum(latent.covariance(shape, rho), TINY) for rho in state.correlations)
+    carrier = wanted._carrying(shape, wanted.across_positions / positions, wanted.across_samples / samples)
+    return {next(_carriers): carrier}
 
 
 def scaled(gradient: Gradient, factor: Array | float) -> Gradient:
     """Every part times a factor: a number, one a segment (segments, 1), or one a node."""
     return {carrier: flow.times(factor) for carrier, flow in gradient.items()}
+
+
+def swung(gradient: Gradient, by: float) -> Gradient:
+    """The same, of which one standard deviation of the signal on the way adds `by` to log E δ²."""
+    return {carrier: replace(flow, swing=flow.swing + by) for carrier, flow in gradient.items()} if by else gradient
 
 
 def chosen(gradient: Gradient, rows: Sizes) -> Gradient:

@@ -1,7 +1,7 @@
 """One Gaussian behind every marginal: x = F(z), z ~ N(0, 1), known by its values at fixed nodes of z.
 
-Moments are sums over the nodes. Two positions, or two samples, of one feature are two latents with a correlation ρ; then
-E f(z₁) g(z₂) = Σ_k a_k b_k ρ^k with the Hermite coefficients a_k of f and b_k of g (Mehler's formula). No integral
+Moments are sums over the nodes. Two positions, or two samples, of one feature are two latents with a correlation ρ;
+then E f(z₁) g(z₂) = Σ_k a_k b_k ρ^k with the Hermite coefficients a_k of f and b_k of g (Mehler's formula). No integral
 over the plane is needed, whatever ρ is.
 """
 
@@ -22,7 +22,7 @@ TERMS: Final = 28
 QUANTILES: Final = 64  # nodes for each of two independent latents that meet
 
 # The midpoint rule converges exponentially for smooth f under a Gaussian weight, and as h² at a kink.
-NODES: Final[Array] = (np.arange(COUNT) + 0.5) * (2 * REACH / COUNT) - REACH
+NODES: Final[Array] = np.asarray((np.arange(COUNT) + 0.5) * (2 * REACH / COUNT) - REACH, dtype=np.float64)
 _DENSITY = np.exp(-0.5 * NODES**2)
 WEIGHTS: Final[Array] = _DENSITY / _DENSITY.sum()
 _PROBABILITIES: Final[Array] = np.cumsum(WEIGHTS) - WEIGHTS / 2
@@ -72,7 +72,7 @@ def covariance(values: Array, rho: Array) -> Array:
 
     Reference: Mehler 1866; Daniely, Frostig & Singer 2016.
     """
-    return (coefficients(values) ** 2 * powers(rho)).sum(-1)
+    return np.asarray((coefficients(values) ** 2 * powers(rho)).sum(-1))
 
 
 def correlation_of(values: Array, wanted: Array) -> Array:
@@ -119,3 +119,19 @@ def _moved(row: Array, mean: float, variance: float) -> Array:
     center = float(row @ WEIGHTS)
     own = float((row - center) ** 2 @ WEIGHTS)
     return mean + (row - center) * math.sqrt(max(variance, 0.0) / own) if own > 0 else np.full_like(row, mean)
+
+
+def given_one(squares: Array, total: Array, one: Array, other: Array) -> Array:
+    """E[s(one + other) | one] at the nodes of the first, for independent terms.
+
+    Args:
+        squares: s, at the nodes of the latent of the sum.
+        total: the sum's quantile function at the nodes; increasing.
+        one, other: the terms at their nodes.
+    """
+    rows = []
+    for s, whole, x, y in zip(squares, total, one, other, strict=True):
+        at = np.interp(_CROSS_NODES, NODES, y)
+        seen = np.interp((x[:, None] + at[None, :]).ravel(), whole, s).reshape(len(x), -1)
+        rows.append(seen @ _CROSS_WEIGHTS)
+    return np.stack(rows)

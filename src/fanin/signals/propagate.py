@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.gradient import Gradient, collapsed, merged
+from fanin.signals.gradient import Gradient, condensed, merged
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
@@ -36,13 +36,11 @@ class Propagated:
 
     def __post_init__(self) -> None:
         self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
-        self._known: Mapping[str, Value] = {}
 
 
 def forward(graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule) -> Propagated:
     """The values of all nodes, from those of inputs, parameters and constants."""
     found = Propagated()
-    found._known = known
     for node in graph.nodes:
         if node.name in known:  # a constant
             found.values[node.name] = (known[node.name],)
@@ -104,9 +102,7 @@ def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> 
                 gradients.append(WeightGradient(squares.pop(name)))
                 continue
             gradient = merged(parts.pop(name, ()))
-            if isinstance(value, State) and gradient and _born(value, sources, found):
-                gradient = collapsed(gradient, value)
-            gradients.append(gradient)
+            gradients.append(condensed(gradient, value) if isinstance(value, State) else gradient)
         found.gradients[node.name] = tuple({} if isinstance(g, WeightGradient) else g for g in gradients)
         if not any(gradients):
             continue
@@ -118,14 +114,3 @@ def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> 
                 parts.setdefault(source, []).append(back)
     found.gradients.update({name: (merged(left),) for name, left in parts.items()})
     found.weights.update(squares)
-
-
-def _born(value: State, sources: Mapping[str, str], found: Propagated) -> bool:
-    """Whether the latent begins here."""
-    for source in sources.values():
-        name, _, index = source.partition("#")
-        before = found.values.get(name)
-        operand = found._known.get(name) if before is None else before[int(index or 0)]
-        if isinstance(operand, State) and operand.root is value.root:
-            return False
-    return True

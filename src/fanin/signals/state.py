@@ -18,12 +18,20 @@ from numpy.typing import NDArray
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.latent import Array
+from fanin.signals.taps import Profile
 
 Sizes = NDArray[np.int64]
 
 
 class Root:
-    """The identity of a latent: two states of one root are functions of the same z, feature by feature."""
+    """The identity of a latent: two states of one root are functions of the same z, feature by feature.
+
+    Args:
+        averages: that of the state over whose entries this one is averaged: what is made of it varies with those.
+    """
+
+    def __init__(self, averages: Root | None = None) -> None:
+        self.averages = averages
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +48,13 @@ class State:
         marginal: x = F(z) at the nodes of `latent`, one row a segment; None where x is Gaussian.
         root: which z.
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
-        spread: Var log q over draws of the weights, q the second moment.
+        spread: Var log of what q is on average over the features, over draws of the weights that made them.
+        profile: how E x² is spread along each axis of positions; None where all are alike.
+        fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
-        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that it
-            lives only through operations that know it.
+        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
+            it lives only through operations that know it.
     """
 
     axes: Axes
@@ -59,6 +69,8 @@ class State:
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
     mean_of: State | None = None
+    fixed: bool = False
+    profile: Profile | None = None
     note: Any = field(default=None, init=False)
 
     @property
@@ -116,6 +128,26 @@ class State:
         n, p = self.samples * self.positions, self.positions
         return (self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples) / n
 
+    @cached_property
+    def own_spread(self) -> float:
+        """Var log of the average of x² over C features: (E x⁴/(E x²)² − 1)/C, less where samples or positions differ.
+
+        Reference: Hanin & Nica 2020 (β/n a layer).
+        """
+        q = self.average(self.second)
+        if self.fixed or q == 0:
+            return 0.0
+        squares = self.values**2
+        alike = [latent.covariance(squares, rho) for rho in self.correlations]
+        n, p = self.samples * self.positions, self.positions
+        fourth = (latent.expectation(squares**2) + (p - 1) * alike[0] + (n - p) * alike[1]) / n
+        return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
+
+    @property
+    def band_variance(self) -> float:
+        """Var log q of this tensor over draws of the weights."""
+        return self.spread + self.own_spread
+
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
         positions, samples = self.correlations
@@ -128,6 +160,7 @@ class State:
             marginal=values,
             latents=(positions, samples),
             mean_of=None,
+            fixed=False,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
@@ -183,6 +216,7 @@ class State:
             *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
             spread=self.spread,
             marks=self.marks,
+            profile=self.profile,
         )
 
     def average(self, of: Array) -> float:
@@ -210,6 +244,7 @@ def gaussian(
     *,
     spread: float = 0.0,
     marks: frozenset[str] = frozenset(),
+    profile: Profile | None = None,
 ) -> State:
     """A state with a latent of its own; scalars count for all segments.
 
@@ -224,7 +259,7 @@ def gaussian(
     q = np.maximum(q, m**2)
     v = q - m**2
     k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
-    return State(axes, n, m, q, k, s, spread=spread, marks=marks)
+    return State(axes, n, m, q, k, s, spread=spread, marks=marks, profile=profile)
 
 
 def aligned(*states: State) -> tuple[State, ...]:

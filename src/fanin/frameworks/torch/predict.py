@@ -19,6 +19,7 @@ from fanin.plans import Plan
 from fanin.signals import Moments, ParameterSignal, Signals
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import WEIGHTS
+from fanin.signals.bands import band_of
 from fanin.signals.laws import weight_of
 from fanin.signals.propagate import Propagated, backward, forward
 from fanin.signals.rules import RULES
@@ -79,7 +80,8 @@ def _signals(graph: Graph, found: Propagated, known: Mapping[str, Value]) -> Sig
         if gradient:
             seen = total(gradient, first)
             g, h, s = (first.average(m) for m in (seen.second, seen.across_positions, seen.across_samples))
-            gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s)
+            band = band_of(g, seen.band_variance(first))
+            gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s, band=band)
     return Signals(
         values,
         gradients,
@@ -105,8 +107,9 @@ def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
         state.average(state.second),
         zeros,
         saturated=saturated,
-        across_positions=state.average(state.across_positions),
-        across_samples=state.average(state.across_samples),
+        across_positions=state.average(state.across_positions) if state.positions > 1 else None,
+        across_samples=state.average(state.across_samples) if state.samples > 1 else None,
+        band=band_of(state.average(state.second), state.band_variance),
     )
 
 

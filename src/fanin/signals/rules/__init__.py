@@ -1,7 +1,7 @@
 """RULES: what each operation does to the moments of its arguments, and of the gradients on their way back.
 
-One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here. What has
-no rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
+One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here.
+What has no rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,26 @@ from collections.abc import Mapping
 from typing import Final
 
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import attention, convolution, dropout, embedding, linear, norms, pointwise, products, reduction, scores, views
+from fanin.signals.rules import (
+    attention,
+    convolution,
+    dropout,
+    embedding,
+    following,
+    gates,
+    larger,
+    linear,
+    norms,
+    pointwise,
+    pooling,
+    products,
+    reduction,
+    resampling,
+    softmax,
+    views,
+)
 
-_RULES: Final[Mapping[str, Rule]] = {
+_GENERAL: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
     "linear": linear.linear,
     "addmm": linear.matrix_product,
@@ -37,11 +54,47 @@ _RULES: Final[Mapping[str, Rule]] = {
     "cat": views.concatenate,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution.convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution.transposed_convolution),
-    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_functional"), norms.batch_norm),
+    **dict.fromkeys(
+        ("batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional"), norms.batch_norm
+    ),
     "_native_batch_norm_legit_no_training": norms.batch_norm_eval,
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
     **dict.fromkeys(("group_norm", "instance_norm"), norms.group_norm),
+    **{f"avg_pool{d}d": pooling.average_pool for d in (1, 2, 3)},
+    **{f"adaptive_avg_pool{d}d": pooling.adaptive_average_pool for d in (1, 2, 3)},
+    **{f"max_pool{d}d{s}": pooling.max_pool for d in (1, 2, 3) for s in ("", "_with_indices")},
+    **{f"adaptive_max_pool{d}d": pooling.adaptive_max_pool for d in (1, 2, 3)},
+    **dict.fromkeys(("flip", "roll", "rot90"), resampling.reordered),
+    **dict.fromkeys(("pad", "constant_pad_nd"), resampling.pad),
+    **{f"{mode}_pad{d}d": resampling.pad for mode in ("reflection", "replication") for d in (1, 2, 3)},
+    **{
+        f"{name}{d}d": resampling.upsample_nearest
+        for name in ("upsample_nearest", "_upsample_nearest_exact")
+        for d in (1, 2, 3)
+    },
+    **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), resampling.upsample_linear),
+    "pixel_shuffle": resampling.pixel_shuffle,
+    "pixel_unshuffle": resampling.pixel_unshuffle,
+    **dict.fromkeys(("repeat", "tile"), resampling.repeat),
+    "repeat_interleave": resampling.repeat_interleave,
+    "index_select": resampling.index_select,
+    "index": embedding.index,
+    "stack": resampling.stack,
+    "glu": gates.glu,
+    "threshold": gates.threshold,
+    **dict.fromkeys(("prelu", "_prelu_kernel"), gates.prelu),
+    **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne"), gates.compare),
+    **dict.fromkeys(("logical_not", "bitwise_not"), gates.logical_not),
+    "where": gates.where,
+    "masked_fill": gates.masked_fill,
+    "lerp": gates.lerp,
+    **dict.fromkeys(("addcmul", "addcdiv"), gates.add_product),
+    "bernoulli": gates.bernoulli,
+    **{f"{what}_like": gates.filled for what in ("zeros", "ones", "full", "empty")},
+    **{f"new_{what}": gates.filled for what in ("zeros", "ones", "full", "empty")},
+    **dict.fromkeys(("rand_like", "randn_like"), gates.random),
+    **dict.fromkeys(("maximum", "minimum"), larger.larger),
     "mean": reduction.mean,
     "sum": reduction.summed,
     "var": reduction.variance,
@@ -54,9 +107,10 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
-    "embedding": embedding.embedding,
-    "index": embedding.index,
-    "embedding_bag": embedding.embedding_bag,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
+    **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), softmax.softmax),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), softmax.log_softmax),
+    "embedding": embedding.embedding,
+    "embedding_bag": embedding.embedding_bag,
 }
-RULES: Final = scores.followed(_RULES)
+RULES: Final[Mapping[str, Rule]] = following.followed(_GENERAL)

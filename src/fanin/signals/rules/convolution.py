@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import Array
-from fanin.signals.state import State, gaussian
+from fanin.signals.state import Sizes, State, gaussian
+from fanin.signals.taps import Meeting, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
@@ -36,51 +38,56 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     spatial = len(weight.shape) - 2
     if len(x.axes) != spatial + 2:
         raise NoRule("the input has no axis of samples")
-    x = _as_image(x)
-    groups = call.get("groups", 1)
-    sizes_in = [size_of(a) for a in x.axes[2:]]
-    sizes_out = list(call.node.shape[2:])
-    taps = [
-        _inside(i, o, k, *(_at(call, name, d) for name in ("stride", "padding", "dilation")), transposed)
+    x = as_image(x)
+    groups, n_out = call.get("groups", 1), call.node.shape[1]
+    sizes_out = call.node.shape[2:]
+    sizes_in, sizes_out = [size_of(a) for a in x.axes[2:]], call.node.shape[2:]
+    met = [
+        taps(i, o, k, _at(call, "stride", d), _padding(call, d, k), _at(call, "dilation", d), transposed)
         for d, (i, o, k) in enumerate(zip(sizes_in, sizes_out, weight.shape[2:], strict=True))
     ]
-    inside = math.prod(taps)  # taps that reach an output, on average
-    n_out = call.node.shape[1]
-    c_in, c_out = x.features // groups, n_out // groups
-    p_in, p_out = math.prod(sizes_in), math.prod(sizes_out)
-    if weight.structure is Structure.ISOMETRY:  # all taps but the centre may be 0: what counts is the sum of squares
-        inside = math.prod(weight.shape[2:])
-    fan = c_in * inside
-    spread_over = c_out * inside * p_out / p_in
-    rows_out, mean, second, positions, samples = _sums(x, weight, fan, groups, n_out, transposed)
-    bias_mean, bias_second = _bias(call["bias"], len(rows_out))
+    gather = Meeting.of(met, fitting(x.profile, sizes_in))
+    if weight.structure is Structure.ISOMETRY:  # the squares of all taps together count, and one is always inside
+        gather = _everywhere(weight, sizes_out)
+    rows, mean, second, positions, samples = _sums(x, weight, gather, groups, n_out, transposed)
+    bias_mean, bias_second = _bias(call["bias"], len(rows))
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, n_out), *axes_of(sizes_out, [Kind.POSITION] * spatial))
-    overlap = _overlap(call, weight, x, transposed)
+    added = 2 * mean * bias_mean + bias_second
     out = gaussian(
         axes,
-        rows_out,
+        rows,
         mean + bias_mean,
-        second + 2 * mean * bias_mean + bias_second,
-        positions + 2 * mean * bias_mean + bias_second,
-        samples + 2 * mean * bias_mean + bias_second,
-        spread=x.spread + 2 / n_out,
-        marks=x.marks | overlap,
+        second + added,
+        positions + added,
+        samples + added,
+        spread=x.band_variance,
+        marks=x.marks,
+        profile=gather.profile,
     )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield "input", _back(seen, out, x, weight, spread_over, groups, n_out, p_out / p_in)
-        yield "weight", WeightGradient(_weight_gradient(x, out, seen, math.prod(taps) / math.prod(weight.shape[2:])))
+        profile = fitting(seen.profile, sizes_out)
+        spread = Meeting.of([t.flipped() for t in met], profile)
+        if weight.structure is Structure.ISOMETRY:
+            spread = _everywhere(weight, sizes_in)
+        yield "input", _back(seen, out, x, weight, spread, n_out // groups, groups == x.features)
+        inside = math.prod(
+            t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
+        )
+        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside, met))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
     return Outcome((out,), pull)
 
 
-def _as_image(x: State) -> State:
-    """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
-    from dataclasses import replace
+def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
+    return Meeting(*[math.prod(weight.shape[2:])] * 3, flat(sizes))
 
+
+def as_image(x: State) -> State:
+    """(sample, feature, position, …), whatever the axes were taken for: a model's input is not labelled."""
     kinds = [Kind.SAMPLE, Kind.FEATURE, *[Kind.POSITION] * (len(x.axes) - 2)]
     axes = axes_of([size_of(a) for a in x.axes], kinds)
     if axes == x.axes:
@@ -98,25 +105,19 @@ def _at(call: Call, name: str, dim: int) -> Any:
     return value[dim] if len(value) > 1 else value[0]
 
 
-def _inside(
-    size_in: int, size_out: int, kernel: int, stride: int, padding: Any, dilation: int, transposed: bool
-) -> float:
-    """Taps of one axis that meet an input, on average over the outputs."""
-    if isinstance(padding, str):
-        padding = 0 if padding == "valid" else dilation * (kernel - 1) // 2
-    if transposed:
-        reached = np.add.outer(np.arange(size_in) * stride - padding, np.arange(kernel) * dilation)
-        return float(((reached >= 0) & (reached < size_out)).sum()) / size_out
-    read = np.add.outer(np.arange(size_out) * stride - padding, np.arange(kernel) * dilation)
-    return float(((read >= 0) & (read < size_in)).sum()) / size_out
+def _padding(call: Call, dim: int, kernel: int) -> int:
+    value = _at(call, "padding", dim)
+    if isinstance(value, str):
+        return 0 if value == "valid" else _at(call, "dilation", dim) * (kernel - 1) // 2
+    return int(value)
 
 
 def _sums(
-    x: State, weight: Weight, fan: float, groups: int, n_out: int, transposed: bool
-) -> tuple[Any, Array, Array, Array, Array]:
-    """Segments of the result, and the moments of Σ w x: by group where groups see segments of their own."""
-    v, m = _variance(weight), _mean(weight)
-    if groups > 1 and len(x.sizes) > 1 and groups == x.features and n_out % groups == 0:  # depthwise: one to one
+    x: State, weight: Weight, meeting: Meeting, groups: int, n_out: int, transposed: bool
+) -> tuple[Sizes, Array, Array, Array, Array]:
+    """Segments of the result, and the moments of Σ w x: by group where each feature is a group."""
+    v, m, channels = _average(weight, weight.variance), _average(weight, weight.mean), x.features // groups
+    if groups > 1 and len(x.sizes) > 1 and groups == x.features and n_out % groups == 0:
         rows, q, k, s, mu = x.sizes * (n_out // groups), x.second, x.across_positions, x.across_samples, x.mean
     else:
         rows = weight.sizes if not transposed and int(weight.sizes.sum()) == n_out else np.array([n_out])
@@ -124,18 +125,16 @@ def _sums(
         if len(rows) > 1:
             v, m = weight.variance, weight.mean
 
-    def moment(of: Array) -> Array:
+    def moment(of: Array, meet: float) -> Array:
+        fan = channels * meet
         return np.asarray(fan * (v * of + m**2 * (of - mu**2)) + (fan * m * mu) ** 2)
 
-    return rows, np.asarray(fan * m * mu), moment(q), moment(k), moment(s)
+    mean = np.asarray(channels * meeting.same * m * mu)
+    return rows, mean, moment(q, meeting.same), moment(k, meeting.two), moment(s, meeting.any_two)
 
 
-def _variance(weight: Weight) -> Array:
-    return np.array([weight.sizes @ weight.variance / weight.sizes.sum()])
-
-
-def _mean(weight: Weight) -> Array:
-    return np.array([weight.sizes @ weight.mean / weight.sizes.sum()])
+def _average(weight: Weight, of: Array) -> Array:
+    return np.array([weight.sizes @ of / weight.sizes.sum()])
 
 
 def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
@@ -148,32 +147,22 @@ def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
 
 
 def _back(
-    seen: Moments3, out: State, x: State, weight: Weight, reach: float, groups: int, n_out: int, positions: float
+    seen: Moments3, out: State, x: State, weight: Weight, meeting: Meeting, channels: int, depthwise: bool
 ) -> Gradient:
-    second = (
-        weight.second
-        if len(weight.second) == len(out.sizes)
-        else np.array([weight.sizes @ weight.second / weight.sizes.sum()])
-    )
+    second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     n = len(x.sizes)
-    if groups > 1 and n > 1 and len(out.sizes) == n:
-        parts = [reach * second * m for m in (seen.second, seen.across_positions, seen.across_samples)]
-        return Moments3(*parts).flow()
-    del n_out, positions
-    parts = [
-        np.full(n, reach * float(out.shares @ (second * m)))
-        for m in (seen.second, seen.across_positions, seen.across_samples)
-    ]
-    return Moments3(*parts).flow()
+    by_feature = n > 1 and len(out.sizes) == n and depthwise
+    back = seen.behind_weights(out).each(
+        lambda m: channels * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
+    )
+    return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
-def _weight_gradient(x: State, out: State, seen: Moments3, inside: float) -> float:
-    n, p = out.samples * out.positions, out.positions
+def _weight_gradient(x: State, out: State, seen: Moments3, inside: float, met: Sequence[Taps]) -> float:
+    """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps."""
+    b = out.samples
+    meetings = [np.bincount(t.taps, minlength=t.kernel) for t in met]
+    n, n_squared = (math.prod(float((m.astype(float) ** e).mean()) for m in meetings) for e in (1, 2))
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
-    return max(inside * n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0)
-
-
-def _overlap(call: Call, weight: Weight, x: State, transposed: bool) -> frozenset[str]:
-    del call, weight, x, transposed
-    return frozenset()
+    return max(b * (inside * out.positions * q * g + (n_squared - n) * k * h + (b - 1) * n_squared * s * r), 0.0)

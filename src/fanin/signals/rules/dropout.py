@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.state import Root, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled
 
@@ -30,12 +30,13 @@ def dropout(call: Call) -> Outcome:
             x.across_samples,
             spread=x.spread,
             marks=x.marks,
+            profile=x.profile,
         ),
         root=Root(),
     )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield name, Moments3(seen.second / keep, seen.across_positions, seen.across_samples).flow()
+        yield name, seen.scaled(1 / keep, 1.0, 1.0).flow()
 
     return Outcome((out, *[out] * (len(call.node.shapes) - 1)), pull)

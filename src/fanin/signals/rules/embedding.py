@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of
 from fanin.signals.gradient import Gradient, total
+from fanin.signals.rules import resampling
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Value, Weight, WeightGradient
 
@@ -63,7 +64,7 @@ def index(call: Call) -> Outcome:
     """`table[ids]`, as of biases by relative position: a look-up of rows."""
     weight, found = call["self"], call.listed("indices")
     if not isinstance(weight, Weight) or len(found) != 1 or len(call.node.shape) < len(weight.shape):
-        raise NoRule("it is no look-up of a parameter's rows")
+        return resampling.index(call)
     ids = found[0][1]
     if not isinstance(ids, (Constant, Unknown)) or (isinstance(ids, Constant) and ids.array.dtype == bool):
         raise NoRule("the indices are no known numbers")
@@ -110,9 +111,7 @@ def _repeats(ids: Value, axes: Axes, padding: int | None, rows: int) -> Repeats:
 def _axes_of(ids: Constant | Unknown) -> Axes:
     """(sample, position, …); but indices that count up, or depend on i − j alone, are positions throughout."""
     if isinstance(ids, Unknown):
-        return tuple(
-            axis(Kind.SAMPLE if at == 0 else Kind.POSITION, n) for at, n in enumerate(ids.shape)
-        )
+        return tuple(axis(Kind.SAMPLE if at == 0 else Kind.POSITION, n) for at, n in enumerate(ids.shape))
     x = ids.array
     kinds = [Kind.POSITION] * x.ndim
     if x.ndim and not (_counts_up(x) if x.ndim == 1 else x.ndim == 2 and _of_difference(x)):
@@ -133,15 +132,32 @@ def embedding_bag(call: Call) -> Outcome:
     """Sums or means of L rows: q = L (1 + (L − 1) P(same row)) E w², over L² for means."""
     weight, ids = call["weight"], call["indices"]
     bags = call.node.shape[0]
-    if not isinstance(weight, Weight) or not isinstance(ids, Constant) or call.get("mode", 0) > 1 or ids.array.size % bags:
+    if (
+        not isinstance(weight, Weight)
+        or not isinstance(ids, Constant)
+        or call.get("mode", 0) > 1
+        or ids.array.size % bags
+    ):
         raise NoRule("the bags are of unknown or unequal sizes, or of maxima")
     length = ids.array.size // bags
     repeats = Repeats.of(ids.array.reshape(bags, length))
     by = 1 / length if call.get("mode", 0) == 1 else 1.0
-    rows = _state(weight, repeats, (axis(Kind.SAMPLE, bags), axis(Kind.POSITION, length), axis(Kind.FEATURE, weight.shape[1])), False)
+    rows = _state(
+        weight,
+        repeats,
+        (axis(Kind.SAMPLE, bags), axis(Kind.POSITION, length), axis(Kind.FEATURE, weight.shape[1])),
+        False,
+    )
     pairs = length * rows.second + length * (length - 1) * rows.across_positions
     axes = (axis(Kind.SAMPLE, bags), axis(Kind.FEATURE, weight.shape[1]))
-    out = gaussian(axes, rows.sizes, by * length * rows.mean, by**2 * pairs, by**2 * pairs, (by * length) ** 2 * rows.across_samples)
+    out = gaussian(
+        axes,
+        rows.sizes,
+        by * length * rows.mean,
+        by**2 * pairs,
+        by**2 * pairs,
+        (by * length) ** 2 * rows.across_samples,
+    )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)

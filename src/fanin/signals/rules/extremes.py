@@ -40,12 +40,16 @@ def largest(n: float) -> Array:
 
 
 class Extreme:
-    """The largest of the entries of a population, as a state; and who gets its gradient."""
+    """The largest of the entries of a population, as a state; and who gets its gradient.
 
-    def __init__(self, x: State, over: Population) -> None:
+    Args:
+        entries: how many, on average, where it is no whole number.
+    """
+
+    def __init__(self, x: State, over: Population, entries: float | None = None) -> None:
         x = over.pool(x)
         values, self.rank = _increasing(x.values)
-        n = over.count
+        n = over.count if entries is None else entries
         positions, samples = x.correlations if _sorted(x.values) else _correlations(values, x)
         if over.positions > 1:
             common = np.maximum(positions, 0.0)
@@ -102,6 +106,12 @@ class Extreme:
             rows.append((chance / (chance @ WEIGHTS) / self.n)[rank])
         return np.stack(rows)
 
+    def alike(self, share: float) -> State:
+        """The result, if of all pairs of positions this share has one winner."""
+        out = self.state
+        k = share * out.second + (1 - share) * out.across_positions
+        return replace(out, across_positions=k, latents=None) if share else out
+
     def shared(self, seen: Moments3, *, inside: float) -> Gradient:
         """The winner gets δ. Given the latents, two windows choose independently, but one window chooses only one.
 
@@ -116,8 +126,8 @@ class Extreme:
         apart = seen.across_positions - inside * seen.second
         (one,), (other,) = seen.flow(), seen.flow()
         return {
-            one: Flow(seen.second, apart, seen.across_samples, p),
-            other: Flow(seen.second, zero, zero, np.sqrt(np.maximum(p - p**2, 0.0))),
+            one: Flow(zero, apart, seen.across_samples, p),
+            other: Flow(seen.second, zero, zero, np.sqrt(p)),
         }
 
 

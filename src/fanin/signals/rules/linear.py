@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.latent import Array
@@ -56,7 +55,6 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
     sizes = _rows_out(weight, n_out, kept)
     mean, second, positions, samples = _sum(x, weight, n_in, len(sizes))
     b_mean, b_second = _bias(bias, sizes)
-    mixed = _other_features(x, n_in)
     out = gaussian(
         axes,
         sizes,
@@ -64,8 +62,8 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         second + 2 * mean * b_mean + b_second,
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
-        spread=x.spread + 2 / n_out,
-        marks=x.marks | mixed,
+        spread=x.band_variance,
+        marks=x.marks,
     )
 
     def pull(gradients: Any) -> Pulled:
@@ -86,11 +84,9 @@ def _rows_out(weight: Weight, n_out: int, kept: int) -> Any:
 
 def _sum(x: State, weight: Weight, n: int, rows: int) -> tuple[Array, Array, Array, Array]:
     """Mean, second moment and covariances of Σ w x over n features, for each row of weights."""
-    v, m = (
-        (weight.variance, weight.mean)
-        if rows == len(weight.mean)
-        else (_average(weight, weight.variance), _average(weight, weight.mean))
-    )
+    v, m = weight.variance, weight.mean
+    if rows != len(m):
+        v, m = _average(weight, v), _average(weight, m)
     mean_x = x.average(x.mean)
 
     def moment(k: Array) -> Array:
@@ -114,18 +110,19 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
     return np.zeros(1), np.zeros(1)
 
 
-def _other_features(x: State, n: int) -> frozenset[str]:
-    return frozenset()
-
-
 def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
-    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any."""
+    """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any.
+
+    Positions that are summed over, as after a view of (C, H, W) as C·H·W, have weights of their own: what comes back to
+    two of them has nothing in common.
+    """
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     by = n_out * out.shares * second
     ones = np.ones(len(x.sizes))
-    return Moments3(
-        float(by @ seen.second) * ones, float(by @ seen.across_positions) * ones, float(by @ seen.across_samples) * ones
-    ).flow()
+    summed = count(x.axes[-1:], Kind.POSITION)
+    same = (x.positions / summed - 1) / max(x.positions - 1, 1) if summed > 1 else 1.0
+    back = seen.behind_weights(out).each(lambda m: float(by @ m) * ones)
+    return (back.scaled(1.0, same, 1 / summed) if summed > 1 else back).flow()
 
 
 def _weight_gradient(x: State, seen: Moments3, out: State) -> WeightGradient:
@@ -154,16 +151,7 @@ def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, n_in: in
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
-        yield (
-            x_name,
-            Moments3(n_out * w * seen.second, np.zeros(len(x.sizes)), n_out * w * seen.across_samples / n_in).flow(),
-        )
-        features = out.features
-        yield w_name, WeightGradient(out.samples * features * out.average(seen.second) * x.average(x.second))
+        yield x_name, seen.behind_weights(out).scaled(n_out * w, 0.0, n_out * w / n_in).flow()
+        yield w_name, WeightGradient(out.samples * out.features * out.average(seen.second) * x.average(x.second))
 
     return Outcome((out,), pull)
-
-
-def is_orthogonal(weight: Weight) -> bool:
-    """Whether rows or columns are orthonormal, up to a gain."""
-    return weight.structure in (Structure.ORTHOGONAL, Structure.ISOMETRY)

@@ -12,45 +12,54 @@ from typing import Any
 
 import numpy as np
 
+from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, Moments3, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import Profile
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
 def batch_norm(call: Call) -> Outcome:
     """Batch norm in training: v = q − E m_c² + ε by segment, m_c the mean of a feature over the batch.
 
-    Backward: δ_x = γ/√v (δ − mean δ − x̂ mean(δ x̂)), so that what all samples share is gone.
+    Backward: δ_x = γ/√v (δ − mean δ − x̂ mean(δ x̂)), so that what all samples share is gone. The variances of features
+    are spread as χ² of ν degrees of freedom, and E 1/v = ν/(ν − 2)/E v.
 
     Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
     """
     x = _channels(call.state("input"))
-    n = x.samples * x.positions
     v = x.second - x.channel_second + call.get("eps", 1e-5)
-    shared = x.channel_second - x.mean**2  # beside the overall mean, what differs from feature to feature
-    del shared
-    hat = _normalised(x, v, x.channel_second)
+    own = np.maximum(x.second - x.across_positions, 0.0)
+    of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
+    spread = _inverse_moment((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
+    hat = _normalised(x, v, (x.channel_second,) * 3)
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
-        p = x.positions
-        mean = (back.second + (p - 1) * back.across_positions + (n - p) * back.across_samples) / n
-        by = 1 / v
-        yield (
-            call_name(call),
-            Moments3(
-                by * (back.second - mean) * (1 - 1 / n),
-                by * (back.across_positions - mean),
-                by * (back.across_samples - mean),
-            ).flow(),
-        )
+        left = _projected(back, hat, x.positions, x.samples).times(spread / v)
+        yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _inverse_moment(*spectrum: tuple[float, Array]) -> Array:
+    """E v E 1/v = ν/(ν − 2) of a variance v over a population, ν = (Σ λ)²/Σ λ² of its covariance's eigenvalues.
+
+    Not for: ν below 4, where 1/v has no variance; the factor stays at 2.
+
+    Args:
+        spectrum: how often an eigenvalue occurs, and the eigenvalue.
+    """
+    whole = sum(times * value for times, value in spectrum)
+    squares = sum(times * value**2 for times, value in spectrum)
+    with np.errstate(all="ignore"):
+        freedom = np.maximum(np.nan_to_num(np.asarray(whole**2 / squares), nan=4.0), 4.0)
+    return np.asarray(freedom / (freedom - 2))
 
 
 def batch_norm_eval(call: Call) -> Outcome:
@@ -64,7 +73,7 @@ def batch_norm_eval(call: Call) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
-        yield call_name(call), affine.back(seen).times(1 / std**2).flow()
+        yield call_name(call), affine.through(gradients[0], x, out, affine.back(seen).times(1 / std**2))
 
     return Outcome((out, *_further(call, out)), pull)
 
@@ -98,15 +107,36 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         own = np.zeros(1)
     v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
     by = 1 / math.sqrt(v) if v > 0 else 0.0
-    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0)
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True, profile=None)
+    if centred:  # E x m = E m² of the mean m
+        across = x.average(x.across_samples)
+        positions_, samples_ = (mean**2 + (k - mean**2) / c if p == 1 else float(own[0]) for k in (positions, across))
+        hat = replace(
+            hat,
+            second=(x.second - float(own[0])) * by**2,
+            across_positions=(x.across_positions - positions_) * by**2,
+            across_samples=(x.across_samples - samples_) * by**2,
+            latents=None,
+        )
+    jensen = _inverse_moment_of_sum(x, c * p)
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
-        yield call_name(call), affine.back(seen).times(by**2 * max(1 - lost / (c * p), 0.0)).flow()
+        left = affine.back(seen).times(jensen * by**2 * max(1 - lost / (c * p), 0.0))
+        yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _inverse_moment_of_sum(x: State, n: int) -> float:
+    """E v E 1/v = 1/(1 − (κ − 1)/n) of the variance v of n independent entries of kurtosis κ; at most 2."""
+    mean, variance = x.average(x.mean), x.average(x.second) - x.average(x.mean) ** 2
+    if variance <= 0:
+        return 1.0
+    kurtosis = x.average(latent.expectation((x.values - mean) ** 4)) / variance**2
+    return float(1 / max(1 - (kurtosis - 1) / n, 0.5))
 
 
 def group_norm(call: Call) -> Outcome:
@@ -122,31 +152,43 @@ def group_norm(call: Call) -> Outcome:
     v = second - of_group + call.get("eps", 1e-5)
     if c > 1 and len(x.sizes) > 1:  # a group may have several segments
         v = np.full_like(v, x.average(v))
-    by = 1 / np.sqrt(v)
-    hat = replace(
-        x.scaled(by, -mean * by),
-        second=(second - of_group) / v,
-        across_positions=(k - of_group) / v,
-        across_samples=(s - mean**2 - (s - mean**2) / c) / v,
-        spread=0.0,
-        latents=None,
-    )
+    of_samples = mean**2 + (s - mean**2) / c
+    hat = _normalised(x, v, (of_group, of_group, of_samples))
     out, affine = _affine(call, hat)
+    own = np.maximum(second - k, 0.0)
+    spread = _inverse_moment((c - 1, own + p * np.maximum(k - mean**2, 0.0)), (c * (p - 1), own))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
-        mean_ = (back.second + (p - 1) * back.across_positions) / (p * c)
-        n = p * c
-        yield (
-            call_name(call),
-            Moments3((back.second - mean_) * max(1 - 1 / n, 0.0), back.across_positions - mean_, back.across_samples)
-            .times(1 / v)
-            .flow(),
-        )
+        left = _projected(back, hat, p, 1, c).times(spread / v)
+        yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _projected(seen: Moments3, hat: State, p: int, b: int, c: float = 1) -> Moments3:
+    """δ − mean δ − x̂ mean(δ x̂) over a population of c features, p positions and b samples.
+
+    Other samples, if they have populations of their own, share with δ only what its mean leaves.
+    """
+    n = p * b * c
+    g, h, s = seen.second, seen.across_positions, seen.across_samples
+    q, k, r = hat.second, hat.across_positions, hat.across_samples
+    inside = s * r * (b - 1) * p  # what other samples add to the sums below
+    of_mean = (g + (p - 1) * h + (b - 1) * p * s) / n
+    along = (g * q + (p - 1) * h * k + inside) / n  # E mean(δ x̂)²
+    crossed = (g * k + h * q + (p - 2) * h * k + inside) / n  # E δ_t x̂_t' mean(δ x̂)
+    own = seen.become(
+        np.maximum(g - of_mean - along, 0.0),
+        h - of_mean - 2 * crossed + k * along,
+        s - of_mean if b > 1 else s * (1 - 1 / c),
+    )
+    if b > 1:  # so that nothing is left of the sum
+        rest = own.second + (p - 1) * own.across_positions
+        own = replace(own, across_samples=-rest / ((b - 1) * p))
+    return own
 
 
 def call_name(call: Call) -> str:
@@ -161,17 +203,39 @@ def _channels(x: State) -> State:
     raise NoRule("its second axis does not count features")
 
 
-def _normalised(x: State, v: Array, taken: Array) -> State:
+def _normalised(x: State, v: Array, taken: tuple[Array, Array, Array]) -> State:
+    """(x − m)/√v, where E m² and the products of m at two positions and in two samples are `taken`.
+
+    A marginal keeps its shape: what makes features differ from one another is gone, what is left is spread as before.
+    """
     by = 1 / np.sqrt(np.maximum(v, 1e-300))
-    moved = x.scaled(by, -x.mean * by)
+    moments = (x.second, x.across_positions, x.across_samples)
+    second, positions, samples = ((k - t) * by**2 for k, t in zip(moments, taken, strict=True))
+    zero = np.zeros_like(by)
     return replace(
-        moved,
-        second=(x.second - taken) * by**2,
-        across_positions=(x.across_positions - taken) * by**2,
-        across_samples=(x.across_samples - taken) * by**2,
+        x,
+        mean=zero,
+        second=second,
+        across_positions=positions,
+        across_samples=samples,
+        marginal=None if x.marginal is None else latent.moved(x.marginal, zero, second),
         latents=None,
         spread=0.0,
+        fixed=True,
+        profile=_flattened(x, taken[0]),
     )
+
+
+def _flattened(x: State, taken: Array) -> Profile | None:
+    """How second moments are spread over positions once each feature's mean m is gone.
+
+    At a border, where a share p of the taps is inside, x has the share p of its second moment q and of its product with
+    m: E (x_t − m)² = p q − 2 p E m² + E m².
+    """
+    q, k = x.average(x.second), x.average(taken - x.mean**2)
+    if x.profile is None or not q > k:
+        return None
+    return tuple(np.maximum(p * (q - 2 * k) + k, 0.0) / (q - k) for p in x.profile)
 
 
 class _Affine:
@@ -202,6 +266,13 @@ class _Affine:
 
     def back(self, seen: Moments3) -> Moments3:
         return seen.times(self.second)
+
+    def through(self, gradient: Gradient, x: State, out: State, left: Moments3) -> Gradient:
+        """What is left of a gradient before the norm.
+
+        It depends on the latent as it did behind it, but for a Gaussian: what made that will not ask.
+        """
+        return depending(gradient, x, left) if out.root is x.root and x.marginal is not None else left.flow()
 
     def weights(self, seen: Moments3, out: State, hat: State) -> Any:
         n, p = out.samples * out.positions, out.positions

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,25 +17,21 @@ from fanin.activations import activation
 from fanin.signals import latent
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, scaled, total
+from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
+from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, stretched, without_mean
 from fanin.signals.state import State, aligned, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 Function = Callable[..., Array]
 
 
-@dataclass(frozen=True)
-class Pointwise:
-    """A function of arrays, and its partial derivatives, each of the same arguments."""
+class Pointwise(NamedTuple):
+    """A function of an array, and its derivative."""
 
     function: Function
-    partials: tuple[Function, ...]
-    operands: tuple[str, ...] = ("self",)
-
-
-def _unary(function: Function, derivative: Function) -> Pointwise:
-    return Pointwise(function, (derivative,))
+    derivative: Function
 
 
 def _flat(x: Array, *_: Any) -> Array:
@@ -43,23 +39,21 @@ def _flat(x: Array, *_: Any) -> Array:
 
 
 POINTWISE: Final[Mapping[str, Pointwise]] = {
-    "exp": _unary(np.exp, np.exp),
-    "expm1": _unary(np.expm1, np.exp),
-    "log": _unary(np.log, lambda x: 1 / x),
-    "log1p": _unary(np.log1p, lambda x: 1 / (1 + x)),
-    "sqrt": _unary(np.sqrt, lambda x: 0.5 / np.sqrt(x)),
-    "rsqrt": _unary(lambda x: x**-0.5, lambda x: -0.5 * x**-1.5),
-    "reciprocal": _unary(lambda x: 1 / x, lambda x: -1 / x**2),
-    "abs": _unary(np.abs, np.sign),
-    "square": _unary(np.square, lambda x: 2 * x),
-    "cos": _unary(np.cos, lambda x: -np.sin(x)),
-    "tan": _unary(np.tan, lambda x: 1 + np.tan(x) ** 2),
-    "atan": _unary(np.arctan, lambda x: 1 / (1 + x**2)),
-    "sign": _unary(np.sign, _flat),
-    "floor": _unary(np.floor, _flat),
-    "round": _unary(np.round, _flat),
-    "maximum": Pointwise(np.maximum, (lambda x, y: x >= y, lambda x, y: x < y), ("self", "other")),
-    "minimum": Pointwise(np.minimum, (lambda x, y: x <= y, lambda x, y: x > y), ("self", "other")),
+    "exp": Pointwise(np.exp, np.exp),
+    "expm1": Pointwise(np.expm1, np.exp),
+    "log": Pointwise(np.log, lambda x: 1 / x),
+    "log1p": Pointwise(np.log1p, lambda x: 1 / (1 + x)),
+    "sqrt": Pointwise(np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+    "rsqrt": Pointwise(lambda x: x**-0.5, lambda x: -0.5 * x**-1.5),
+    "reciprocal": Pointwise(lambda x: 1 / x, lambda x: -1 / x**2),
+    "abs": Pointwise(np.abs, np.sign),
+    "square": Pointwise(np.square, lambda x: 2 * x),
+    "cos": Pointwise(np.cos, lambda x: -np.sin(x)),
+    "tan": Pointwise(np.tan, lambda x: 1 + np.tan(x) ** 2),
+    "atan": Pointwise(np.arctan, lambda x: 1 / (1 + x**2)),
+    "sign": Pointwise(np.sign, _flat),
+    "floor": Pointwise(np.floor, _flat),
+    "round": Pointwise(np.round, _flat),
 }
 
 
@@ -71,16 +65,17 @@ def activated(call: Call) -> Outcome:
     named = call.node.activation
     assert named is not None  # the engine sends only activations here
     phi = activation(named.name, **named.parameters)
-    return _of_one(call, call.first, phi.function, phi.derivative)
+    return of_one(call, call.first, phi.function, phi.derivative)
 
 
 def unary(call: Call) -> Outcome:
     """A function of `POINTWISE` of one tensor."""
     known = POINTWISE[call.node.op]
-    return _of_one(call, call.first, known.function, known.partials[0])
+    return of_one(call, call.first, known.function, known.derivative)
 
 
-def _of_one(call: Call, name: str, function: Function, derivative: Function) -> Outcome:
+def of_one(call: Call, name: str, function: Function, derivative: Function) -> Outcome:
+    """A function of one tensor, by its values and slopes at the nodes of the latent."""
     x = call.state(name)
     if not np.isfinite(x.second).all():
         raise NoRule("the signal is not finite")
@@ -88,7 +83,11 @@ def _of_one(call: Call, name: str, function: Function, derivative: Function) -> 
         values, slope = function(x.values), np.asarray(derivative(x.values), dtype=np.float64)
     values, slope = _finite(values), _finite(slope)
     out = _with_spread(x, x.of(values), slope)
-    return Outcome((out,), lambda gradients: iter([(name, scaled(gradients[0], slope))]))
+
+    def pull(gradients: Any) -> Pulled:
+        yield name, swung(scaled(gradients[0], slope), _swing(x, slope))
+
+    return Outcome((out,), pull)
 
 
 def _finite(values: Array) -> Array:
@@ -118,6 +117,16 @@ def _with_spread(x: State, out: State, slope: Array) -> State:
     return replace(out, spread=x.spread * eta_mean**2)
 
 
+def _swing(x: State, slope: Array) -> float:
+    """What one standard deviation of log q adds to log E φ'²: E (z² − 1) φ'²/(2 E φ'²) of it."""
+    if not x.spread:
+        return 0.0
+    squares = slope**2
+    size = float(x.shares @ latent.expectation(squares))
+    eta = float(x.shares @ latent.expectation(squares * (latent.NODES**2 - 1))) / (2 * size) if size else 0.0
+    return eta * math.sqrt(x.spread)
+
+
 def power(call: Call) -> Outcome:
     """`pow(x, exponent)`."""
     exponent = call["exponent"]
@@ -128,7 +137,7 @@ def power(call: Call) -> Outcome:
     def slope(x: Array) -> Array:
         return n * np.power(x, n - 1) if n else np.zeros_like(x)
 
-    return _of_one(call, "self", lambda x: np.power(x, n), slope)
+    return of_one(call, "self", lambda x: np.power(x, n), slope)
 
 
 def clamp(call: Call) -> Outcome:
@@ -138,7 +147,12 @@ def clamp(call: Call) -> Outcome:
     high = math.inf if high is None else high
     if not (isinstance(low, (int, float)) and isinstance(high, (int, float))):
         raise NoRule("a bound is a tensor")
-    return _of_one(call, call.first, lambda x: np.clip(x, low, high), lambda x: ((x >= low) & (x <= high)) * 1.0)
+    return clipped(call, call.first, float(low), float(high))
+
+
+def clipped(call: Call, name: str, low: float, high: float) -> Outcome:
+    """Low where x is below it, high where it is above."""
+    return of_one(call, name, lambda x: np.clip(x, low, high), lambda x: ((x >= low) & (x <= high)) * 1.0)
 
 
 def negate(call: Call) -> Outcome:
@@ -167,7 +181,7 @@ def _affine(call: Call, name: str, by: float, shift: float) -> Outcome:
     return Outcome((out,), lambda gradients: iter([(name, scaled(gradients[0], by))]))
 
 
-def as_number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """A scalar, whatever it is wrapped in."""
     if isinstance(value, (int, float)):
         return float(value)
@@ -184,27 +198,48 @@ def as_number(value: Any) -> float | None:
 def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     """a·x + b·y."""
     for name, by, other, shift in ((left, a, right, b), (right, b, left, a)):
-        number = as_number(call[other])
-        if isinstance(call[name], State) and number is not None and call[name].axes and _covers(call[name], call):
+        number = number_of(call[other])
+        if isinstance(call[name], State) and number is not None and call[name].axes and covers(call[name], call):
             return _affine(call, name, by, shift * number)
-    x, y, axes = _operands(call, left, right)
+    x, y, axes = operands(call, left, right)
     ex, ey = aligned(expanded(x, axes), expanded(y, axes))
+    centred = b == -a and is_mean(ey, ex)
     if ex.root is ey.root:
         out = ex.of(a * ex.values + b * ey.values)
     elif ex.constant or ey.constant:
         kept, added, by, shift = (ex, ey, a, b) if ey.constant else (ey, ex, b, a)
         out = replace(kept.scaled(by, shift * float(added.mean[0])), axes=axes)
+    elif centred:
+        out = without_mean(ex, ey, a)
+    elif is_steady(y, ey, ex):
+        out = shifted(ex, ey, a, b, sum_of(ex, replace(ey, marginal=None), a, b))
+    elif is_steady(x, ex, ey):
+        out = shifted(ey, ex, b, a, sum_of(ey, replace(ex, marginal=None), b, a))
     else:
-        out = _sum(ex, ey, a, b)
+        out = sum_of(ex, ey, a, b)
 
     def pull(gradients: Any) -> Pulled:
-        for name, operand, part, by in ((left, x, ex, a), (right, y, ey, b)):
-            yield from _pulled(call, name, operand, part, scaled(gradients[0], by))
+        for name, operand, part, by, other, further in ((left, x, ex, a, ey, b), (right, y, ey, b, ex, a)):
+            seen = gradients[0]
+            if part.root is not out.root:
+                seen = _seen_by(seen, out, part, by * part.values, further * other.values)
+            yield from pulled(call, name, operand, part, scaled(seen, by))
+        if centred:
+            yield from pulled(call, left, x, ex, also_lost(scaled(gradients[0], a), ey, y, ex))
 
     return Outcome((out,), pull)
 
 
-def _sum(x: State, y: State, a: float, b: float) -> State:
+def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Array) -> Gradient:
+    """The gradient of a sum as one of its terms sees it: δ² is larger where the term makes the sum large, if it was."""
+    seen = total(gradient, out)
+    if part.constant or all(flow.factor.shape[1] == 1 for flow in gradient.values()):
+        return gradient if not part.constant else seen.flow()
+    squares = np.sum([flow.squares(out.values.shape) for flow in gradient.values()], axis=0)
+    return with_factor(np.sqrt(latent.given_one(squares, out.values, term, other)), part, seen)
+
+
+def sum_of(x: State, y: State, a: float, b: float) -> State:
     """Of independent x and y."""
 
     def moment(k: Array, m: Array) -> Array:
@@ -221,6 +256,7 @@ def _sum(x: State, y: State, a: float, b: float) -> State:
         moment(x.across_samples, y.across_samples),
         spread=share**2 * x.spread + (1 - share) ** 2 * y.spread,
         marks=x.marks | y.marks,
+        profile=blended([x.profile, y.profile], [share, 1 - share]),
     )
     if x.marginal is None and y.marginal is None:
         return state
@@ -231,10 +267,10 @@ def _sum(x: State, y: State, a: float, b: float) -> State:
 def multiply(call: Call) -> Outcome:
     """X · y: of one latent, exactly; else independent, each moment the product."""
     for name, other in (("self", "other"), ("other", "self")):
-        number = as_number(call[other])
-        if isinstance(call[name], State) and number is not None and _covers(call[name], call):
+        number = number_of(call[other])
+        if isinstance(call[name], State) and number is not None and covers(call[name], call):
             return _affine(call, name, number, 0.0)
-    x, y, axes = _operands(call, "self", "other")
+    x, y, axes = operands(call, "self", "other")
     return _product(call, x, y, axes)
 
 
@@ -242,10 +278,10 @@ def divide(call: Call) -> Outcome:
     """X / y: the product of x and 1/y, y bounded away from 0."""
     if call.get("rounding_mode", None) is not None:
         raise NoRule("the quotient is rounded")
-    number = as_number(call["other"])
+    number = number_of(call["other"])
     if number and isinstance(call["self"], State):
         return _affine(call, "self", 1 / number, 0.0)
-    x, y, axes = _operands(call, "self", "other")
+    x, y, axes = operands(call, "self", "other")
     return _product(call, x, y, axes, inverse=True)
 
 
@@ -254,11 +290,14 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     ex, own = aligned(expanded(x, axes), expanded(y, axes))
     ey = own.of(_inverse(own.values)) if inverse else own
     together = ex.root is ey.root and not (ex.constant or ey.constant)
+    moved = (ex, ey) if is_steady(y, ey, ex) else (ey, ex) if is_steady(x, ex, ey) else None
     if together:
         out = ex.of(ex.values * ey.values)
     elif ex.constant or ey.constant:
         kept, factor = (ex, ey) if ey.constant else (ey, ex)
         out = replace(kept.scaled(float(factor.mean[0])), axes=axes)
+    elif moved is not None:
+        out = stretched(*moved)
     else:
         out = _independent_product(ex, ey)
 
@@ -267,28 +306,41 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
         for name, operand, part, other in (("self", x, ex, ey), ("other", y, ey, ex)):
             if together or other.constant:
                 back = scaled(gradient, other.values if together else float(other.mean[0]))
-            elif part.constant:  # δ and the other operand may be functions of one latent
+            elif moved is not None and part is moved[0]:
+                back = scaled(gradient, np.sqrt(other.second)[:, None])
+            elif part.constant or moved is not None:  # δ and the other operand may be functions of one latent
                 back = total(scaled(gradient, other.values), other).flow()
             else:
-                seen = total(gradient, out)
-                back = Moments3(
-                    seen.second * other.second,
-                    seen.across_positions * other.across_positions,
-                    seen.across_samples * other.across_samples,
-                ).flow()
+                back = times(total(gradient, out), other).flow()
             if inverse and name == "other":
                 back = scaled(back, -(_inverse(own.values) ** 2))
-            yield from _pulled(call, name, operand, part, back)
+            yield from pulled(call, name, operand, part, back)
 
     return Outcome((out,), pull)
 
 
+def times(seen: Moments3, other: State) -> Moments3:
+    """Of the product with an independent state."""
+    return seen.scaled(other.second, other.across_positions, other.across_samples)
+
+
+RARE: Final = 1e-3  # of a divisor's entries may lie on the other side of 0, or next to it
+
+
 def _inverse(values: Array) -> Array:
-    with np.errstate(all="ignore"):
-        inverse = 1 / values
-    if not np.isfinite(inverse).all() or (np.sign(values) != np.sign(values[:, :1])).any():
+    """1/x of an x that is bounded away from 0, but for what is rare.
+
+    Raises:
+        NoRule: it is not.
+    """
+    side = np.sign(np.median(values, axis=1, keepdims=True))
+    size = np.sort(side * values, axis=1)
+    order = np.argsort(side * values, axis=1)
+    below = np.cumsum(latent.WEIGHTS[order], axis=1)
+    bound = np.stack([row[np.searchsorted(mass, RARE)] for row, mass in zip(size, below, strict=True)])[:, None]
+    if (bound <= 0).any():
         raise NoRule("the divisor may be 0")
-    return inverse
+    return np.asarray(side / np.maximum(side * values, bound))
 
 
 def _independent_product(x: State, y: State) -> State:
@@ -301,17 +353,18 @@ def _independent_product(x: State, y: State) -> State:
         x.across_samples * y.across_samples,
         spread=x.spread + y.spread,
         marks=x.marks | y.marks,
+        profile=x.profile or y.profile,
     )
     values = latent.independent(lambda u, v: u * v, x.values, y.values)
     return replace(out, marginal=latent.moved(values, out.mean, out.variance))
 
 
-def _covers(state: State, call: Call) -> bool:
+def covers(state: State, call: Call) -> bool:
     """Whether the other operand's broadcasting leaves this one's shape as it is."""
     return shape_of(state.axes) == tuple(call.node.shape)
 
 
-def _operands(call: Call, left: str, right: str) -> tuple[State, State, Axes]:
+def operands(call: Call, left: str, right: str) -> tuple[State, State, Axes]:
     """Both as states, and the axes of the result."""
     a, b = call[left], call[right]
     known = [v for v in (a, b) if isinstance(v, State)]
@@ -323,7 +376,7 @@ def _operands(call: Call, left: str, right: str) -> tuple[State, State, Axes]:
     return x, y, axes
 
 
-def _pulled(call: Call, name: str, operand: State, part: State, gradient: Gradient) -> Pulled:
+def pulled(call: Call, name: str, operand: State, part: State, gradient: Gradient) -> Pulled:
     """What comes back to an operand, through its repeats; of a parameter, only how large it is."""
     value = call[name]
     if isinstance(value, State):

@@ -76,9 +76,9 @@ class Population:
         out = gaussian(self.axes, sizes, mu, q, k, s, spread=x.spread, marks=x.marks)
         if self.count == 1:
             return replace(x, axes=self.axes)
-        shape = _shape(x, out)
+        shape = shape_of_mean(x, out)
         out = out if shape is None else replace(out, marginal=shape)
-        return replace(out, mean_of=x)
+        return replace(out, mean_of=x, root=Root(x.root))
 
     def repeated(self, gradient: Gradient, out: State) -> Moments3:
         """The gradient of a result, at each of the entries that made it: all of them get the same."""
@@ -91,7 +91,7 @@ class Population:
             share = (self.samples - 1) / (x.samples - 1)
             s = share * same + (1 - share) * s
         rows = len(x.sizes)
-        return Moments3(*(m if len(m) == rows else np.full(rows, out.average(m)) for m in (g, h, s)))
+        return seen.become(*(m if len(m) == rows else np.full(rows, out.average(m)) for m in (g, h, s)))
 
     def spread_rows(self, out: State) -> State:
         """The result with as many segments as the whole has."""
@@ -101,7 +101,7 @@ class Population:
         return out.pooled().rows(np.zeros(rows, dtype=np.int64), self.whole.sizes)
 
 
-def _shape(x: State, mean: State) -> Array | None:
+def shape_of_mean(x: State, mean: State) -> Array | None:
     """The marginal of a mean: that of x where entries are nearly copies, positive where they are; else Gaussian."""
     rows = len(mean.sizes)
     if len(x.sizes) == rows and (mean.variance > 0.7 * x.variance).all() and x.marginal is not None:

@@ -1,13 +1,14 @@
-"""Products of two tensors that both depend on the input, and of one with a parameter that has more axes than a matrix."""
+"""Products of two tensors that both depend on the input, and of one with a parameter that is no plain matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
-from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, size_of
+from fanin.signals.axes import Axes, Axis, Kind, axis, kinds_of, size_of
 from fanin.signals.contraction import Contraction, Pairs
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.rules import linear
 from fanin.signals.rules.scores import Attention, Scores, Side, attended, with_constant
 from fanin.signals.state import State, gaussian
@@ -51,12 +52,8 @@ class Operand(NamedTuple):
         if isinstance(self.value, Weight):
             return self
         kept = [(a, n) for a, n in zip(self.value.axes, self.letters, strict=True) if size_of(a) == size_of(axes[n])]
-        state = State(**{**_fields(self.value), "axes": tuple(a for a, _ in kept)})
+        state = replace(self.value, axes=tuple(a for a, _ in kept))
         return Operand(self.name, state, "".join(n for _, n in kept))
-
-
-def _fields(state: State) -> dict[str, object]:
-    return {name: getattr(state, name) for name in state.__dataclass_fields__ if name != "note"}
 
 
 def matrix_product(call: Call) -> Outcome:
@@ -71,12 +68,18 @@ def matrix_product(call: Call) -> Outcome:
     rows, columns = "r" * (ranks[0] > 1), "s" * (ranks[1] > 1)
     batch = LETTERS[: len(call.node.shape) - len(rows) - len(columns)]
     own = [batch[len(batch) - max(rank - 2, 0) :] for rank in ranks]
-    return _product(call, Operand(left, x, own[0] + rows + "z"), Operand(right, y, own[1] + "z" + columns), batch + rows + columns)
+    return _product(
+        call, Operand(left, x, own[0] + rows + "z"), Operand(right, y, own[1] + "z" + columns), batch + rows + columns
+    )
 
 
 def added_product(call: Call) -> Outcome:
     """`baddbmm(input, batch1, batch2)`: input + batch1 · batch2, where the input is a known mask."""
-    if call.get("beta", 1) != 1 or call.get("alpha", 1) != 1 or not isinstance(call["input" if "input" in call.values else "self"], Constant):
+    if (
+        call.get("beta", 1) != 1
+        or call.get("alpha", 1) != 1
+        or not isinstance(call["input" if "input" in call.values else "self"], Constant)
+    ):
         raise NoRule("what is added is no known tensor")
     outcome = matrix_product(call)
     (out,) = outcome.values
@@ -122,8 +125,9 @@ def _product(call: Call, left: Operand, right: Operand, out: str) -> Outcome:
             if contraction.summed == keys and all(kinds_of(axes[n]) <= {Kind.FEATURE} for n in outer):
                 repeats = contraction.size(shared.replace(queries, ""), Kind.FEATURE)
                 width = contraction.size(outer)
-                return attended(a.name, note, a.value, v.name, v.value, v.letters.index(keys), width, repeats, contraction)
-    del call
+                return attended(
+                    a.name, note, a.value, v.name, v.value, v.letters.index(keys), width, repeats, contraction
+                )
     return _of_two(left, right, contraction)
 
 
@@ -144,8 +148,9 @@ def _of_two(left: Operand, right: Operand, contraction: Contraction) -> Outcome:
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         if scores and scores.returned:
-            for one, back in zip((left, right) * len(scores.returned), sum(scores.returned, ()), strict=True):
-                yield one.name, back.flow()
+            for returned in scores.returned:
+                yield left.name, returned[0].flow()
+                yield right.name, returned[1].flow()
             return
         seen = Pairs.of_gradient(total(gradients[0], out), out)
         for one, which, other in ((left, "left", right), (right, "right", left)):
@@ -174,6 +179,3 @@ def _scores(left: Operand, right: Operand, contraction: Contraction) -> Scores |
         at = one.letters.index(mixed[0])
         sides.append(Side(one.value, at, out.index(mixed[0]) - len(out), contraction.size(other, Kind.FEATURE)))
     return Scores(sides[0], sides[1], contraction.size(contraction.summed))
-
-
-del Moments3, count

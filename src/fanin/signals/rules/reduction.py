@@ -12,9 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from fanin.signals.gradient import Gradient, Moments3, scaled, total
+from fanin.signals.gradient import Gradient, scaled, total
 from fanin.signals.latent import Array, expectation
 from fanin.signals.rules.extremes import Extreme
+from fanin.signals.rules.larger import larger
+from fanin.signals.rules.pointwise import times
 from fanin.signals.rules.population import Population, log_normal
 from fanin.signals.state import Root, State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, nothing
@@ -88,15 +90,7 @@ class _Variance:
     def back(self, gradient: Gradient) -> Gradient:
         """Δ · 2 (x − m)/(n − correction)."""
         seen, rest = self.over.repeated(gradient, self.state), self.rest
-        return (
-            Moments3(
-                seen.second * rest.second,
-                seen.across_positions * rest.across_positions,
-                seen.across_samples * rest.across_samples,
-            )
-            .times(4 / self.free**2)
-            .flow()
-        )
+        return times(seen, rest).times(4 / self.free**2).flow()
 
 
 def _without(x: State, mean: State, inside: float) -> State:
@@ -172,12 +166,16 @@ def log_sum_exp(call: Call) -> Outcome:
 
 
 def maximum(call: Call) -> Outcome:
-    """`amax`, `max`: order statistics of the latent, for any monotone F."""
+    """`amax`, `max`: order statistics of the latent, for any monotone F; of two tensors, the larger."""
+    if call["other"] is not None:
+        return larger(call)
     return _extreme(call)
 
 
 def minimum(call: Call) -> Outcome:
     """`amin`, `min`: −max(−x)."""
+    if call["other"] is not None:
+        return larger(call)
     return _extreme(call, sign=-1.0)
 
 
@@ -233,7 +231,7 @@ def cumulative_sum(call: Call) -> Outcome:
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         back = moments(seen.second, seen.across_positions, seen.across_samples, np.zeros(len(out.sizes)))
-        yield call.first, Moments3(*(np.broadcast_to(m, x.mean.shape) for m in back)).flow()
+        yield call.first, seen.become(*(np.broadcast_to(m, x.mean.shape) for m in back)).flow()
 
     return Outcome((out,), pull)
 

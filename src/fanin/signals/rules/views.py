@@ -10,10 +10,11 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, chosen, total
-from fanin.signals.state import State, gaussian
-from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Value
-from fanin.signals.values import State as _S
+from fanin.signals.gradient import Gradient, Moments3, chosen, scaled, total
+from fanin.signals.latent import Array
+from fanin.signals.state import Root, State, gaussian
+from fanin.signals.taps import blended
+from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
 
 def same(call: Call) -> Outcome:
@@ -34,10 +35,12 @@ def view(call: Call) -> Outcome:
 
 
 def _averaged(gradient: Gradient, out: State, x: State) -> Gradient:
-    seen, n = total(gradient, out), len(x.sizes)
-    return Moments3(
-        *(np.full(n, out.average(m)) for m in (seen.second, seen.across_positions, seen.across_samples))
-    ).flow()
+    return _everywhere(total(gradient, out), out, x).flow()
+
+
+def _everywhere(seen: Moments3, out: State, x: State) -> Moments3:
+    """The average over the features of `out`, at each segment of `x`."""
+    return seen.each(lambda m: np.full(len(x.sizes), out.average(m)))
 
 
 def permute(call: Call) -> Outcome:
@@ -90,11 +93,24 @@ def expand(call: Call) -> Outcome:
         if size_of(own) == shape[at]:
             axes.append(own)
         elif size_of(own) == 1:
-            axes.append(axis(Kind.SAMPLE if at == -len(shape) and x.samples == 1 else Kind.POSITION, shape[at]))
+            axes.append(axis(_repeated(x, at, len(shape)), shape[at]))
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
-    return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+    copies = out.features // x.features if x.features > 1 else 1
+    if copies > 1:  # heads that several queries share: other features, though they are copies
+        out = replace(out, root=Root())
+    return Outcome((out,), lambda g: iter([(call.first, scaled(gathered(g[0], out, x), copies**0.5))]))
+
+
+def _repeated(x: State, at: int, rank: int) -> Kind:
+    """What an axis counts along which one entry is repeated."""
+    if at == -1 and x.features == 1:
+        return Kind.FEATURE
+    before = next((a for a in x.axes[:at][::-1] if a), ())
+    if Kind.FEATURE in kinds_of(before) and count(x.axes[at:], Kind.FEATURE) > 1:  # between features
+        return Kind.FEATURE
+    return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 
 
 def select(call: Call) -> Outcome:
@@ -122,6 +138,7 @@ class Piece:
 
     @classmethod
     def of(cls, x: State, dim: int, start: int, length: int, step: int = 1, *, drop: bool = False) -> Piece:
+        """`length` entries of an axis from `start`, the axis itself dropped or not."""
         own = x.axes[dim]
         size = size_of(own)
         if size == length and not drop:
@@ -174,19 +191,17 @@ class Piece:
                 if self.kind is Kind.POSITION
                 else self.share * max(out.samples - 1, 0) / max(x.samples - 1, 1)
             )
-            return Moments3(
-                seen.second * self.share, seen.across_positions * pairs, seen.across_samples * of_samples
-            ).flow()
-        n = len(x.sizes)
-        parts = []
-        for m in (seen.second, seen.across_positions, seen.across_samples):
-            row = np.zeros(n)
-            if self.rows is None or n == 1:
-                row[:] = self.share * out.average(m)
-            else:
-                row[self.rows] = m * out.sizes / x.sizes[self.rows]
-            parts.append(row)
-        return Moments3(*parts).flow()
+            return seen.scaled(self.share, pairs, of_samples).flow()
+        return seen.each(self._in_whole).flow()
+
+    def _in_whole(self, moment: Array) -> Array:
+        x, out = self.whole, self.state
+        row = np.zeros(len(x.sizes))
+        if self.rows is None or len(row) == 1:
+            row[:] = self.share * out.average(moment)
+        else:
+            row[self.rows] = moment * out.sizes / x.sizes[self.rows]
+        return row
 
 
 def _root(x: State, *which: int) -> Any:
@@ -251,8 +266,7 @@ def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcom
     if like is None:
         raise NoRule("no part is a signal")
     parts = [(name, value if isinstance(value, State) else as_state(value, like.axes)) for name, value in named]
-    values = {name: value for name, value in parts}
-    return concatenate(Call(call.node, values, call.plain))
+    return concatenate(Call(call.node, dict(parts), call.plain))
 
 
 def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
@@ -266,6 +280,9 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
         sizes,
         *(joined(x) for x in ("mean", "second", "across_positions", "across_samples")),
         spread=sum(w**2 * s.spread for w, (_, s) in zip(shares, parts, strict=True)),
+        profile=blended(
+            [s.profile for _, s in parts], [w * s.average(s.second) for w, (_, s) in zip(shares, parts, strict=True)]
+        ),
         marks=frozenset().union(*(s.marks for _, s in parts)),
     )
     if any(s.marginal is not None for _, s in parts):
@@ -291,15 +308,19 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
         return sum(share * getattr(s, what) for share, s in zip(w, states, strict=True))
 
     mean = mixed("mean")
-    # Pairs within a part are as alike as they were, pairs of two parts only as much as their means.
-    within = sum(share**2 * s.across_positions for share, s in zip(w, states, strict=True))
-    across = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
-    positions = within + across if kind is Kind.POSITION else mixed("across_positions")
-    samples = (
-        sum(share**2 * s.across_samples for share, s in zip(w, states, strict=True)) + across
-        if kind is Kind.POSITION
-        else mixed("across_samples")
-    )
+    n = sizes.sum()
+    different = sizes * (sizes - 1) / max(n * (n - 1), 1)  # of all pairs of different entries, those within each part
+
+    def pairs(what: str, shares: Any) -> Any:
+        """Within a part as alike as they were; of two parts, only as their means are."""
+        rest = mean**2 - sum(share**2 * s.mean**2 for share, s in zip(w, states, strict=True))
+        rest = rest * ((1 - shares.sum()) / max(1 - float(w @ w), 1e-12))
+        return sum(share * getattr(s, what) for share, s in zip(shares, states, strict=True)) + rest
+
+    positions = pairs("across_positions", different) if kind is Kind.POSITION else mixed("across_positions")
+    samples = mixed("across_samples")
+    if kind is not Kind.FEATURE:
+        samples = pairs("across_samples", w**2 if kind is Kind.POSITION else different)
     out = gaussian(
         axes,
         states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
@@ -314,19 +335,6 @@ def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         for name, s in parts:
-            n = len(s.sizes)
-            back = [
-                m if len(m) == n else np.full(n, out.average(m))
-                for m in (seen.second, seen.across_positions, seen.across_samples)
-            ]
-            yield name, Moments3(*back).flow()
+            yield name, (seen if len(s.sizes) == len(out.sizes) else _everywhere(seen, out, s)).flow()
 
     return Outcome((out,), pull)
-
-
-def item(call: Call) -> Outcome:
-    """`getitem` of an operation with several results; the engine hands over the one that is meant."""
-    return same(call)
-
-
-del _S, Constant

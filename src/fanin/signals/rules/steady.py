@@ -1,0 +1,115 @@
+"""What is nearly the same everywhere, as a mean over many features: it moves a signal, but not its latent.
+
+So that norms that are written out, (x − mean x) · rsqrt(var x + ε), compose as one operation would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from fanin.signals import latent
+from fanin.signals.broadcast import gathered
+from fanin.signals.gradient import Gradient, total
+from fanin.signals.latent import Array
+from fanin.signals.state import State
+
+STEADY: Final = 0.25  # variance beside that of the other operand, or beside its own square: what still keeps the latent
+
+
+def is_steady(narrow: State, wide: State, other: State) -> bool:
+    """Whether an operand is made of means over the other's entries, and varies little."""
+    if narrow.root.averages is not other.root and (narrow.features > 1 or other.features == 1):
+        return False
+    return bool((wide.variance <= STEADY * np.maximum(other.variance, wide.mean**2)).all())
+
+
+def shifted(x: State, y: State, a: float, b: float, exact: State) -> State:
+    """a·x + b·y with a y that is nearly the same everywhere: still a function of the latent of x.
+
+    Args:
+        exact: of the right moments.
+    """
+    return replace(
+        x.scaled(a, b * y.mean),
+        second=exact.second,
+        across_positions=exact.across_positions,
+        across_samples=exact.across_samples,
+        latents=None,
+        spread=exact.spread,
+        marks=exact.marks,
+    )
+
+
+def is_mean(mean: State, x: State) -> bool:
+    """Whether one operand is the mean of the other over some axes."""
+    of = mean.mean_of
+    return (
+        of is not None
+        and of.root is x.root
+        and of.features == x.features
+        and np.allclose(of.pooled().second, x.pooled().second)
+    )
+
+
+def without_mean(x: State, mean: State, by: float = 1.0) -> State:
+    """`by · (x − m)`, m the mean of x: E x m = E m², so that every moment is the difference of both."""
+    second = np.maximum(x.second - mean.second, 0.0)
+    with np.errstate(all="ignore"):
+        left = np.nan_to_num(np.sqrt(second / x.variance), nan=0.0)
+    return replace(
+        x.scaled(by * left, -by * left * x.mean),
+        mean=by * (x.mean - mean.mean),
+        second=by**2 * second,
+        across_positions=by**2 * (x.across_positions - mean.across_positions),
+        across_samples=by**2 * (x.across_samples - mean.across_samples),
+        latents=None,
+    )
+
+
+def also_lost(gradient: Gradient, wide: State, mean: State, x: State) -> Gradient:
+    """What has to be taken from the gradient of x in x − m, so that with what comes back through m it is δ − mean δ.
+
+    The two parts are added as if they were independent, g + ḡ, where they have the opposite sign: g − ḡ.
+    """
+    entries = x.samples * x.positions * x.features / (mean.samples * mean.positions * mean.features)
+    seen = total(gathered(gradient, wide, mean), mean).times(1 / entries**2)
+    g, h, s = (
+        m if len(mean.sizes) == len(x.sizes) else np.full(len(x.sizes), mean.average(m))
+        for m in (seen.second, seen.across_positions, seen.across_samples)
+    )
+    rp, rb = x.positions / mean.positions, x.samples / mean.samples
+    if rp > 1:
+        share = (rp - 1) / (x.positions - 1)
+        h = share * g + (1 - share) * h
+    if rb > 1:
+        share = (rb - 1) / (x.samples - 1)
+        s = share * (g + (x.positions - 1) * h) / x.positions + (1 - share) * s
+    return seen.become(-2 * g, -2 * h, -2 * s).flow()
+
+
+def stretched(x: State, y: State) -> State:
+    """X · y with a y that is nearly the same everywhere: still a function of the latent of x.
+
+    Where y is made of means over entries of x, each is part of it: to the order 1/n that cancels what y varies.
+    """
+    second, positions, samples = y.second, y.across_positions, y.across_samples
+    if y.root.averages is x.root:
+        second = positions = samples = _median(y) ** 2
+    return replace(
+        x.scaled(np.sqrt(second) * np.sign(y.mean)),
+        mean=x.mean * np.sqrt(second) * np.sign(y.mean),
+        second=x.second * second,
+        across_positions=x.across_positions * positions,
+        across_samples=x.across_samples * samples,
+        latents=None,
+        spread=x.spread + y.spread,
+        marks=x.marks | y.marks,
+    )
+
+
+def _median(y: State) -> Array:
+    middle = latent.COUNT // 2
+    return np.asarray(y.values[:, middle - 1 : middle + 1].mean(1))
