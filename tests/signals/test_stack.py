@@ -58,7 +58,8 @@ class Residual(nn.Module):
         self.norm, self.inner, self.outer = nn.LayerNorm(64), nn.Linear(64, 128), nn.Linear(128, 64)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.outer(torch.relu(self.inner(self.norm(x))))
+        out: torch.Tensor = x + self.outer(torch.relu(self.inner(self.norm(x))))
+        return out
 
 
 class Net(nn.Module):

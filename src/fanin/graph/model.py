@@ -41,13 +41,13 @@ class Ref(NamedTuple):
 
     Attributes:
         name: of the node, the graph input, the constant, or the parameter's path.
-        index: which result of a node that has several.
+        result: which result of a node that has several.
         shape: in which it is seen: a parameter may be seen through views.
         rows: first and last but one of the rows that are seen, where only some of a parameter's are.
     """
 
     name: str
-    index: int = 0
+    result: int = 0
     shape: tuple[int, ...] = ()
     rows: tuple[int, int] | None = None
 

@@ -156,9 +156,9 @@ def _predicted(case: RuleCase, states: Sequence[State], rules: Mapping[str, Rule
     found = forward(traced.graph, known, rules, sampler(traced))
     seeds = {}
     for ref in traced.graph.outputs:
-        value = found.values[ref.name][ref.index]
+        value = found.values[ref.name][ref.result]
         if isinstance(value, State):
-            seeds[ref.name if ref.index == 0 else f"{ref.name}#{ref.index}"] = value
+            seeds[ref.name if ref.result == 0 else f"{ref.name}#{ref.result}"] = value
     backward(traced.graph, found, {name: _cotangent(state).flow() for name, state in seeds.items()})
     back = [found.gradients.get(named.name, ({},))[0] for named in traced.graph.inputs]
     return module, found, list(seeds.values()), back

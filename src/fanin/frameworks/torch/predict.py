@@ -106,7 +106,7 @@ def _of_nodes(graph: Graph, found: Propagated) -> tuple[dict[str, Moments], dict
 def _gradient(node: Node, found: Propagated) -> Gradient:
     """That of the first result; one of several results is an operation of its own, whose users name the first."""
     of = node.arguments.get("self") if node.op == "getitem" else None
-    name, index = (of.name, of.index) if isinstance(of, Ref) else (node.name, 0)
+    name, index = (of.name, of.result) if isinstance(of, Ref) else (node.name, 0)
     gradients = found.gradients.get(name, ())
     return gradients[index] if index < len(gradients) else {}
 

@@ -87,11 +87,11 @@ def of_loss(
 
 def _outputs(traced: Traced, found: Propagated, known: Mapping[str, Value]) -> Iterator[tuple[Ref, Value]]:
     for ref in traced.graph.outputs:
-        yield ref, known[ref.name] if ref.name in known else found.values[ref.name][ref.index]
+        yield ref, known[ref.name] if ref.name in known else found.values[ref.name][ref.result]
 
 
 def _name(ref: Ref) -> str:
-    return ref.name if ref.index == 0 else f"{ref.name}#{ref.index}"
+    return ref.name if ref.result == 0 else f"{ref.name}#{ref.result}"
 
 
 def _drawn(traced: Traced, ref: Ref, value: Value, generator: torch.Generator) -> torch.Tensor:
@@ -108,7 +108,7 @@ def _drawn(traced: Traced, ref: Ref, value: Value, generator: torch.Generator) -
         x = torch.randn(value.shape, generator=generator)
     dtypes = {fx.name: fx.meta.get("val") for fx in traced.program.graph.nodes}
     like = dtypes.get(ref.name)
-    like = like[ref.index] if isinstance(like, (tuple, list)) else like
+    like = like[ref.result] if isinstance(like, (tuple, list)) else like
     return x.to(like.dtype) if isinstance(like, torch.Tensor) else x
 
 
@@ -136,5 +136,5 @@ def _depends(traced: Traced, ref: Ref) -> bool:
 def _differentiable(value: Any, ref: Ref, is_output: bool) -> bool:
     results = value if isinstance(value, (tuple, list)) else (value,)
     if is_output:
-        results = results[ref.index : ref.index + 1]
+        results = results[ref.result : ref.result + 1]
     return any(isinstance(v, torch.Tensor) and (v.is_floating_point() or v.is_complex()) for v in results)
