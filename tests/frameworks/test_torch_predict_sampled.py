@@ -133,6 +133,10 @@ def test_states_of_one_root_are_functions_of_one_draw_and_others_are_not() -> No
     assert as_state(twice, "mul").mean[0] == pytest.approx(0.0, abs=0.2)
 
 
+def gradient_of(second: float, positions: float, samples: float) -> Moments3:
+    return Moments3(np.array([second]), np.array([positions]), np.array([samples]))
+
+
 def as_state(found: Propagated, name: str, index: int = 0) -> State:
     value = found.values[name][index]
     assert isinstance(value, State), value
@@ -141,7 +145,7 @@ def as_state(found: Propagated, name: str, index: int = 0) -> State:
 
 def test_a_pointwise_operation_of_one_latent_is_composed_and_not_sampled() -> None:
     x = signal((4, 16), 1.0, 1.0, 0.5)
-    out, back = back_to_input(torch.erf, x, Moments3(*(np.array([v]) for v in (2.0, 0.0, 0.0))))
+    out, back = back_to_input(torch.erf, x, gradient_of(2.0, 0.0, 0.0))
     exact = moments("erf")
     assert out.second[0] == pytest.approx(exact.second_moment, rel=1e-5)
     assert back.second[0] == pytest.approx(2 * exact.derivative_second_moment, rel=1e-5)
@@ -159,9 +163,7 @@ def test_comparisons_and_masks_of_one_latent_stay_functions_of_it() -> None:
 def test_max_pooling_knows_the_rectifier_before_it() -> None:
     values = np.maximum(latent.NODES, 0.0)[None]
     x = signal((8, 32, 16, 16), 1.0, 0.0, 0.0).of(values)
-    out, back = back_to_input(
-        lambda a: torch.nn.functional.max_pool2d(a, 2), x, Moments3(*(np.array([v]) for v in (1.0, 0.0, 0.0)))
-    )
+    out, back = back_to_input(lambda a: torch.nn.functional.max_pool2d(a, 2), x, gradient_of(1.0, 0.0, 0.0))
     n = 8 * 32 * 8 * 8 * 2  # two draws
     assert out.mean[0] == pytest.approx(1.045756, abs=SIGMAS * math.sqrt(0.4504 / n))
     assert out.second[0] == pytest.approx(1.543785, abs=SIGMAS * 2.5 / math.sqrt(n))
@@ -172,7 +174,7 @@ def test_max_pooling_knows_the_rectifier_before_it() -> None:
 def test_a_sum_over_positions_goes_by_their_covariance_forward_and_back(k: float, h: float) -> None:
     t = 12
     x = signal((8, t, 200), 1.0, k, 0.0)
-    out, back = back_to_input(lambda a: torch.cumsum(a, 1), x, Moments3(*(np.array([v]) for v in (1.0, h, 0.0))))
+    out, back = back_to_input(lambda a: torch.cumsum(a, 1), x, gradient_of(1.0, h, 0.0))
     steps = np.arange(1, t + 1)
     assert out.second[0] == pytest.approx(np.mean(steps + steps * (steps - 1) * k), rel=0.1)
     assert back.second[0] == pytest.approx(np.mean(steps + steps * (steps - 1) * h), rel=0.1)

@@ -3,9 +3,10 @@
 What all keys have in common shifts every logit of a row alike and cancels; what all values have in common goes through.
 Only their differences are averaged, by a matrix whose rows `softmax_rows` knows.
 
-Keys and values are linear in one tensor x of C features, so that two keys that are alike have values that are alike. Of
-the C directions of x that concerns one: along the query in what is attended, Σ_j A_ij l_ij in place of chance; and along the
-gradient in what comes back to the query, Var_A ≈ 1 in place of Σ A². With T keys that is a share T/C, which is not small.
+Keys and values are linear in one tensor x of C features, so that two keys that are alike have values that are alike. It
+concerns one of the C directions of x: along the query in what is attended, Σ_j A_ij l_ij in place of chance; and along
+the gradient in what comes back to the query, Var_A ≈ 1 in place of Σ A². With T keys that is a share T/C, which is not
+small.
 
 References: Noci et al. 2022 (gradients of queries and keys die as tokens become alike); Kedia et al. 2024, app. A.
 """

@@ -1,7 +1,7 @@
 """Sums of products of two tensors over shared axes: the moments of Σ_c x_c y_c for independent x and y.
 
-A pair of results is a sum over pairs of products, and each moment of it a sum over what the pairs have in common: the same
-feature or another, the same position or another, the same sample or another.
+A pair of results is a sum over pairs of products, and each moment of it a sum over what the pairs have in common: the
+same feature or another, the same position or another, the same sample or another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, count
 from fanin.signals.gradient import Gradient, Moments3
-from fanin.signals.latent import Array
 from fanin.signals.state import State
 
 Labels: TypeAlias = str  # one letter an axis
@@ -41,13 +40,16 @@ class Pairs(NamedTuple):
 
     @classmethod
     def of(cls, x: State) -> Pairs:
+        """Of a signal."""
         return cls(*(x.average(m) for m in (x.mean, x.second, x.across_positions, x.across_samples)))
 
     @classmethod
     def of_gradient(cls, seen: Moments3, x: State) -> Pairs:
+        """Of the gradient of a signal."""
         return cls(0.0, *(x.average(m) for m in (seen.second, seen.across_positions, seen.across_samples)))
 
     def __call__(self, same: Same) -> float:
+        """E x x' for two entries that have this in common."""
         feature, position, sample = same
         if not feature:
             return self.mean**2
@@ -55,16 +57,10 @@ class Pairs(NamedTuple):
             return self.samples
         return self.second if position else self.positions
 
-    def state(self, axes: Axes) -> tuple[float, float, float, float]:
-        return self.mean, self.second, self.positions, self.samples
-
     def flow(self, rows: int) -> Gradient:
         """As a gradient of a state with so many segments."""
-        return Moments3(*(np.full(rows, m) for m in self[1:])).flow()
-
-    def times(self, by: float) -> Pairs:
-        """By · x."""
-        return Pairs(self.mean * by, *(m * by**2 for m in self[1:]))
+        g, h, s = (np.full(rows, m) for m in self[1:])
+        return Moments3(g, h, s).flow()
 
 
 @dataclass(frozen=True)
@@ -145,8 +141,8 @@ class Contraction:
     def _relations(self, letters: str, kinds: Sequence[Kind] = _KINDS) -> list[tuple[Same, int]]:
         """What two indices along these axes may have in common, and in how many ways."""
         found: list[tuple[Same, int]] = []
-        for same in itertools.product((True, False), repeat=3):
-            many = 1
+        for feature, position, sample in itertools.product((True, False), repeat=3):
+            same, many = (feature, position, sample), 1
             for one, kind in zip(same, _KINDS, strict=True):
                 many *= 1 if one else (self._count(letters, kind) - 1 if kind in kinds else 0)
             if many:
@@ -161,8 +157,3 @@ class Contraction:
 
 def _both(a: Same, b: Same) -> Same:
     return (a[0] and b[0], a[1] and b[1], a[2] and b[2])
-
-
-def pooled_arrays(pairs: Pairs) -> tuple[Array, Array, Array]:
-    """Second moment and covariances as arrays of one segment."""
-    return tuple(np.array([m]) for m in pairs[1:])  # type: ignore[return-value]

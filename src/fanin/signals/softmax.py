@@ -1,7 +1,8 @@
 """A softmax matrix A over Gaussian logits: the averages over its rows that moments and gradients of attention need.
 
-For small logit variance s² and n keys, Σ_j A_ij² ≈ e^{s²}/n; beyond s² ≈ 1 the expansion fails (×1.8 to 5 at s² = 4), and
-with a mask n differs from row to row. So a few matrices are drawn, on a grid of s², and what lies between is interpolated.
+For small logit variance s² and n keys, Σ_j A_ij² ≈ e^{s²}/n; beyond s² ≈ 1 the expansion fails (×1.8 to 5 at s² = 4),
+and with a mask n differs from row to row. So a few matrices are drawn, on a grid of s², and what lies between is
+interpolated.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Rows:
     Attributes:
         overlap: E Σ_j A_ij², one over the effective number of keys.
         shared: E Σ_j A_ij A_i'j, i ≠ i'.
-        slope: E Σ_j (∂/∂logits of Σ A_ij a_j)² = E Σ_j A_ij² (1 − 2 A_ij + Σ_l A_il²), for independent a_j of variance 1.
+        slope: E Σ_j (∂/∂logits of Σ_j A_ij a_j)² for independent a_j of variance 1,
+            = E Σ_j A_ij² (1 − 2 A_ij + Σ_l A_il²).
         slope_shared: E Σ_j A_ij A_i'j (1 − A_ij − A_i'j + Σ_l A_il A_i'l), i ≠ i': the same of two rows.
         to_query: as slope, weighed by the keys' components, one of which is along the query.
         to_key: as slope, weighed by |query|²: a long query has a sharp row.

@@ -53,8 +53,8 @@ class State:
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
-        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that it
-            lives only through operations that know it.
+        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
+            it lives only through operations that know it.
     """
 
     axes: Axes
@@ -68,9 +68,9 @@ class State:
     latents: tuple[Array, Array] | None = None
     spread: float = 0.0
     marks: frozenset[str] = frozenset()
+    mean_of: State | None = None
     fixed: bool = False
     profile: Profile | None = None
-    mean_of: State | None = None
     note: Any = field(default=None, init=False)
 
     @property
@@ -159,8 +159,8 @@ class State:
             across_samples=latent.covariance(values, samples),
             marginal=values,
             latents=(positions, samples),
-            fixed=False,
             mean_of=None,
+            fixed=False,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:

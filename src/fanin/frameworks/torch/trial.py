@@ -15,7 +15,6 @@ from fanin.frameworks.torch.state import fixed_randomness
 from fanin.frameworks.torch.structured import Seen, average, cotangent, cube_of, noise, seen, state_of
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.gradient import Moments3
-from fanin.signals.latent import Array
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Unknown, Value, Weight
 
@@ -168,8 +167,7 @@ def seen_alike(moments: Moments3, of: State, to: State) -> Moments3:
     """Of a state with other segments: the average over all features."""
     if len(of.sizes) == len(to.sizes):
         return moments
-    found: list[Array] = [np.full(len(to.sizes), of.average(m)) for m in vars(moments).values()]
-    return Moments3(*found)
+    return moments.each(lambda m: np.full(len(to.sizes), of.average(m)))
 
 
 def _finite(x: torch.Tensor) -> tuple[torch.Tensor, float]:

@@ -15,6 +15,7 @@ from fanin.signals.rules import (
     convolution,
     dropout,
     embedding,
+    following,
     gates,
     larger,
     linear,
@@ -25,11 +26,11 @@ from fanin.signals.rules import (
     recurrent,
     reduction,
     resampling,
-    scores,
+    softmax,
     views,
 )
 
-_RULES: Final[Mapping[str, Rule]] = {
+_GENERAL: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
     "linear": linear.linear,
     "addmm": linear.matrix_product,
@@ -80,7 +81,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("repeat", "tile"), resampling.repeat),
     "repeat_interleave": resampling.repeat_interleave,
     "index_select": resampling.index_select,
-    "index": resampling.index,
+    "index": embedding.index,
     "stack": resampling.stack,
     "glu": gates.glu,
     "threshold": gates.threshold,
@@ -109,8 +110,10 @@ _RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
+    **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), softmax.softmax),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), softmax.log_softmax),
     "embedding": embedding.embedding,
     "embedding_bag": embedding.embedding_bag,
-    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
 }
-RULES: Final = scores.followed(_RULES)
+RULES: Final[Mapping[str, Rule]] = following.followed(_GENERAL)

@@ -87,7 +87,7 @@ def like(seen: Moments3, pooled: State, whole: State) -> Moments3:
     n = len(whole.sizes)
     if len(seen.second) == n:
         return seen
-    return Moments3(*(np.full(n, pooled.average(m)) for m in (seen.second, seen.across_positions, seen.across_samples)))
+    return seen.each(lambda m: np.full(n, pooled.average(m)))
 
 
 def large(variance: float) -> frozenset[str]:

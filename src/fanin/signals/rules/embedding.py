@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of
 from fanin.signals.gradient import Gradient, total
+from fanin.signals.rules import resampling
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Value, Weight, WeightGradient
 
@@ -63,7 +64,7 @@ def index(call: Call) -> Outcome:
     """`table[ids]`, as of biases by relative position: a look-up of rows."""
     weight, found = call["self"], call.listed("indices")
     if not isinstance(weight, Weight) or len(found) != 1 or len(call.node.shape) < len(weight.shape):
-        raise NoRule("it is no look-up of a parameter's rows")
+        return resampling.index(call)
     ids = found[0][1]
     if not isinstance(ids, (Constant, Unknown)) or (isinstance(ids, Constant) and ids.array.dtype == bool):
         raise NoRule("the indices are no known numbers")

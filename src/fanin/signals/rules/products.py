@@ -1,13 +1,14 @@
-"""Products of two tensors that both depend on the input, and of one with a parameter that has more axes than a matrix."""
+"""Products of two tensors that both depend on the input, and of one with a parameter that is no plain matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
-from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, size_of
+from fanin.signals.axes import Axes, Axis, Kind, axis, kinds_of, size_of
 from fanin.signals.contraction import Contraction, Pairs
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.rules import linear
 from fanin.signals.rules.scores import Attention, Scores, Side, attended, with_constant
 from fanin.signals.state import State, gaussian
@@ -51,12 +52,8 @@ class Operand(NamedTuple):
         if isinstance(self.value, Weight):
             return self
         kept = [(a, n) for a, n in zip(self.value.axes, self.letters, strict=True) if size_of(a) == size_of(axes[n])]
-        state = State(**{**_fields(self.value), "axes": tuple(a for a, _ in kept)})
+        state = replace(self.value, axes=tuple(a for a, _ in kept))
         return Operand(self.name, state, "".join(n for _, n in kept))
-
-
-def _fields(state: State) -> dict[str, object]:
-    return {name: getattr(state, name) for name in state.__dataclass_fields__ if name != "note"}
 
 
 def matrix_product(call: Call) -> Outcome:
@@ -131,7 +128,6 @@ def _product(call: Call, left: Operand, right: Operand, out: str) -> Outcome:
                 return attended(
                     a.name, note, a.value, v.name, v.value, v.letters.index(keys), width, repeats, contraction
                 )
-    del call
     return _of_two(left, right, contraction)
 
 
@@ -152,8 +148,9 @@ def _of_two(left: Operand, right: Operand, contraction: Contraction) -> Outcome:
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         if scores and scores.returned:
-            for one, back in zip((left, right) * len(scores.returned), sum(scores.returned, ()), strict=True):
-                yield one.name, back.flow()
+            for returned in scores.returned:
+                yield left.name, returned[0].flow()
+                yield right.name, returned[1].flow()
             return
         seen = Pairs.of_gradient(total(gradients[0], out), out)
         for one, which, other in ((left, "left", right), (right, "right", left)):
@@ -182,6 +179,3 @@ def _scores(left: Operand, right: Operand, contraction: Contraction) -> Scores |
         at = one.letters.index(mixed[0])
         sides.append(Side(one.value, at, out.index(mixed[0]) - len(out), contraction.size(other, Kind.FEATURE)))
     return Scores(sides[0], sides[1], contraction.size(contraction.summed))
-
-
-del Moments3, count

@@ -1,29 +1,25 @@
 """Attention written out: scores Q Kᵀ, scaled and masked; their softmax; its product with V.
 
 What the operations between know is a note on the state: which tensors the scores are made of, what they were multiplied
-with, and what was added. It lives only through the operations of `FOLLOWED`.
+with, and what was added. It lives only through the operations of `following.FOLLOWED`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fanin.signals.attention import Along, Attended, Logits, Received
 from fanin.signals.axes import Kind, count, size_of
-from fanin.signals.broadcast import as_state, gathered
 from fanin.signals.contraction import Contraction
-from fanin.signals.gradient import Gradient, Moments3, scaled, total
-from fanin.signals.propagate import Rule
-from fanin.signals.rules import pointwise
-from fanin.signals.rules.attention import UNKNOWN_MASK, Hidden, attended_state, large, like, row_variance
+from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.rules.attention import Hidden, attended_state, large, like
 from fanin.signals.softmax import Mask, Rows, softmax_rows
 from fanin.signals.state import State, gaussian
-from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
+from fanin.signals.values import Call, NoRule, Outcome, Pulled
 
 
 class Side(NamedTuple):
@@ -211,161 +207,3 @@ def with_constant(x: State, added: Any) -> State:
     if isinstance(note, Scores):
         return out.noted(replace(note, added=(*note.added, array)))
     return out.noted(Hidden(x, array))
-
-
-Generic = Rule | None
-Handler = Callable[[Call, str, Any, Generic], "Outcome | None"]
-
-
-def _scaled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    """`mul` and `div` by a number, or by a learned temperature."""
-    other = next((n for n in ("self", "other") if n != name and call[n] is not None), None)
-    if not isinstance(note, Scores) or other is None or generic is None or (call.node.op == "div" and name != "self"):
-        return None
-    by = pointwise.number_of(call[other])
-    if by is None:
-        value = as_state(call[other], call.state(name).axes)
-        by = math.sqrt(value.average(value.second))
-    outcome = generic(call)
-    factor = by if call.node.op == "mul" else 1 / by
-    return _noted(
-        outcome,
-        replace(
-            note, scale=note.scale * factor, bias=note.bias * factor**2, added=tuple(a * factor for a in note.added)
-        ),
-    )
-
-
-def _noted(outcome: Outcome, note: Any) -> Outcome:
-    values = tuple(v.noted(note) if isinstance(v, State) else v for v in outcome.values)
-    return Outcome(values, outcome.pull)
-
-
-def _added(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    """`add` of a mask, or of a bias with a law."""
-    other = "other" if name == "self" else "self"
-    value, x = call[other], call.state(name)
-    if call.get("alpha", 1) != 1:
-        return None
-    if isinstance(value, Constant):
-        if np.ptp(value.array) == 0:
-            return _noted(generic(call), note) if generic else None
-        return Outcome((with_constant(x, value.array),), lambda g: iter([(name, g[0])]))
-    if not isinstance(note, Scores) or isinstance(value, Unknown) or value is None:
-        return None
-    hidden = value.note if isinstance(value, State) else None
-    bias = hidden.bias if isinstance(hidden, Hidden) else as_state(value, x.axes)
-    found = replace(note, bias=note.bias + row_variance(bias))
-    out = gaussian(
-        x.axes,
-        x.sizes,
-        x.mean + bias.average(bias.mean),
-        x.second + bias.average(bias.second),
-        x.across_positions + bias.average(bias.across_positions),
-        x.across_samples + bias.average(bias.second),
-        spread=x.spread,
-        marks=x.marks | bias.marks,
-    ).noted(found)
-    if isinstance(hidden, Hidden):
-        out = with_constant(out, hidden.added)
-
-    def pull(gradients: Sequence[Gradient]) -> Pulled:
-        yield name, total(gradients[0], out).flow()
-        back = gathered(total(gradients[0], out).flow(), out, bias)
-        if isinstance(value, Weight):
-            yield other, WeightGradient(bias.average(total(back, bias).second))
-        else:
-            yield other, back
-
-    return Outcome((out,), pull)
-
-
-def _filled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    """`masked_fill` and `where` with a value that hides keys."""
-    if not isinstance(note, Scores):
-        return None
-    if call.node.op == "where":
-        mask, other = call["condition"], call["other" if name == "self" else "self"]
-    else:
-        mask, other = call["mask"], call["value"]
-    if isinstance(mask, Unknown):
-        return _noted(Outcome((call.state(name).marked(UNKNOWN_MASK),), lambda g: iter([(name, g[0])])), note)
-    value = np.asarray(other.array if isinstance(other, Constant) else other)
-    if not isinstance(mask, Constant) or value.size != 1 or not Hidden.by(value.astype(np.float64)):
-        return None
-    hidden = mask.array.astype(bool) != (call.node.op == "where" and name == "self")
-    out = with_constant(call.state(name), np.where(hidden, float(value.flat[0]), 0.0))
-    return Outcome((out,), lambda g: iter([(name, g[0])]))
-
-
-def _dropped(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    if generic is None or not isinstance(note, Attention):
-        return None
-    p = float(call["p"]) if call["train"] else 0.0
-    return _noted(generic(call), replace(note, keep=note.keep * (1 - p)))
-
-
-def _turned(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    from fanin.signals.rules.views import order_of
-
-    if generic is None or isinstance(note, Hidden):
-        return None
-    turned = note.turned(order_of(call, len(call.state(name).axes)))
-    return _noted(generic(call), turned) if turned else None
-
-
-def _viewed(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    """A view that leaves queries and keys as they are."""
-    shape = tuple(size_of(a) for a in call.state(name).axes)
-    if generic is None or isinstance(note, Hidden) or shape[-2:] != tuple(call.node.shape[-2:]):
-        return None
-    places = (note.left.at, note.right.at) if isinstance(note, Scores) else (note.query_at, note.key_at)
-    if sorted(places) != [-2, -1] or (
-        isinstance(note, Scores) and any(a.ndim > 2 and a.shape[:-2] != (1,) * (a.ndim - 2) for a in note.added)
-    ):
-        return None
-    return _noted(generic(call), note)
-
-
-def _softmax(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    del generic, name
-    return softmax(call, note) if isinstance(note, Scores) else None
-
-
-FOLLOWED: Final[Mapping[str, Handler]] = {
-    "mul": _scaled,
-    "div": _scaled,
-    "add": _added,
-    "masked_fill": _filled,
-    "where": _filled,
-    **dict.fromkeys(("dropout", "native_dropout"), _dropped),
-    **dict.fromkeys(("permute", "transpose", "t", "mT", "movedim"), _turned),
-    **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"), _viewed),
-    **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), _softmax),
-}
-
-
-def followed(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
-    """The rules, with those of scores before the general ones."""
-    return {**rules, **{op: _first(handler, rules.get(op)) for op, handler in FOLLOWED.items()}}
-
-
-def _first(handler: Handler, generic: Generic) -> Rule:
-    def rule(call: Call) -> Outcome:
-        for name, value in call.values.items():
-            note = getattr(value, "note", None)
-            hides = isinstance(value, State) and any(
-                isinstance(other, Constant) and Hidden.by(other.array) for other in call.values.values()
-            )
-            if note is not None or hides:
-                outcome = handler(call, name, note, generic)
-                if outcome is not None:
-                    return outcome
-        if generic is None:
-            raise NoRule(f"{call.node.op} has no rule but for attention")
-        return generic(call)
-
-    return rule
-
-
-del scaled

@@ -10,9 +10,9 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, chosen, total
+from fanin.signals.gradient import Gradient, Moments3, chosen, scaled, total
 from fanin.signals.latent import Array
-from fanin.signals.state import State, gaussian
+from fanin.signals.state import Root, State, gaussian
 from fanin.signals.taps import Profile, blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
@@ -102,19 +102,20 @@ def expand(call: Call) -> Outcome:
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
-    return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+    copies = out.features // x.features if x.features > 1 else 1
+    if copies > 1:  # heads that several queries share: other features, though they are copies
+        out = replace(out, root=Root())
+    return Outcome((out,), lambda g: iter([(call.first, scaled(gathered(g[0], out, x), copies**0.5))]))
 
 
 def _repeated(x: State, at: int, rank: int) -> Kind:
     """What an axis counts along which one entry is repeated."""
     if at == -1 and x.features == 1:
         return Kind.FEATURE
-    if at == -rank and x.samples == 1:
-        return Kind.SAMPLE
-    before = [a for a in x.axes[: len(x.axes) + at] if a]
-    after = [a for a in x.axes[len(x.axes) + at + 1 :] if a]
-    shares_heads = bool(before and after) and kinds_of(before[-1]) == {Kind.FEATURE}  # keys and values of several heads
-    return Kind.FEATURE if shares_heads else Kind.POSITION
+    before = next((a for a in x.axes[:at][::-1] if a), ())
+    if Kind.FEATURE in kinds_of(before) and count(x.axes[at:], Kind.FEATURE) > 1:  # between features
+        return Kind.FEATURE
+    return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 
 
 def select(call: Call) -> Outcome:
