@@ -42,7 +42,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "signals.md"
 SEEDS = 8
 HEAD = (
     *("architecture", "start", "nodes", "sampled", "forward ×", "signed", "backward ×", "signed", "parameters ×"),
-    *("first layer ×", "in band", "typical ×", "zero", "trace s", "predict s"),
+    *("first layer ×", "in band", "typical ×", "left out", "trace s", "predict s"),
 )
 
 
@@ -84,7 +84,7 @@ class Result:
         plain = not self.architecture.normalised
         yield f"{seen.values.inside:.0%}" if plain and seen.values.inside is not None else "–"
         yield f"{short(self.typical.values.median)}, {short(self.typical.gradients.median)}" if plain else "–"
-        yield str(seen.values.zeros + seen.gradients.zeros + seen.parameter_gradients.zeros)
+        yield str(sum(s.left_out for s in (seen.values, seen.gradients, seen.parameter_gradients)))
         yield from (f"{self.trace_seconds:.1f}", f"{self.predict_seconds:.2f}")
 
 

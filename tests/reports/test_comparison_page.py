@@ -14,7 +14,7 @@ SEEN = Comparison(
     "Net",
     (
         Row("linear", "linear", "0", "net.py:3", Pair(1.0, 1.1, (0.5, 2.0)), Pair(4.0, 2.0)),
-        Row("relu", "relu", "1", "", Pair(0.5, 0.6, (0.2, 1.0)), Pair(0.0, 1e-30, zero=True)),
+        Row("relu", "relu", "1", "", Pair(0.5, 0.6, (0.2, 1.0)), Pair(0.0, 1e-30, left_out=True)),
         Row("linear_1", "linear", "2", "", Pair(1.0, 1.0, None), None),
     ),
     (Row("0.weight", "linear", "0", "net.py:3", gradient=Pair(1.0, 8.0)),),

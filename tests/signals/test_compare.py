@@ -46,7 +46,7 @@ def signals(
 def test_a_prediction_agrees_with_itself() -> None:
     seen = compare(signals(), signals())
     for found in (seen.values, seen.gradients, seen.parameter_gradients):
-        assert (found.median, found.p90, found.largest, found.signed, found.zeros) == (1, 1, 1, 1, 0)
+        assert (found.median, found.p90, found.largest, found.signed, found.left_out) == (1, 1, 1, 1, 0)
     assert seen.first_layer == Pair(4.0, 4.0)
     assert seen.values.inside is None
 
@@ -66,7 +66,7 @@ def test_what_is_measured_beside_the_band_is_counted() -> None:
 def test_a_measured_zero_is_left_out_and_counted() -> None:
     """The gradient of a bias before a batch norm is zero but for rounding."""
     seen = signals().compare(signals(gradients=(4.0, 1e-12, 1.0)))
-    assert (seen.gradients.count, seen.gradients.zeros, seen.gradients.largest) == (2, 1, 1.0)
+    assert (seen.gradients.count, seen.gradients.left_out, seen.gradients.largest) == (2, 1, 1.0)
     assert not any(row.name == "relu" and kind == "gradient" for kind, row in seen.worst())
 
 
@@ -75,7 +75,7 @@ def test_double_precision_tells_a_small_number_from_zero() -> None:
     precise = replace(GRAPH, parameters=tuple(replace(p, dtype="float64") for p in GRAPH.parameters))
     predicted = replace(signals(gradients=(4.0, 1e-12, 1.0)), graph=precise)
     seen = predicted.compare(signals(gradients=(4.0, 1e-12, 1.0)))
-    assert (seen.gradients.count, seen.gradients.zeros) == (3, 0)
+    assert (seen.gradients.count, seen.gradients.left_out) == (3, 0)
 
 
 @pytest.mark.parametrize("missed", [0.0, None])
@@ -92,8 +92,8 @@ def test_not_a_number_is_never_taken_for_agreement() -> None:
 
 
 def test_nothing_to_compare_is_said_to_be_nothing() -> None:
-    found = summary([None, Pair(0.0, 0.0, zero=True)])
-    assert (found.count, found.zeros) == (0, 1)
+    found = summary([None, Pair(0.0, 0.0, left_out=True)])
+    assert (found.count, found.left_out) == (0, 1)
     assert math.isnan(found.median)
 
 

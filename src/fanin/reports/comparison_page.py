@@ -36,7 +36,7 @@ def gradients_over_depth(comparison: Comparison, title: str = "Gradients over de
 
 
 def _over_depth(rows: Sequence[Row], title: str, y_label: str, of: Callable[[Row], Pair | None]) -> LinePlot:
-    drawn = [(at, pair) for at, row in enumerate(rows, 1) if (pair := of(row)) and not pair.zero]
+    drawn = [(at, pair) for at, row in enumerate(rows, 1) if (pair := of(row)) and not pair.left_out]
     places = [at for at, _ in drawn]
     banded = any(pair.band for _, pair in drawn)
     low, high = ([pair.band[side] if pair.band else None for _, pair in drawn] for side in (0, 1))

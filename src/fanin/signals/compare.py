@@ -27,13 +27,13 @@ class Pair:
 
     Attributes:
         band: where the measured one lies in 8 of 10 draws of the weights (p10, p90), as predicted.
-        zero: the measured one is no more than rounding, so that a ratio would say nothing.
+        left_out: the measured one is no more than rounding, or infinite as masked logits are: no ratio says anything.
     """
 
     predicted: float
     measured: float
     band: tuple[float, float] | None = None
-    zero: bool = False
+    left_out: bool = False
 
     @property
     def ratio(self) -> float:
@@ -86,7 +86,7 @@ class Summary:
         median, p90, largest: of the factors.
         signed: the median of the ratios: above 1 where too much is predicted.
         inside: the share within the predicted bands; None where there are none.
-        zeros: of those left out, since the measured moment is only rounding.
+        left_out: of those that say nothing: measured moments that are only rounding, or infinite.
     """
 
     count: int
@@ -95,7 +95,7 @@ class Summary:
     largest: float
     signed: float
     inside: float | None
-    zeros: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Comparison:
         """The rows with the largest factors, each with which of its moments that is."""
         every = [(kind, row, pair) for row in self.rows for kind, pair in row.pairs().items()]
         every += [("parameter gradient", row, row.gradient) for row in self.parameters if row.gradient]
-        known = [found for found in every if not found[2].zero]
+        known = [found for found in every if not found[2].left_out]
         known.sort(key=lambda found: -found[2].factor)
         return tuple((kind, row) for kind, row, _ in known[:count])
 
@@ -171,7 +171,7 @@ class Comparison:
 def summary(pairs: Iterable[Pair | None]) -> Summary:
     """Of those that are there."""
     there = [pair for pair in pairs if pair is not None]
-    known = [pair for pair in there if not pair.zero]
+    known = [pair for pair in there if not pair.left_out]
     if not known:
         return Summary(0, math.nan, math.nan, math.nan, math.nan, None, len(there))
     factors = np.array([pair.factor for pair in known])
@@ -240,13 +240,13 @@ def _parameters(graph: Graph, predicted: Signals, measured: Signals) -> tuple[Ro
 
 def _first_layer(graph: Graph, gradients: Mapping[str, Pair]) -> Pair | None:
     with_weights = (n for n in graph.nodes if any(name in graph.by_path for name in n.inputs))
-    return next((gradients[n.name] for n in with_weights if n.name in gradients and not gradients[n.name].zero), None)
+    return next((gradients[n.name] for n in with_weights if n.name in gradients and not gradients[n.name].left_out), None)
 
 
 def _pair(predicted: Moments | None, measured: Moments, floor: float) -> Pair:
     second = measured.second_moment
     band = predicted.band if predicted else None
-    return Pair(predicted.second_moment if predicted else 0.0, second, band, bool(second <= floor))
+    return Pair(predicted.second_moment if predicted else 0.0, second, band, second <= floor or math.isinf(second))
 
 
 def _floor(graph: Graph, moments: Iterable[Moments]) -> float:

@@ -8,7 +8,7 @@ from rich.text import Text
 from fanin.grid import Grid
 from fanin.signals.compare import Comparison, Row, Summary
 
-SUMMARY = ("second moments", "compared", "median ×", "p90 ×", "largest ×", "signed ×", "in band", "zero")
+SUMMARY = ("second moments", "compared", "median ×", "p90 ×", "largest ×", "signed ×", "in band", "left out")
 NODES = ("of", "node", "operation", "module", "predicted", "measured", "ratio", "in band", "source")
 NUMBERS = {*SUMMARY[1:], "predicted", "measured", "ratio", "in band"}
 
@@ -67,10 +67,10 @@ def _operation(op: str) -> str:
 
 def _summary_cells(seen: Summary) -> tuple[str, ...]:
     if not seen.count:
-        return ("0", "–", "–", "–", "–", "–", str(seen.zeros))
+        return ("0", "–", "–", "–", "–", "–", str(seen.left_out))
     inside = "–" if seen.inside is None else f"{seen.inside:.0%}"
     factors = (f"{x:.3g}" for x in (seen.median, seen.p90, seen.largest, seen.signed))
-    return (str(seen.count), *factors, inside, str(seen.zeros))
+    return (str(seen.count), *factors, inside, str(seen.left_out))
 
 
 def _grid(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> Grid:

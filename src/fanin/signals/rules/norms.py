@@ -179,7 +179,7 @@ def _projected(seen: Moments3, hat: State, p: int, b: int, c: float = 1) -> Mome
     of_mean = (g + (p - 1) * h + others * s) / n
     along = (g * hat.second + (p - 1) * h * hat.across_positions + others * s * hat.across_samples) / n
     left = seen.become(np.maximum(g - of_mean - along, 0.0), h - of_mean, s - of_mean if b > 1 else s * (1 - 1 / c))
-    return replace(left, profile=seen.profile)
+    return replace(left, profile=seen.profile)  # the positions are the same
 
 
 def call_name(call: Call) -> str:
