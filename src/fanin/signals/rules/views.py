@@ -112,8 +112,8 @@ def _repeated(x: State, at: int, rank: int) -> Kind:
     """What an axis counts along which one entry is repeated."""
     if at == -1 and x.features == 1:
         return Kind.FEATURE
-    before = next((a for a in x.axes[:at][::-1] if a), ())
-    if Kind.FEATURE in kinds_of(before) and count(x.axes[at:], Kind.FEATURE) > 1:  # between features
+    right = {kind for a in x.axes[at + 1 :] for kind in kinds_of(a)} if at < -2 else set()
+    if at > -rank and Kind.POSITION in right and kinds_of(x.axes[-1]) == {Kind.FEATURE}:  # heads that share keys
         return Kind.FEATURE
     return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 
