@@ -23,9 +23,10 @@ from fanin.signals.rules import (
     reduction,
     resampling,
     views,
+    weights,
 )
 
-RULES: Final[Mapping[str, Rule]] = {
+_OF_SIGNALS: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
     "linear": linear.linear,
     **dict.fromkeys(("matmul", "mm", "addmm"), linear.matrix_product),
@@ -101,4 +102,17 @@ RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+}
+
+_OF_WEIGHTS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("mul", "div"), weights.product),
+    **dict.fromkeys(("add", "sub"), weights.total),
+    **dict.fromkeys(("mean", "sum", "var", "std", "linalg_vector_norm"), weights.reduced),
+    **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min"), weights.same),
+}
+
+RULES: Final[Mapping[str, Rule]] = {
+    **_OF_SIGNALS,
+    **{op: weights.or_of_weights(_OF_SIGNALS.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
+    **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
 }
