@@ -12,6 +12,8 @@ from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).parent
+# Before PyTorch is imported. Several workers of pytest with a thread for every core each wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is first imported, by a test or a doctest
 # --no-sandbox for containers; the others keep the browser from talking to anyone on its own.
 BROWSER_ARGS = [

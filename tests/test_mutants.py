@@ -82,6 +82,7 @@ def window_from_the_first_word(low: float, high: float) -> tuple[int, int, int, 
 
 _block_words, _window = philox._block_words, distributions._window
 SUITE = "testing/test_initializer_suite.py"
+LAWS = "initializers/test_initializer_laws.py"
 STATISTICS = "stream/test_stream_statistics.py"
 
 
@@ -128,7 +129,7 @@ def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defect and the test files each of which must notice it."""
+    """A defect and the test files each of which must notice it; the test itself (file::test) where the file is long."""
 
     defect: str
     patch: Patch
@@ -149,17 +150,20 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "fan_out used where fan_in is meant",
         lambda patch: patch.setattr(Fans, "of", lambda fans, mode: fans.fan_out),
-        ("initializers/test_initializer_laws.py", "plans/test_recipes.py"),
+        (f"{LAWS}::test_the_std_is_that_of_the_closed_form", "plans/test_recipes.py"),
     ),
     Mutant(
         "he_normal without its gain",
         put("fanin.initializers.variance_scaling", "_rectifier_gain", lambda negative_slope: 1.0),
-        ("initializers/test_initializer_laws.py", "plans/test_recipes.py"),
+        (f"{LAWS}::test_a_fan_that_is_given_needs_no_operation", "plans/test_recipes.py"),
     ),
     Mutant(
         "a truncated law without the correction of its std",
         put("fanin.initializers.truncated_normal", "truncated_std", lambda cut: 1.0),
-        ("testing/test_initializer_suite.py", "initializers/test_initializer_laws.py"),
+        (
+            f"{SUITE}::test_every_initializer_of_the_literal_conforms",
+            f"{LAWS}::test_the_declared_law_is_measured_with_other_arguments",
+        ),
     ),
     Mutant(
         "a rule for biases that randomizes norm scales",
@@ -169,12 +173,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an asymmetric cut whose realised mean is forgotten",
         put("fanin.initializers.truncated_normal", "truncated_moments", lambda a, b: TruncatedMoments(0.0, 0.88, 3.0)),
-        ("initializers/test_truncated_laws.py",),
+        ("initializers/test_truncated_laws.py::test_a_draw_between_any_cuts_has_the_mean_and_std_that_are_asked_for",),
     ),
     Mutant(
         "complex numbers of twice the variance",
         put("fanin.initializers.base", "COMPONENT_SCALE", 1.0),
-        ("initializers/test_initializer_laws.py", "testing/test_initializer_suite.py"),
+        (
+            f"{LAWS}::test_a_complex_draw_is_two_of_half_the_variance",
+            f"{SUITE}::test_every_initializer_of_the_literal_conforms_in_complex_numbers",
+        ),
     ),
     Mutant(
         "parts all drawn under one name",
@@ -189,7 +196,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a projection that is not one",
         put("fanin.initializers.isometry", "_product", lambda a, b: a @ b * 1.001),
-        ("initializers/test_structured.py", "testing/test_initializer_suite.py"),
+        ("initializers/test_structured.py", f"{SUITE}::test_every_initializer_of_the_literal_conforms"),
     ),
     Mutant(
         "a bilinear kernel that is skewed for odd sizes",
@@ -249,7 +256,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a mask whose groups are always rows",
         lambda patch: patch.setattr(masks._Groups, "of", lambda groups, e: (e // groups.length, e % groups.length)),
-        ("stream/test_stream_masks.py", "initializers/test_initializer_laws.py"),
+        ("stream/test_stream_masks.py", f"{LAWS}::test_each_column_has_as_many_zeros_as_torch_gives_it"),
     ),
     Mutant(
         "a mask that drops an element whenever words are equal",
@@ -259,12 +266,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the std of a sparse law taken for that of its non-zero elements",
         lambda patch: patch.setattr(Sparse, "law", lambda sparse, target: Law(0.0, sparse.std, kurtosis=30.0)),
-        ("testing/test_initializer_suite.py", "initializers/test_initializer_laws.py"),
+        (
+            f"{SUITE}::test_every_initializer_of_the_literal_conforms",
+            f"{LAWS}::test_the_declared_law_is_measured_with_other_arguments",
+        ),
     ),
     Mutant(
         "bfloat16 by cutting off",
         put("fanin.initializers.base", "ROUNDED", ROUNDED | {"bfloat16": lambda x: (x.view("u4") >> 16).astype("u2")}),
-        ("testing/test_initializer_suite.py",),
+        (f"{SUITE}::test_every_initializer_of_the_literal_conforms",),
     ),
     Mutant(
         "the activation of any branch taken for that of the layer",
@@ -279,7 +289,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a vanishing net reported as healthy",
         put("fanin.diagnosis.checks.trend", "NOTICEABLE", 1e300),
-        ("diagnosis/test_checks.py",),
+        ("diagnosis/test_checks.py::test_a_planted_fault_is_found_and_nothing_else_is_and_its_remedy_makes_it_go",),
     ),
     Mutant(
         "any one layer out of range taken for a trend",

@@ -2,6 +2,7 @@
 
     plan = fanin.plan(model, x)                 # decide every parameter; print(plan)
     plan = fanin.initialize_(model, x, seed=0)  # decide and write
+    s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
     fanin.gain("gelu")                          # what an activation does to a signal
@@ -22,6 +23,7 @@ from fanin.api import (
     measure,
     on_meta,
     plan,
+    predict,
 )
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
@@ -89,4 +91,5 @@ __all__ = [
     "measure",
     "on_meta",
     "plan",
+    "predict",
 ]

@@ -1,4 +1,4 @@
-"""The verbs, in the order of a call: trace → plan → write or materialize, trace → measure → diagnose.
+"""The verbs, in the order of a call: trace → plan → write or materialize, trace → predict, trace → measure → diagnose.
 
 Each is a few lines: it finds the framework's adapter, traces the model once, and hands over to the package that
 decides.
@@ -27,7 +27,7 @@ from fanin.signals import Signals
 T = TypeVar("T")
 
 
-def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
+def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrides: Overrides | None = None) -> Plan:
     """Decide the initial value of every parameter; nothing is written.
 
     Args:
@@ -36,7 +36,7 @@ def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Ov
             the meta device if the model is. A mapping at the end, such as a tokenizer returns, is passed as keywords
             if one of its keys is an argument of the model's: plan(model, {"input_ids": ids, "attention_mask": mask}).
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
-            decisions by path.
+            decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
         overrides: glob over paths → initializer, or its spelling; the last match wins.
 
     Raises:
@@ -52,7 +52,10 @@ def plan(model: Any, *example: Any, recipe: str | Recipe = "auto", overrides: Ov
         >>> str(p["0.weight"].initializer), round(p["0.weight"].std, 4)
         ('normal 1.414/√fan_in', 0.1768)
     """
-    return make_plan(adapter_of(model).trace(model, *example).graph, recipe, overrides)
+    graph = adapter_of(model).trace(model, *example).graph
+    if hasattr(recipe, "built"):
+        return override(recipe.built(model, graph).plan, overrides or {})
+    return make_plan(graph, recipe, overrides)
 
 
 def initialize_(
@@ -230,6 +233,47 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
     """
     adapter = adapter_of(model)
     signals: Signals = adapter.observe(adapter.trace(model, *example), model, example, loss)
+    return signals
+
+
+def predict(
+    model: Any, *example: Any, plan: Plan | Any | None = None, loss: Callable[[Any], Any] | None = None
+) -> Signals:
+    """The moments of every node's value and gradient, and of every parameter's gradient, before a weight is drawn.
+
+    What `measure` would find on average over seeds, from the traced graph alone: a weight is a law and takes no memory,
+    so that a model may be on the meta device. `Signals.sampled` lists the operations that have no rule and were run on
+    a small sample, `Signals.assumed` what was assumed beyond the rules. Nothing of the model changes.
+
+    Values: q' = fan_in · Var(w) · q at a linear layer, E φ(z)² at an activation; gradients likewise, on the way back.
+
+    Args:
+        example: one batch as the model is called with, keywords as for `plan`. Of a real one the moments count, and of
+            integers the values; on the meta device a floating-point input is taken for white noise of second moment 1.
+        plan: how the parameters are to start. None: as they are, seen as laws of the same mean and variance. What
+            `on_meta` recorded stands for what the model's constructor draws.
+        loss: as for `measure`; it is called with outputs that are drawn as they are predicted.
+
+    Raises:
+        BadInput: parameters on the meta device that no plan gives a value, a plan for another model, or a loss that
+            raises, is not a scalar or cannot be differentiated.
+        ShapeMismatch, CannotTrace, NoParameters: see `fanin.errors`.
+
+    Example:
+        >>> import torch
+        >>> with torch.device("meta"):
+        ...     layers = [m for _ in range(30) for m in (torch.nn.Linear(4096, 4096), torch.nn.ReLU())]
+        ...     net, x = torch.nn.Sequential(*layers), torch.empty(32, 4096)
+        >>> for recipe in ("he", "lecun"):  # E[x²] after 30 layers; nothing is allocated
+        ...     predict(net, x, plan=plan(net, x, recipe=recipe)).values["relu_29"].second_moment
+        0.99...
+        9.3...e-10
+
+    References: He et al. 2015, eq. 6-14; Poole et al. 2016; Schoenholz et al. 2017.
+    Not for: what training makes of it; layers of a few units, where one draw of the weights is not like the next.
+    """
+    adapter = adapter_of(model)
+    signals: Signals = adapter.predict(adapter.trace(model, *example), model, example, plan, loss)
     return signals
 
 

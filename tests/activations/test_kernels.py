@@ -18,6 +18,7 @@ from fanin.activations.quadrature import Array
 from fanin.errors import BadInput
 
 KNOWN = [phi for phi in TABLE.values() if closed_form(phi)] + [activation("leaky_relu", negative_slope=-0.5)]
+FORMS = [phi for phi in KNOWN if dict(phi.parameters).get("negative_slope", -0.5) == -0.5]  # one of each form
 STDS = [(1.0, 1.0), (0.3, 2.0), (5.0, 5.0), (0.05, 0.05)]
 NEAR_AND_FAR = [0.0, 0.3, -0.5, 0.999, 1 - 1e-10, 1.0, -1.0]
 # E φ(u) φ(v)/E φ² at std 1 and correlation 1/2, six digits.
@@ -52,12 +53,13 @@ def test_all_closed_forms_are_used() -> None:
         *("identity", "relu", "relu_squared", "leaky_relu", "prelu", "erf", "gelu", "sin"),
     }
     assert len(CLOSED_FORMS) == 7
+    assert {getattr(phi.function, "func", phi.function) for phi in FORMS} == CLOSED_FORMS.keys()
     assert closed_form(activation(np.sin)) is not None
     assert closed_form(TABLE["tanh"]) is None
 
 
 @pytest.mark.parametrize("derivative", [False, True])
-@pytest.mark.parametrize("phi", KNOWN, ids=str)
+@pytest.mark.parametrize("phi", FORMS, ids=str)
 def test_closed_forms_are_what_quadrature_finds(phi: Activation, derivative: bool) -> None:
     forms = closed_form(phi)
     assert forms is not None
@@ -72,6 +74,11 @@ def test_closed_forms_are_what_quadrature_finds(phi: Activation, derivative: boo
 def test_reference_correlations(name: str) -> None:
     found = kernel(name, 0.5) / moments(name).second_moment
     assert found == pytest.approx(AT_ONE_HALF[name], abs=0.51e-6)
+
+
+def test_reference_correlation_of_leaky_relu() -> None:
+    leaky = activation("leaky_relu", negative_slope=0.2)
+    assert kernel(leaky, 0.5) / moments(leaky).second_moment == pytest.approx(0.567076, abs=0.51e-6)
 
 
 def plane(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from itertools import product
 
 import mpmath
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import integrate
 
 from fanin.activations import TABLE, edge_of_chaos, mean_field, moments, phase_diagram
 from fanin.activations.mean_field import correlation_map, depth_scale, jumps
@@ -19,14 +21,27 @@ from fanin.activations.roots import root
 from fanin.errors import BadInput
 
 BIASES = (0.01, 0.05, 0.1, 0.2, 0.5)
-# σ_w² and q* for each of BIASES, to the digits printed.
-EDGE: dict[str, list[tuple[float, float] | None]] = {
-    "tanh": [(1.42421, 0.27330), (1.76095, 0.57005), (1.98607, 0.80580), (2.28515, 1.1645), (2.84317, 1.9710)],
-    "erf": [(1.11428, 0.25321), (1.37584, 0.51718), (1.55212, 0.72636), (1.78818, 1.0459), (2.23366, 1.7721)],
-    "elu": [(1.38333, 0.4378), (1.53372, 1.3009), (1.60674, 2.2128), (1.68184, 3.983), (1.77848, 9.776)],
-    "selu": [(0.76023, 0.3089), (0.90177, 0.8273), (0.98033, 1.3135), (1.07036, 2.158), (1.20589, 4.477)],
-    "gelu": [None, None, None, (1.97067, 4.471), (1.96122, 21.96)],
-    "mish": [None, None, (2.00685, 1.772), (1.94971, 3.959), (1.94276, 15.05)],
+# σ_w² and q* for each of BIASES, to the digits printed; `test_the_reference_edges_are_edges` checks them by QUADPACK.
+EDGE: dict[str, tuple[tuple[float, float], ...]] = {
+    "tanh": ((1.42421, 0.27330), (1.76095, 0.57005), (1.98607, 0.80580), (2.28515, 1.16450), (2.84317, 1.97103)),
+    "erf": ((1.11428, 0.25321), (1.37584, 0.51718), (1.55212, 0.72636), (1.78818, 1.04593), (2.23366, 1.77206)),
+    "elu": ((1.38333, 0.43783), (1.53372, 1.30091), (1.60674, 2.21278), (1.68184, 3.98334), (1.77848, 9.77592)),
+    "selu": ((0.76023, 0.30894), (0.90177, 0.82730), (0.98033, 1.31350), (1.07036, 2.15815), (1.20589, 4.47732)),
+    "silu": ((3.31259, 0.25971), (2.72861, 0.82658), (2.43955, 1.55191), (2.18669, 3.33674), (1.99747, 12.10524)),
+    "gelu": ((2.98280, 0.18348), (2.30252, 0.72204), (2.07668, 1.63243), (1.97067, 4.47095), (1.96122, 21.96186)),
+    "mish": ((2.37460, 0.26316), (2.10480, 0.90540), (2.00685, 1.77159), (1.94971, 3.95935), (1.94276, 15.04755)),
+    "hardtanh": ((1.05206, 0.25915), (1.16554, 0.46386), (1.26341, 0.63216), (1.41062, 0.89721), (1.71719, 1.52227)),
+}
+UNSTABLE = {("silu", b) for b in BIASES} | {("gelu", b) for b in BIASES[:3]} | {("mish", b) for b in BIASES[:2]}
+# χ = 1 at q* = 1: σ_w² = 1/E φ'², σ_b² = 1 − σ_w² E φ², and Q'(1) = σ_w² E φ² η.
+AT_ONE = {
+    "gelu": (2.1937, 0.0672, 1.067),
+    "silu": (2.6352, 0.0625, 1.099),
+    "mish": (2.0873, 0.0558, 1.016),
+    "elu": (1.4968, 0.0347, 0.860),
+    "tanh": (2.1533, 0.1510, 0.391),
+    "selu": (0.9332, 0.0668, 0.730),
+    "erf": (1.7562, 0.1841, 0.333),
 }
 # σ_b² = 0.05: σ_w² → q*, χ, c*, ξ_c.
 TANH = {
@@ -35,20 +50,121 @@ TANH = {
     1.5: (0.418037, 0.938636, 1, 15.79),
     1.7: (0.533076, 0.986741, 1, 74.9),
     2.0: (0.721762, 1.047666, 0.744082, 25.21),
+    2.5: (1.063958, 1.133516, 0.446804, 11.80),
     4.0: (2.195494, 1.342402, 0.165065, 6.98),
 }
 ERF = {1.0: (0.288427, 0.867595, 1, 7.041), 2.0: (0.965955, 1.154653, 0.434481, 10.19)}
-POINTS = [(name, b, want) for name, row in EDGE.items() for b, want in zip(BIASES, row, strict=True) if want]
+NORMAL_ROOT = math.sqrt(2)
+
+
+def gelu_slope(x: float) -> float:
+    return 0.5 * math.erfc(-x / NORMAL_ROOT) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def mish_gate(x: float) -> float:
+    return math.tanh(math.log1p(math.exp(x)))
+
+
+SELU, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+# Each with its derivative, from the definitions.
+PLAINLY: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "tanh": (math.tanh, lambda x: 1 - math.tanh(x) ** 2),
+    "erf": (math.erf, lambda x: 2 / math.sqrt(math.pi) * math.exp(-x * x)),
+    "elu": (lambda x: x if x > 0 else math.expm1(x), lambda x: 1.0 if x > 0 else math.exp(x)),
+    "selu": (
+        lambda x: SELU * (x if x > 0 else SELU_ALPHA * math.expm1(x)),
+        lambda x: SELU * (1.0 if x > 0 else SELU_ALPHA * math.exp(x)),
+    ),
+    "silu": (lambda x: x * logistic(x), lambda x: logistic(x) * (1 + x * logistic(-x))),
+    "gelu": (lambda x: x * 0.5 * math.erfc(-x / NORMAL_ROOT), gelu_slope),
+    "mish": (lambda x: x * mish_gate(x), lambda x: mish_gate(x) + x * logistic(x) * (1 - mish_gate(x) ** 2)),
+    "hardtanh": (lambda x: max(-1.0, min(1.0, x)), lambda x: float(abs(x) < 1)),
+}
+POINTS = [(name, b, want) for name, row in EDGE.items() for b, want in zip(BIASES, row, strict=True)]
 SCALES = [("tanh", w, want) for w, want in TANH.items()] + [("erf", w, want) for w, want in ERF.items()]
 
 
+@pytest.mark.parametrize("name", EDGE)
+def test_reference_edges(name: str) -> None:
+    for bias_var, want in zip(BIASES, EDGE[name], strict=True):
+        edge = edge_of_chaos(name, bias_var=bias_var)
+        assert len(edge.points) == 1
+        assert (edge.weight_var, edge.variance) == pytest.approx(want, abs=0.6e-5)
+        assert edge.stable is ((name, bias_var) not in UNSTABLE)
+
+
 @pytest.mark.parametrize(("name", "bias_var", "want"), POINTS)
-def test_reference_edges(name: str, bias_var: float, want: tuple[float, float]) -> None:
-    edge = edge_of_chaos(name, bias_var=bias_var)
-    assert len(edge.points) == 1
-    assert edge.weight_var == pytest.approx(want[0], abs=0.6e-5)
-    assert edge.variance == pytest.approx(want[1], rel=3e-4)
-    assert edge.stable
+def test_the_reference_edges_are_edges(name: str, bias_var: float, want: tuple[float, float]) -> None:
+    """σ_w² E φ'² = 1 and σ_w² E φ² + σ_b² = q* by QUADPACK, of functions written out here, but for the last digit."""
+    function, slope = PLAINLY[name]
+    weight_var, q = want
+    std = math.sqrt(q)
+    kinks = sorted({0.0, *(edge for edge in (-1 / std, 1 / std) if abs(edge) < 12)})
+
+    def expected(f: Callable[[float], float]) -> float:
+        def integrand(z: float) -> float:
+            return f(std * z) ** 2 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+        return float(integrate.quad(integrand, -12, 12, points=kinks, limit=200, epsabs=1e-12)[0])
+
+    rounding = 0.5e-5 * (1 / weight_var + 1 / q)
+    assert weight_var * expected(slope) == pytest.approx(1, abs=rounding)
+    assert weight_var * expected(function) + bias_var == pytest.approx(q, abs=q * rounding)
+
+
+@pytest.mark.parametrize("name", AT_ONE)
+def test_the_edge_at_unit_variance(name: str) -> None:
+    weight_var, bias_var, slope = AT_ONE[name]
+    seen = moments(name)
+    exact = 1 / seen.derivative_second_moment
+    assert exact == pytest.approx(weight_var, abs=0.6e-4)
+    assert 1 - exact * seen.second_moment == pytest.approx(bias_var, abs=0.6e-4)
+    (point,) = edge_of_chaos(name, bias_var=1 - exact * seen.second_moment).points
+    assert (point.weight_var, point.variance) == pytest.approx((exact, 1), rel=1e-8)
+    assert point.slope == pytest.approx(slope, abs=0.6e-3)
+    assert point.stable is (slope < 1)
+
+
+@pytest.mark.parametrize(("q", "weight_var", "bias_var"), [(1 / 64, 1.030558, 4.65e-6), (1 / 16, 1.115381, 2.369e-4)])
+def test_the_edge_of_dynamical_isometry(q: float, weight_var: float, bias_var: float) -> None:
+    """Tanh at q* = 1/L, as Pennington et al. 2017 start nets of L layers."""
+    seen = moments("tanh", std=math.sqrt(q))
+    assert 1 / seen.derivative_second_moment == pytest.approx(weight_var, abs=0.6e-6)
+    exact = q - seen.second_moment / seen.derivative_second_moment
+    assert exact == pytest.approx(bias_var, rel=2e-3)
+    assert edge_of_chaos("tanh", bias_var=exact).variance == pytest.approx(q, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight_var", "bias_var", "variance", "chi"),
+    [("gelu", 2.23413, 0.05, 0.1645, 0.73425), ("silu", 2.67022, 0.05, 0.2043, 0.78131)],
+)
+def test_where_the_start_leaves_its_basin_is_no_edge(
+    name: str, weight_var: float, bias_var: float, variance: float, chi: float
+) -> None:
+    """At σ_w² = (1 − σ_b²)/E φ² a variance of 1 stays; a bit below it falls to q*, where χ < 1, above it grows."""
+    assert (1 - bias_var) / moments(name).second_moment == pytest.approx(weight_var, abs=0.6e-5)
+    below = mean_field(name, weight_var=weight_var * 0.999, bias_var=bias_var)
+    above = mean_field(name, weight_var=weight_var * 1.001, bias_var=bias_var)
+    assert (below.phase, above.phase) == ("ordered", "unbounded")
+    stable = mean_field(name, weight_var=weight_var, bias_var=bias_var, start=0.5)
+    assert (stable.variance, stable.chi) == pytest.approx((variance, chi), abs=0.6e-4)
+
+
+@pytest.mark.parametrize(("name", "weight_var"), [("tanh", 1.5), ("elu", 1.4), ("gelu", 1.9)])
+def test_how_fast_the_variance_settles(name: str, weight_var: float) -> None:
+    """ξ_q against the variance map itself: what is left of the distance to q* after ten layers more."""
+    seen = mean_field(name, weight_var=weight_var, bias_var=0.05)
+    assert seen.variance_depth is not None
+    q, left = seen.variance * 1.001, []
+    for _ in range(11):
+        left.append(q - seen.variance)
+        q = weight_var * moments(name, std=math.sqrt(q)).second_moment + 0.05
+    assert left[-1] / left[0] == pytest.approx(math.exp(-10 / seen.variance_depth), rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "weight_var", "want"), SCALES)
@@ -58,33 +174,6 @@ def test_reference_depth_scales(name: str, weight_var: float, want: tuple[float,
     assert found == pytest.approx(want[:3], abs=0.6e-6)
     assert seen.correlation_depth == pytest.approx(want[3], rel=2e-3)
     assert seen.phase == ("ordered" if want[2] == 1 else "chaotic")
-
-
-@pytest.mark.parametrize("name", ["tanh", "gelu", "silu", "mish", "hardtanh", "selu"])
-@pytest.mark.parametrize("bias_var", [0.05, 0.2])
-def test_every_edge_fulfils_both_equations(name: str, bias_var: float) -> None:
-    """Both conditions of Hayou et al. 2019: q = σ_b² + σ_w² E φ² and σ_w² E φ'² = 1."""
-    for point in edge_of_chaos(name, bias_var=bias_var).points:
-        seen = moments(name, std=math.sqrt(point.variance))
-        assert point.weight_var * seen.derivative_second_moment == pytest.approx(1, abs=1e-9)
-        assert point.weight_var * seen.second_moment + bias_var == pytest.approx(point.variance, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("name", "bias_var", "weight_var", "variance", "stable"),
-    [
-        ("gelu", 0.05, 2.30252, 0.722036, False),
-        ("silu", 0.05, 2.72861, 0.826576, False),
-        ("mish", 0.05, 2.10480, 0.905400, False),
-        ("gelu", 0.2, 1.97067, 4.47095, True),
-    ],
-)
-def test_smooth_rectifiers_have_an_unstable_edge_at_small_biases(
-    name: str, bias_var: float, weight_var: float, variance: float, stable: bool
-) -> None:
-    point = edge_of_chaos(name, bias_var=bias_var).point
-    assert (point.weight_var, point.variance) == pytest.approx((weight_var, variance), rel=3e-6)
-    assert point.stable is stable
 
 
 def test_gelu_against_mpmath() -> None:
@@ -176,6 +265,15 @@ def test_relu_has_its_closed_form(weight_var: float, bias_var: float, phase: str
     assert seen.chi is None or seen.chi == pytest.approx(weight_var / 2)
 
 
+@pytest.mark.parametrize(("name", "stable"), [("tanh", True), ("gelu", False)])
+def test_a_fixed_point_at_one_is_found(name: str, stable: bool) -> None:
+    """Weights of the forward gain keep a second moment of 1, which lies on the grid of the search."""
+    seen = mean_field(name, weight_var=moments(name).forward ** 2)
+    assert [point.variance for point in seen.fixed_points] == pytest.approx([0, 1], abs=1e-9)
+    assert seen.fixed_points[1].stable is stable
+    assert seen.fixed_points[1].slope == pytest.approx(moments(name).eta)
+
+
 def test_where_the_variance_goes_depends_on_where_it_starts() -> None:
     low, high = (mean_field("gelu", weight_var=2.25, bias_var=0.05, start=q) for q in (0.5, 1.5))
     assert [point.stable for point in low.fixed_points] == [True, False]
@@ -239,24 +337,27 @@ def test_a_jump_parts_inputs_however_alike() -> None:
     assert seen.correlation_depth == pytest.approx(depth_scale(slope), rel=1e-4)
     edge = edge_of_chaos(np.sign, bias_var=0.05)
     assert "φ jumps" in edge.reason
-    assert phase_diagram(np.sign).critical_line == ()
+    assert phase_diagram(np.sign, weight_vars=[3.0], bias_vars=[0.5]).critical_line == ()
     assert not any(jumps(phi) for phi in TABLE.values())
 
 
 def test_a_flat_function_has_no_edge() -> None:
     assert "flat" in edge_of_chaos(np.zeros_like, bias_var=0.05).reason
-    assert phase_diagram(np.zeros_like).critical_line == ()
+    assert phase_diagram(np.zeros_like, weight_vars=[3.0], bias_vars=[0.5]).critical_line == ()
 
 
 def test_the_phase_diagram_agrees_with_the_exact_field() -> None:
     diagram = phase_diagram("tanh", weight_vars=[0.5, 1.5, 2.5], bias_vars=[0.01, 0.2])
     for (j, b), (i, w) in product(enumerate(diagram.bias_vars), enumerate(diagram.weight_vars)):
         assert diagram.chi[j][i] == pytest.approx(mean_field("tanh", weight_var=w, bias_var=b).chi, rel=5e-3)
-    line = phase_diagram("tanh").critical_line
+    line = phase_diagram("tanh", weight_vars=[3.0], bias_vars=[0.5]).critical_line
     at = min(range(len(line)), key=lambda i: abs(line[i][1] - 0.05))
     assert line[at][0] == pytest.approx(1.76, abs=0.01)
-    assert phase_diagram("relu").critical_line == ((2.0, 0.0),)
-    assert math.isinf(phase_diagram("gelu").chi[-1][-1])
+    assert phase_diagram("relu", weight_vars=[3.0], bias_vars=[0.5]).critical_line == ((2.0, 0.0),)
+    default = phase_diagram("tanh", bias_vars=[0.05])
+    assert len(default.weight_vars) == 60
+    assert default.weight_vars[-1] == pytest.approx(2 / moments("tanh").derivative_second_moment, rel=0.01)
+    assert math.isinf(phase_diagram("gelu", weight_vars=[4.0], bias_vars=[0.5]).chi[0][0])
 
 
 @pytest.mark.parametrize(

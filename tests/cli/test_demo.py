@@ -19,7 +19,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str,
     """Facts, standard error, and the report of one short run."""
     folder = tmp_path_factory.mktemp("demo")
     code = "from fanin.cli import main; main()"
-    command = [sys.executable, "-c", code, "demo", "--json", "--seeds", "2", "--steps", "20", "--html", "report.html"]
+    command = [sys.executable, "-c", code, "demo", "--json", "--seeds", "1", "--steps", "12", "--html", "report.html"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout, parse_constant=pytest.fail), ended.stderr, folder / "report.html"
@@ -37,12 +37,12 @@ def test_every_bad_start_has_a_finding_and_the_cure_has_none(demo: tuple[dict[st
 def test_every_net_start_and_seed_was_trained(demo: tuple[dict[str, Any], str, Path]) -> None:
     trials = demo[0]["study"]["trials"]
     seen = {(t["spec"]["activation"], t["spec"]["start"], t["spec"]["seed"]) for t in trials}
-    assert seen == {(a, s, seed) for a in ACTIVATIONS for s in (*BAD_STARTS, CURE) for seed in range(2)}
-    assert all(len(t["losses"]) == 20 or t["diverged_at"] for t in trials)
+    assert seen == {(a, s, seed) for a in ACTIVATIONS for s in (*BAD_STARTS, CURE) for seed in range(1)}
+    assert all(len(t["losses"]) == 12 or t["diverged_at"] for t in trials)
 
 
 def test_progress_goes_to_standard_error(demo: tuple[dict[str, Any], str, Path]) -> None:
-    assert "training 20 nets" in demo[1]
+    assert "training 10 nets" in demo[1]
 
 
 @pytest.mark.browser

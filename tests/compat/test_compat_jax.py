@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from jax.sharding import AxisType, NamedSharding
 
 import fanin
 from fanin.compat import jax as ours
@@ -172,7 +173,20 @@ def test_orthogonal_of_many_keys_and_of_another_column_axis() -> None:
     assert np.abs(np.einsum("aij,bij", rows, rows) - np.eye(3)).max() < 1e-6
 
 
-@pytest.mark.parametrize("window", [(3,), (3, 3), (4, 2), (2, 3, 1)])
+@pytest.mark.parametrize("axis", [AxisType.Explicit, AxisType.Auto])
+@pytest.mark.parametrize("make", [ours.normal(), ours.he_uniform(), ours.orthogonal(), ours.zeros])
+def test_a_mesh_axis_of_one_device_stays_in_the_sharding(make: Any, axis: AxisType) -> None:
+    """Where axes are explicit, a sharding is part of an array's type, however many devices there are."""
+    mesh = jax.make_mesh((1,), ("x",), (axis,), devices=jax.devices()[:1])
+    asked = NamedSharding(mesh, jax.P("x", None))
+    kernel = make(KEY, (8, 4), jnp.float32, out_sharding=asked)
+    assert kernel.sharding == asked
+    assert (np.asarray(kernel) == np.asarray(make(KEY, (8, 4), jnp.float32))).all()
+    typed = jax.device_put(jnp.ones((8, 4)), asked)
+    assert jax.typeof(kernel + typed).sharding == jax.typeof(typed).sharding
+
+
+@pytest.mark.parametrize("window", [(3,), (4, 2), (2, 3, 1)])
 def test_a_delta_orthogonal_convolution_keeps_every_norm(window: tuple[int, ...]) -> None:
     kernel = ours.delta_orthogonal()(KEY, (*window, 3, 5))
     x = jax.random.normal(KEY, (2, 3, *[6] * len(window)))

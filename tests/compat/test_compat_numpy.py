@@ -56,6 +56,7 @@ def test_bfloat16_comes_as_bits_and_empty_and_scalar_shapes_work() -> None:
         ({"shape": (3,)}, BadInput, "needs the fans of 'w'"),
         ({"in_axis": 2}, BadInput, "has axes 0 … 1; got axis 2"),
         ({"in_axis": 0}, BadInput, "expected each axis once"),
+        ({"law": "he_normal(fan_in=0)"}, BadInput, "fan_in counts the terms of a sum; expected more than 0"),
         ({"fan_in": -1}, BadInput, "fan_in: expected"),
         ({"fan_in": math.nan}, BadInput, "fan_in: expected"),
         ({"seed": -1}, BadInput, "seed: expected"),

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 import fanin
-from fanin.diagnosis import CHECKS, Diagnosis, Severity, check_named, remedy_plan
+from fanin.diagnosis import CHECKS, Diagnosis, Severity, check_named, diagnose, remedy_plan
 from fanin.errors import UnknownName
 from fanin.experiments.nets import Perceptron
+from fanin.frameworks.torch import observe, trace, write_
+from fanin.plans import Plan, make_plan
 
 DEPTH, WIDTH = 20, 64
 
@@ -26,6 +28,36 @@ def mlp(activation: str, recipe: str = "auto", seed: int = 0) -> tuple[nn.Module
     return net, x
 
 
+class Started:
+    """One `mlp` whose graph is traced once, for tests that look at many starts of it."""
+
+    def __init__(self, activation: str) -> None:
+        torch.manual_seed(0)
+        self.net = Perceptron(DEPTH, WIDTH, 32, 10, activation)
+        self.x = torch.randn(64, 32)
+        self.traced = trace(self.net, self.x)
+        self.loss = partial(nn.functional.cross_entropy, target=torch.arange(64) % 10)
+
+    def diagnosis(self, recipe: str | Plan, seed: int = 0) -> Diagnosis:
+        """What `fanin.initialize_` and `fanin.diagnose` do, on the graph that is known."""
+        plan = recipe if isinstance(recipe, Plan) else make_plan(self.traced.graph, recipe)
+        write_(self.net, plan, seed)
+        return diagnose(self.traced.graph, observe(self.traced, self.net, (self.x,), self.loss))
+
+
+@pytest.fixture(scope="module")
+def started() -> Callable[[str], Started]:
+    """`started("tanh")`: that net, traced once in this run of the file."""
+    nets: dict[str, Started] = {}
+
+    def of(activation: str) -> Started:
+        if activation not in nets:
+            nets[activation] = Started(activation)
+        return nets[activation]
+
+    return of
+
+
 def labelled(net: nn.Module, x: torch.Tensor) -> Diagnosis:
     labels = torch.arange(len(x)) % 10
     return fanin.diagnose(net, x, loss=partial(nn.functional.cross_entropy, target=labels))
@@ -35,36 +67,40 @@ def codes(diagnosis: Diagnosis) -> set[str]:
     return {finding.code for finding in diagnosis}
 
 
-FAULTS: dict[str, tuple[Callable[[], tuple[nn.Module, torch.Tensor]], set[str]]] = {
-    "zeros": (lambda: mlp("tanh", "zeros"), {"U01"}),
-    "small tanh": (lambda: mlp("tanh", "normal(std=0.01)"), {"F01", "B01"}),
-    "small gelu": (lambda: mlp("gelu", "normal(std=0.01)"), {"F01", "B01"}),
-    "large tanh": (lambda: mlp("tanh", "normal(std=1.0)"), {"U02", "B02"}),
-    "large relu": (lambda: mlp("relu", "normal(std=1.0)"), {"F02", "B02"}),
-    "torch's default, relu": (lambda: mlp("relu", "torch_default"), {"B01"}),
-    "torch's default, tanh": (lambda: mlp("tanh", "torch_default"), {"B01"}),
-    "default sigmoid": (lambda: mlp("sigmoid", "torch_default"), {"B01"}),
+# Activation, recipe, and what is found.
+FAULTS: dict[str, tuple[str, str, set[str]]] = {
+    "zeros": ("tanh", "zeros", {"U01"}),
+    "small tanh": ("tanh", "normal(std=0.01)", {"F01", "B01"}),
+    "small gelu": ("gelu", "normal(std=0.01)", {"F01", "B01"}),
+    "large tanh": ("tanh", "normal(std=1.0)", {"U02", "B02"}),
+    "large relu": ("relu", "normal(std=1.0)", {"F02", "B02"}),
+    "torch's default, relu": ("relu", "torch_default", {"B01"}),
+    "torch's default, tanh": ("tanh", "torch_default", {"B01"}),
+    "default sigmoid": ("sigmoid", "torch_default", {"B01"}),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found_and_nothing_else_is(name: str) -> None:
-    make, expected = FAULTS[name]
-    assert codes(labelled(*make())) == expected
-
-
-@pytest.mark.parametrize("name", [n for n in FAULTS if "sigmoid" not in n])
-def test_the_remedy_makes_the_findings_go(name: str) -> None:
-    net, x = FAULTS[name][0]()
-    before = labelled(net, x)
-    fanin.initialize_(net, x, recipe=remedy_plan(before), seed=1)
-    assert labelled(net, x).summary == "healthy"
+def test_a_planted_fault_is_found_and_nothing_else_is_and_its_remedy_makes_it_go(
+    name: str, started: Callable[[str], Started]
+) -> None:
+    activation, recipe, expected = FAULTS[name]
+    net = started(activation)
+    before = net.diagnosis(recipe)
+    assert codes(before) == expected
+    if activation != "sigmoid":  # whose gradients vanish in twenty layers whatever the weights are
+        assert net.diagnosis(remedy_plan(before), seed=1).summary == "healthy"
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "leaky_relu", "gelu"])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_net_started_by_auto_is_healthy(activation: str, seed: int) -> None:
-    assert labelled(*mlp(activation, "auto", seed)).healthy
+def test_a_net_started_by_auto_is_healthy(activation: str, seed: int, started: Callable[[str], Started]) -> None:
+    assert started(activation).diagnosis("auto", seed).healthy
+
+
+def test_initialize_and_diagnose_see_the_same(started: Callable[[str], Started]) -> None:
+    whole, known = labelled(*mlp("tanh", "normal(std=1.0)")), started("tanh").diagnosis("normal(std=1.0)")
+    assert whole.to_dict() == known.to_dict()
 
 
 def test_a_remedy_leaves_frozen_weights_alone() -> None:
@@ -92,7 +128,7 @@ def test_residual_and_normalised_nets_are_healthy() -> None:
             return x + self.down(nn.functional.gelu(self.up(self.norm(x))))  # type: ignore[no-any-return]
 
     torch.manual_seed(2)
-    net = nn.Sequential(nn.Linear(32, 64), *[Block() for _ in range(20)], nn.LayerNorm(64), nn.Linear(64, 10))
+    net = nn.Sequential(nn.Linear(32, 64), *[Block() for _ in range(12)], nn.LayerNorm(64), nn.Linear(64, 10))
     assert labelled(net, torch.randn(64, 32)).healthy
 
 
@@ -112,19 +148,17 @@ def test_constant_weights_are_symmetric_from_the_first_such_layer() -> None:
     assert (finding.layer, finding.module) == (5, "hidden.4")
 
 
-def test_the_place_names_module_and_source_line() -> None:
-    net, x = mlp("relu", "torch_default")
-    (finding,) = labelled(net, x)
+def test_the_place_names_module_and_source_line(started: Callable[[str], Started]) -> None:
+    (finding,) = started("relu").diagnosis("torch_default")
     assert finding.source.startswith("nets.py:")
     assert finding.place == f"layer {finding.layer} of 21 (hidden.{(finding.layer or 0) - 1}, {finding.source})"
     assert "fan_in · E[w²] = 0.3" in finding.why
     assert finding.severity is Severity.ERROR
 
 
-def test_the_factor_per_layer_is_that_of_the_theory() -> None:
+def test_the_factor_per_layer_is_that_of_the_theory(started: Callable[[str], Started]) -> None:
     """U(±1/√n) has variance 1/(3n) and ReLU halves: 1/6 a layer, within the fluctuation √(5/n) of each layer."""
-    net, x = mlp("relu", "torch_default")
-    (finding,) = labelled(net, x)
+    (finding,) = started("relu").diagnosis("torch_default")
     fluctuation = math.sqrt(5 / WIDTH / DEPTH)  # of the mean of log factors over the layers
     assert math.log(finding.evidence["ratio_per_layer"] * 6) == pytest.approx(0, abs=6 * fluctuation)
 
@@ -148,9 +182,9 @@ def test_the_operation_that_first_makes_an_infinity_is_named() -> None:
 
 def test_overflow_through_depth_is_non_finite() -> None:
     torch.manual_seed(0)
-    net = Perceptron(60, 256, 32, 10, "relu")
+    net = Perceptron(16, 64, 32, 10, "relu")  # √32 · 1e3 a layer: beyond float32 after ten
     x = torch.randn(8, 32)
-    fanin.initialize_(net, x, recipe="normal(std=1.0)", seed=0)
+    fanin.initialize_(net, x, recipe="normal(std=1e3)", seed=0)
     assert "N01" in codes(labelled(net, x))
 
 
@@ -223,7 +257,7 @@ def transformer() -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [Pooled, lenet, transformer])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_averaging_over_positions_is_no_vanishing_gradient(make: Callable[[], nn.Module], seed: int) -> None:
     """Mutant: E[δ²] in place of ‖δ‖², which falls by the square of the number of positions."""
     torch.manual_seed(seed)
@@ -248,8 +282,8 @@ def test_a_side_branch_with_a_small_signal_is_no_trend() -> None:
     assert fanin.diagnose(Gated(), torch.randn(64, 32)).healthy
 
 
-def test_a_diagnosis_prints_and_serialises() -> None:
-    diagnosis = labelled(*mlp("relu", "normal(std=1.0)"))
+def test_a_diagnosis_prints_and_serialises(started: Callable[[str], Started]) -> None:
+    diagnosis = started("relu").diagnosis("normal(std=1.0)")
     text = str(diagnosis)
     assert "F02 exploding activations (error) from layer" in text
     assert "remedy" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,19 @@ from fanin.experiments.training import accuracy, batches, run_trial
 SPEC = TrialSpec(2, 16, "relu", "auto", 0, Training(steps=30, batch_size=32, learning_rate=0.05))
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As workers compute: sums over two threads round differently, and small nets gain nothing from the second."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_a_trial_is_a_function_of_its_spec() -> None:
-    assert run_trial(SPEC) == run_trial(SPEC)
-    assert run_trial(replace(SPEC, seed=1)).losses != run_trial(SPEC).losses
+    trial = run_trial(SPEC)
+    assert run_trial(SPEC) == trial
+    assert run_trial(replace(SPEC, seed=1)).losses != trial.losses
 
 
 def test_trials_in_processes_equal_trials_in_this_one_and_keep_their_order() -> None:
@@ -30,11 +41,7 @@ def test_trials_in_processes_equal_trials_in_this_one_and_keep_their_order() -> 
     study = run_trials(specs, on_done=done.append)
     assert [t.spec for t in study.trials] == specs
     assert set(done) == set(study.trials)
-    torch.set_num_threads(1)  # as the workers do: sums over two threads round differently
-    try:
-        assert study.trials == tuple(run_trial(spec) for spec in specs)
-    finally:
-        torch.set_num_threads(2)
+    assert study.trials == tuple(run_trial(spec) for spec in specs)
 
 
 def test_a_small_net_learns_digits() -> None:

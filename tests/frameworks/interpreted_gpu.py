@@ -83,7 +83,7 @@ def test_every_law_in_every_dtype(law: Law, dtype: torch.dtype) -> None:
         assert_filled(tensor, law, indices(start, 0, 1000, 1000))
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(starts, st.integers(1, 700), laws, dtypes)
 @example(0, 512, (NORMAL, 0, 0, 0, 0, 1e-6 * 2.0**-27, 0.0), torch.float16)  # subnormal numbers of float16
 @example(0, 512, (NORMAL, 0, 0, 0, 0, 1e-44, 0.0), torch.float32)  # and of float32
@@ -99,7 +99,7 @@ def test_a_range(start: int, count: int, law: Law, dtype: torch.dtype) -> None:
     assert_filled(tensor, law, indices(start, 0, count, count))
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(starts, st.integers(0, 2**33), st.integers(1, 200), st.integers(1, 700), quarters, laws, dtypes)
 @example(0, 1 << 35, 300, 600, True, SMALL, torch.float32)  # the second run is in another tile
 @example(3, 1, 1, 5, False, SMALL, torch.float32)  # runs that touch
@@ -111,7 +111,7 @@ def test_runs(start: int, gap: int, length: int, count: int, whole: bool, law: L
     assert_filled(tensor, law, indices(start, length + gap, length, count))
 
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(deadline=None, derandomize=True, max_examples=10)
 @given(
     st.permutations(range(4)),
     st.tuples(*[st.integers(1, 5)] * 4),

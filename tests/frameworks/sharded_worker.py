@@ -1,7 +1,7 @@
 """Initializes sharded models in 1 to 4 real processes over gloo, and writes what came of it as JSON; no test itself.
 
-`python sharded_worker.py FOLDER`: FOLDER gets one file `WORLD-RANK.json` a process. PyTorch is imported once, and the
-processes are forked.
+`python sharded_worker.py FOLDER`: FOLDER gets one file `WORLD-RANK.json` a process. PyTorch is imported once, the
+model is planned once, and the processes are forked.
 """
 
 from __future__ import annotations
@@ -125,8 +125,7 @@ def digest(model: nn.Module) -> str:
     return found.hexdigest()
 
 
-def report(world: int) -> dict[str, Any]:
-    decided = plan()
+def report(world: int, decided: fanin.Plan) -> dict[str, Any]:
     found: dict[str, Any] = {"digests": {}, "sent": {}, "outputs": {}, "of torch": "", "seen by the counter": 0}
     for name, build in cases(world):
         model = build()
@@ -154,20 +153,21 @@ def of_torch(model: nn.Module) -> str:
     return digest(model)
 
 
-def work(folder: Path, world: int, rank: int) -> None:
+def work(folder: Path, world: int, rank: int, decided: fanin.Plan) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{folder / f'{world}.meeting'}"
     dist.init_process_group("gloo", meeting, timedelta(seconds=SECONDS), world, rank)
-    (folder / f"{world}-{rank}.json").write_text(json.dumps(report(world)))
+    (folder / f"{world}-{rank}.json").write_text(json.dumps(report(world, decided)))
     dist.destroy_process_group()
 
 
 def main(folder: Path) -> int:
     """Each world in turn; what does not end in time is ended."""
     end = time.monotonic() + SECONDS
-    fork = multiprocessing.get_context("fork")
+    fork, decided = multiprocessing.get_context("fork"), plan()
     for world in WORLDS:
-        processes = [fork.Process(target=work, args=(folder, world, rank), daemon=True) for rank in range(world)]
+        ranks = range(world)
+        processes = [fork.Process(target=work, args=(folder, world, rank, decided), daemon=True) for rank in ranks]
         for process in processes:
             process.start()
         for process in processes:

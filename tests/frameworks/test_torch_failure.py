@@ -136,14 +136,21 @@ def test_a_mismatch_in_the_users_own_forward_names_his_line() -> None:
 @pytest.mark.parametrize(
     ("model", "text"), [(Branches(), "if h.sum() > 0:"), (Reads(), "x.sum().item()"), (Leaves(), "x.numpy() * 2")]
 )
-def test_what_depends_on_values_names_the_line_and_what_to_do(model: nn.Module, text: str) -> None:
+def test_what_depends_on_values_that_are_not_there_names_the_line_and_what_to_do(model: nn.Module, text: str) -> None:
     with pytest.raises(CannotTrace) as raised:
-        trace(model, z(2, 4))
+        trace(model.to("meta"), z(2, 4))
     name = type(model).__name__
-    expected = f"What {name} computes depends on the values of tensors, at {line_of(text)}, and a graph is recorded"
+    expected = f"What {name} computes depends on the values of tensors, at {line_of(text)}, and on the meta device"
     assert str(raised.value).startswith(expected)
     assert "torch.where" in str(raised.value)
     assert raised.value.__cause__ is not None
+
+
+def test_what_neither_the_exporter_nor_a_run_can_record_is_told() -> None:
+    with pytest.raises(CannotTrace, match=r"test_torch_failure.py:\d+, and not all of it can be followed\. Replace"):
+        trace(Leaves(), z(2, 4))  # mutant: a constant in the place of what NumPy computed
+    with pytest.raises(CannotTrace, match=r"depends on the values .* \(A run on the example fails, too: .*\.\)$"):
+        trace(Reads(), z(2, 4) + 1)  # longer than the batch
 
 
 def test_an_exception_of_the_users_own_is_not_taken_for_a_mismatch() -> None:

@@ -114,10 +114,10 @@ def test_fsdp_trains_what_was_materialized() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel's books on memory are Linux's")
 def test_a_rank_needs_its_shard_and_a_few_megabytes() -> None:
-    size = ["--layers", "2", "--width", "2048", "--hidden", "5632", "--heads", "16", "--vocabulary", "32768"]
-    command = [sys.executable, str(BENCHMARK), *size, "--ranks", "4", "--json"]
+    size = ["--layers", "1", "--width", "1024", "--hidden", "2816", "--heads", "16", "--vocabulary", "32768"]
+    command = [sys.executable, str(BENCHMARK), *size, "--ranks", "2", "--rank", "1", "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
-    assert found["shard_bytes"] > 100e6
+    assert found["shard_bytes"] > 75e6
     assert found["peak_bytes"] - found["shard_bytes"] < 8e6  # mutant: copies to roll back to

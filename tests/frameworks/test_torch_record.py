@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,14 @@ def out_of_order() -> Tensor:
     return doubled
 
 
+def replaced_memory() -> Tensor:
+    """Memory that a tensor is given later does not change what was computed from the first."""
+    first = torch.ones(3)
+    doubled = first * 2
+    first.data = torch.zeros(3)
+    return first + doubled
+
+
 COMPUTED: dict[str, Any] = {
     "rotary frequencies": lambda: 1 / 10000 ** (torch.arange(0, 8, 2).float() / 8),
     "causal mask": lambda: torch.tril(torch.ones(4, 4, dtype=torch.bool)),
@@ -44,6 +54,12 @@ COMPUTED: dict[str, Any] = {
     "numpy's data": lambda: torch.as_tensor(np.arange(3.0)) * 2,
     "several results": lambda: torch.meshgrid(torch.arange(2), torch.arange(3), indexing="ij")[1],
     "asks for a number": lambda: torch.full((2,), torch.linspace(0, 1, 5)[3].item()),
+    "asks whether": lambda: torch.ones(2) if torch.ones(2).sum() > 1 else torch.zeros(2),
+    "asks whether equal": lambda: torch.ones(2) if torch.equal(torch.ones(2), torch.ones(2)) else torch.zeros(2),
+    "asks NumPy": lambda: torch.tensor(float(np.asarray(torch.arange(4.0)).sum() + torch.arange(2.0).numpy()[1])),
+    "as many as it finds": lambda: torch.arange(6)[torch.arange(6) > 2].nonzero() + 1,
+    "real memory on one side": lambda: torch.from_numpy(np.arange(3.0)) * torch.arange(3),
+    "other memory than at first": replaced_memory,
     "asks for a list": lambda: torch.tensor(torch.linspace(0, 1, 5).tolist()),
     "copied deep": lambda: copy.deepcopy(nn.Parameter(torch.arange(3.0))).data,
     "another dtype": lambda: (torch.arange(5) / 3).to(torch.bfloat16),
@@ -118,6 +134,42 @@ def test_it_says_why_it_has_no_value() -> None:
     with pytest.raises(CannotReplay, match="changed after the block"):
         recorded.value(net.running_mean, seed=0)
     assert recorded.value(net.running_var, seed=0).tolist() == [1.0] * 3
+
+
+def test_a_real_tensor_is_given_real_values() -> None:
+    real = torch.from_numpy(np.zeros(3))
+    with on_meta():
+        real.add_(torch.arange(3))
+    assert real.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_library_that_skips_initialization_on_meta_does_not_skip_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transformers does it; imported within the block."""
+    library: Any = ModuleType("transformers.modeling_utils")
+
+    def device() -> torch.device | None:
+        return torch.tensor([]).device
+
+    class PreTrainedModel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 3)
+            self.init_weights()
+
+        def init_weights(self) -> None:
+            if library.get_torch_context_manager_or_global_device() != torch.device("meta"):
+                nn.init.ones_(self.linear.weight)
+
+    library.get_torch_context_manager_or_global_device = device
+    library.PreTrainedModel = PreTrainedModel
+    original = PreTrainedModel.init_weights
+    with on_meta() as recorded:
+        monkeypatch.setitem(sys.modules, library.__name__, library)
+        nn.Linear(1, 1)
+        model = PreTrainedModel()
+        assert library.get_torch_context_manager_or_global_device is device
+    assert PreTrainedModel.init_weights is original
+    assert str(recorded.law(model.linear.weight)) == "ones"
 
 
 def test_the_block_leaves_nothing_behind() -> None:

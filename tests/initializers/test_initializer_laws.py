@@ -69,9 +69,10 @@ FANS = [Fans(64, 64), Fans(9, 4.5), Fans(1, 2000)]
     [(n, s) for n in ALL for s in SHAPES if (n, s) != ("isometric_convolution", "depthwise")],
 )
 def test_the_declared_law_is_measured_in_every_shape_dtype_and_fan(name: str, shape: str, dtype: str) -> None:
-    for i, fans in enumerate(FANS):
-        target = Target(f"{shape}.{i}", SHAPES[shape], dtype, fans)
-        assert_law_is_measured(initializer(name), target, seed=i)
+    """Every shape and every dtype meets every fan: they go round, rather than each with each."""
+    i = (list(SHAPES).index(shape) + DTYPES.index(dtype)) % len(FANS)
+    target = Target(f"{shape}.{i}", SHAPES[shape], dtype, FANS[i])
+    assert_law_is_measured(initializer(name), target, seed=i)
     assert_draws_are_pure(initializer(name), target, seed=7)
 
 

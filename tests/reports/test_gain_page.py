@@ -14,10 +14,10 @@ import torch
 from playwright.sync_api import Browser
 
 import fanin
-from fanin.activations import TABLE, activation, mean_field
+from fanin.activations import TABLE, activation, mean_field, moments
 from fanin.errors import BadInput
 from fanin.reports import HeatMap, Page, Section, Series, Text, to_html, to_json, to_text, write_html
-from fanin.reports.gain_page import auto_gain, correlation_maps, gain_data, gain_page, phase_map
+from fanin.reports.gain_page import auto_gain, correlation_maps, gain_data, gain_page, gains_table, phase_map
 
 MAP: dict[str, Any] = {"x": [1, 2, 3], "y": [0, 1], "values": [[0.5, 1, 2], [0.25, 1, math.inf]]}
 
@@ -39,6 +39,16 @@ def test_data_for_programs_is_strict() -> None:
     facts = gain_data(TABLE["tanh"], 2.0, 0.5, 0.05)
     assert facts["forward"] == fanin.gain("tanh", std=2.0, mean=0.5).forward
     assert facts["torch_gain"] == {"value": 5 / 3, "source": "a convention (5/3)"}
+
+
+def test_gains_of_another_input_say_what_they_do_to_it() -> None:
+    """Leaky ReLU is homogeneous: torch's gain keeps any variance, and the gain that makes it 1 is half of that at 2."""
+    leaky = activation("leaky_relu", negative_slope=0.2)
+    rows = gains_table(leaky, moments(leaky, std=2.0), std=2.0).rows
+    assert rows[0][1:] == ("0.693375", "makes the second moment 1, from 4 going forward")
+    assert rows[1][2] == "makes the variance 1, from 4, where centred weights drop the mean"
+    assert rows[3][2] == "exact (He et al. 2015); multiplies the second moment by 1, the gradient's by 1 per layer"
+    assert gains_table(leaky, moments(leaky)).rows[0][2] == "keeps the second moment going forward"
 
 
 def test_where_no_correlation_settles_there_is_no_map() -> None:

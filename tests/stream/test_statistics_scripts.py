@@ -41,13 +41,14 @@ def feed() -> Any:
 def ignore(_: int) -> None: ...
 
 
-def test_the_exact_law_of_uniform_values_is_uniform(statistics: Any) -> None:
+def test_the_exact_law_of_uniform_values_is_uniform(statistics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "FINE", 1 << 16)
     uniform, normal, truncated = statistics.LAWS
-    assert (uniform.words_per_cell() == 4096).all()
+    assert (uniform.words_per_cell() == 65536).all()
     for law in (normal, truncated):
         per_cell = law.words_per_cell()
         assert per_cell.sum() == 1 << 32
-        assert np.abs(per_cell[1:-1] / 4096 - 1).max() < 0.5  # an error of 2e-7 σ moves some 340 words over an edge
+        assert np.abs(per_cell[1:-1] - 65536).max() < 2048  # an error of 2e-7 σ moves some 340 words over an edge
 
 
 def test_correlations_at_every_lag(statistics: Any) -> None:

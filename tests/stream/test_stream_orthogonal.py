@@ -23,7 +23,7 @@ from fanin.stream.reflections import BLOCK, PANEL, Indices
 public: Any = importlib.import_module("fanin.stream.orthogonal")  # the function has the module's name
 
 Matrix = npt.NDArray[np.float64]
-DRAWS = 4000
+DRAWS = 2000
 FALSE_ALARM = 1e-9
 
 

@@ -15,7 +15,7 @@ from fanin.activations.gain import moments
 from fanin.activations.mean_field import NEUTRAL, VARIANCES, check_variance, curves, jumps
 from fanin.activations.quadrature import Array, Function
 from fanin.activations.resolve import resolve
-from fanin.activations.roots import root
+from fanin.activations.roots import root, sign_changes
 from fanin.activations.table import Activation
 from fanin.errors import BadInput
 
@@ -166,8 +166,8 @@ def _crossings(phi: Activation, biases: Array, bias_var: float) -> list[Critical
         return 1 - (seen.second_moment / seen.derivative_second_moment + bias_var) / math.exp(x)
 
     points = []
-    for at in np.flatnonzero(above[:-1] * above[1:] < 0).tolist():
-        variance = math.exp(root(excess, math.log(q[at]), math.log(q[at + 1])))
+    for low, high in sign_changes(above):
+        variance = math.exp(root(excess, math.log(q[low]), math.log(q[high])))
         seen = moments(phi, std=math.sqrt(variance))
         weight_var = 1 / seen.derivative_second_moment
         slope = weight_var * seen.second_moment_slope / variance

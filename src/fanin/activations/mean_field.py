@@ -21,7 +21,7 @@ from fanin.activations.kernels import kernel_of
 from fanin.activations.quadrature import Array, Function
 from fanin.activations.remember import remember
 from fanin.activations.resolve import resolve
-from fanin.activations.roots import root
+from fanin.activations.roots import root, sign_changes
 from fanin.activations.table import Activation
 from fanin.errors import BadInput
 
@@ -234,15 +234,19 @@ def fixed_points(phi: Activation, weight_var: float, bias_var: float) -> tuple[F
     found = []
     if bias_var == 0 and float(phi(np.zeros(1))[0]) == 0:
         found.append(FixedPoint(0.0, weight_var * float(known.second_moment[0] / known.q[0])))
-    for at in np.flatnonzero(growth[:-1] * growth[1:] < 0).tolist():
-        q = _crossing(phi, weight_var, bias_var, at)
+    for low, high in sign_changes(growth):
+        q = _crossing(phi, weight_var, bias_var, float(known.q[low]), float(known.q[high]))
         found.append(FixedPoint(q, variance_slope(phi, weight_var, q)))
     return tuple(found)
 
 
-def _crossing(phi: Activation, weight_var: float, bias_var: float, at: int) -> float:
-    low, high = np.log(curves(phi).q[at : at + 2]).tolist()
-    return math.exp(root(lambda x: grown(phi, weight_var, bias_var, math.exp(x)) / math.exp(x), low, high))
+def _crossing(phi: Activation, weight_var: float, bias_var: float, low: float, high: float) -> float:
+    """Where Q(q) = q between two variances, by their logarithms."""
+
+    def relative(x: float) -> float:
+        return grown(phi, weight_var, bias_var, math.exp(x)) / math.exp(x)
+
+    return math.exp(root(relative, math.log(low), math.log(high)))
 
 
 def settled(phi: Activation, weight_var: float, bias_var: float, start: float) -> float:
@@ -269,9 +273,7 @@ def settled(phi: Activation, weight_var: float, bias_var: float, start: float) -
         rising, falling = float(known.q[at]), min(start, float(known.q[at + 1]))
     if rising == 0:
         return 0.0
-    return math.exp(
-        root(lambda x: grown(phi, weight_var, bias_var, math.exp(x)) / math.exp(x), math.log(rising), math.log(falling))
-    )
+    return _crossing(phi, weight_var, bias_var, rising, falling)
 
 
 def _alike(phi: Activation, correlation: float, q: float, *, derivative: bool = False) -> float:

@@ -1,10 +1,29 @@
-"""Where a function of one variable crosses 0, between two points that enclose the crossing."""
+"""Where a function of one variable crosses 0: between which points of a grid, and where between them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from fanin.activations.quadrature import Array
 
 STEPS = 100
+
+
+def sign_changes(values: Array) -> list[tuple[int, int]]:
+    """Pairs of places between which values on a grid change their sign: neighbours, or those on both sides of one 0.
+
+    Where more values in a row are 0, they cross 0 at no one point, and are left out. So is nan.
+
+    Example:
+        >>> sign_changes(np.array([-2.0, -1.0, 3.0, 0.0, -1.0, 0.0, 0.0, 5.0]))
+        [(1, 2), (2, 4)]
+    """
+    known = np.flatnonzero(values)
+    pairs = [(int(low), int(high)) for low, high in pairwise(known) if high - low <= 2]
+    return [(low, high) for low, high in pairs if values[low] * values[high] < 0]
 
 
 def root(f: Callable[[float], float], low: float, high: float, tolerance: float = 1e-13) -> float:

@@ -15,13 +15,17 @@ def check(
     model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
     shape: str = typer.Option(None, "--input", help="Shape of the example input, such as 32,3,224,224."),
     recipe: str = typer.Option(None, help="Start the model with this recipe first, instead of as it is built."),
+    predict: bool = typer.Option(
+        False, "--predict", help="Predict the signals from the graph alone, and print them beside the measured ones."
+    ),
     seed: int = typer.Option(0, help="Seed of PyTorch before the model is built, and of what fanin draws."),
     html: str = typer.Option(None, help="Also write the report to this file."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Measure one forward and backward pass and name what is wrong; exit 1 if anything is.
 
-    The remedy is tried on the model in memory and measured again; your file is not changed.
+    The remedy is tried on the model in memory and measured again; your file is not changed. With --predict, nothing is
+    judged: the table says what flows, a model on the meta device is not measured, and the exit code is 0.
     """
     import time
 
@@ -34,6 +38,11 @@ def check(
 
     if html is not None:
         check_target(html)
+    if predict:
+        from fanin.cli.prediction import check_prediction
+
+        check_prediction(model, shape, recipe, seed, html, as_json)
+        return
     started = time.perf_counter()
     built, example = load_model(model, shape, seed)
     with noise_hint(shape):

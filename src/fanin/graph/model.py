@@ -41,13 +41,13 @@ class Ref(NamedTuple):
 
     Attributes:
         name: of the node, the graph input, the constant, or the parameter's path.
-        index: which result of a node that has several.
+        result: which result of a node that has several.
         shape: in which it is seen: a parameter may be seen through views.
         rows: first and last but one of the rows that are seen, where only some of a parameter's are.
     """
 
     name: str
-    index: int = 0
+    result: int = 0
     shape: tuple[int, ...] = ()
     rows: tuple[int, int] | None = None
 
@@ -74,6 +74,7 @@ class Node:
         source: "file.py:line" of the user's own code, or "" where it is not known.
         arguments: all of the operation's by the names of its schema, plain data with a `Ref` for each tensor.
         shapes: of all its outputs.
+        notes: what the graph does not show of it, such as a custom backward rule.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Node:
     source: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     shapes: tuple[tuple[int, ...], ...] = field(default=(), compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class Graph:
     Attributes:
         inputs: what the model is called with.
         outputs: what it returns, tensor by tensor.
+        notes: how it was recorded, where it holds for one run only, and what it does not show.
     """
 
     model: str
@@ -127,6 +130,7 @@ class Graph:
     parameters: tuple[Parameter, ...]
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Ref, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -151,6 +155,7 @@ class Graph:
         """Plain data for JSON."""
         return {
             "model": self.model,
+            "notes": list(self.notes),
             "nodes": [
                 {
                     "name": n.name,

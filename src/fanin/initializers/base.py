@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -148,7 +149,8 @@ class Initializer(ABC):
             for f in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
             if getattr(self, f.name) != f.default
         )
-        return f"{type(self).__name__}({shown})" if shown else type(self).__name__.lower()
+        name = type(self).__name__
+        return f"{name}({shown})" if shown else re.sub("(?<=[a-z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _short(value: object) -> str:

@@ -51,7 +51,7 @@ class VarianceScaling(Initializer):
 
     Raises:
         UnknownName: no such mode or distribution.
-        BadInput: a negative gain or fan, or a target whose operation defines no fans.
+        BadInput: a negative gain, a fan that is not above 0, or a target whose operation defines no fans.
 
     Example:
         >>> from fanin.graph import Fans
@@ -71,7 +71,11 @@ class VarianceScaling(Initializer):
             raise UnknownName("mode", self.mode, MODES)
         if self.distribution not in tuple(DISTRIBUTIONS):
             raise UnknownName("distribution", self.distribution, DISTRIBUTIONS)
-        require_non_negative(self, [name for name in ("fan_in", "fan_out") if getattr(self, name) is not None])
+        given = [name for name in ("fan_in", "fan_out") if getattr(self, name) is not None]
+        require_non_negative(self, given)
+        for name in given:
+            if not getattr(self, name):
+                raise BadInput(f"VarianceScaling: {name} counts the terms of a sum; expected more than 0, got 0.")
 
     def __str__(self) -> str:
         """The standard deviation as a formula: "normal 1.414/√fan_in"."""

@@ -34,6 +34,10 @@ class ZerO(ByIndex):
                [ 0.5, -0.5]], dtype=float32)
     """
 
+    def __str__(self) -> str:
+        """Its name: in small letters it would read like zeros."""
+        return "ZerO"
+
     def law(self, target: Target) -> Law:
         """Of all elements together."""
         if len(target.shape) < 2:

@@ -47,7 +47,7 @@ def gain_page(
     seen = moments(phi, std=std, mean=mean)
     edge, nets = edge_of_chaos(phi, bias_var=bias_var), nets_of(phi, bias_var)
     sections = [
-        Section(f"Moments for z ~ N({mean:g}, {std:g}²)", [moments_table(seen), gains_table(phi, seen)]),
+        Section(f"Moments for z ~ N({mean:g}, {std:g}²)", [moments_table(seen), gains_table(phi, seen, std, mean)]),
         Section("Deep nets", [Text(_edge_text(edge)), nets_table(nets)], _intro(bias_var)),
     ]
     if plots:
@@ -90,26 +90,29 @@ def _ratios(seen: Gain) -> list[tuple[str, float | None, str]]:
     ]
 
 
-def gains_table(phi: Activation, seen: Gain) -> Table:
-    """The factors on the std of the weights, and torch's."""
+def gains_table(phi: Activation, seen: Gain, std: float = 1.0, mean: float = 0.0) -> Table:
+    """The factors on the std of the weights, and torch's, for z ~ N(mean, std²)."""
     torch, why = torch_gain_of(phi)
+    before = std**2 + mean**2  # E z²
+    second = "keeps the second moment" if math.isclose(before, 1) else f"makes the second moment 1, from {before:.4g}"
+    variance = "keeps the variance" if std == 1 else f"makes the variance 1, from {std**2:.4g}"
     rows: list[tuple[str, str, str]] = [
-        ("1/√E φ²", _exact(_try(seen, "forward")), "keeps the second moment going forward"),
-        ("1/√Var φ", _exact(_try(seen, "forward_variance")), "keeps the variance, where centred weights drop the mean"),
+        ("1/√E φ²", _exact(_try(seen, "forward")), f"{second} going forward"),
+        ("1/√Var φ", _exact(_try(seen, "forward_variance")), f"{variance}, where centred weights drop the mean"),
         ("1/√E φ'²", _exact(_try(seen, "backward")), "keeps the gradient going backward"),
-        ("torch calculate_gain", _exact(torch), _difference(seen, torch, why)),
+        ("torch calculate_gain", _exact(torch), _difference(seen, before, torch, why)),
     ]
     return Table(
         "Gains, with Var(w) = gain²/fan_in", [Column("gain"), Column("value", align="right"), Column("meaning")], rows
     )
 
 
-def _difference(seen: Gain, torch: float | None, why: str) -> str:
+def _difference(seen: Gain, before: float, torch: float | None, why: str) -> str:
     if torch is None:
         return "torch has none for it"
-    growth = torch**2 * seen.second_moment
-    if abs(growth - 1) < 1e-6:
+    if abs(torch**2 * seen.second_moment - 1) < 1e-6:
         return f"the same: {why}"
+    growth = torch**2 * seen.second_moment / before if before else math.inf
     return f"{why}; multiplies the second moment by {growth:.4g}, the gradient's by " + (
         f"{torch**2 * seen.derivative_second_moment:.4g} per layer"
     )

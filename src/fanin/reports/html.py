@@ -29,6 +29,7 @@ class SeriesData(TypedDict):
     colour: int
     dash: int
     emphasis: bool
+    dots: bool
     points: list[list[float | None]]
 
 
@@ -78,6 +79,7 @@ def plot_data(plot: LinePlot, limit: int = POINTS_PER_LINE) -> PlotData | None:
             colour=colour,
             dash=dash,
             emphasis=one.emphasis,
+            dots=one.dots,
             points=[_point(*point) for point in thinned(drawn_points(one, plot.log_y), limit)],
         )
         for one, (colour, dash) in zip(plot.series, styles(plot), strict=True)

@@ -72,6 +72,7 @@ class Series:
 
     `None`, nan, inf, and on a log axis 0 and negative values are gaps: the line stops there, and the caption says so.
     Series of one `group` share a colour and differ by their dashes, as the training and validation curves of one run.
+    `dots` draws the points alone, with no line through them.
 
     Raises:
         BadInput: the lengths differ, or only one side of the band is given.
@@ -85,6 +86,7 @@ class Series:
     high: Sequence[float | None] | None = None
     emphasis: bool = False
     group: str = ""
+    dots: bool = False
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):

@@ -1,9 +1,29 @@
 """SIGNALS: the moments of every value and every gradient that flows through a model.
 
-`Signals` is the type; a framework adapter fills it from one real forward and backward pass.
-`by_depth` lines the layers up for tables and plots.
+`Signals` is the type, whether predicted from the graph or measured in one real pass; `compare` sets the two side by
+side, `averaged` makes one of several. The prediction: `propagate` sweeps over the nodes, forward and back, with a rule
+an operation (`rules/`); `State` is what it knows of a tensor. `stacks` finds blocks that repeat and says where a deep
+stack of them leads. To add a rule: a function and a line in `RULES`.
 """
 
+from fanin.signals.average import averaged
+from fanin.signals.compare import Comparison, Pair, Row, Summary, compare
 from fanin.signals.model import LayerSignal, Moments, ParameterSignal, Signals, by_depth
+from fanin.signals.stack import Block, Stack, stacks
 
-__all__ = ["LayerSignal", "Moments", "ParameterSignal", "Signals", "by_depth"]
+__all__ = [
+    "Block",
+    "Comparison",
+    "LayerSignal",
+    "Moments",
+    "Pair",
+    "ParameterSignal",
+    "Row",
+    "Signals",
+    "Stack",
+    "Summary",
+    "averaged",
+    "by_depth",
+    "compare",
+    "stacks",
+]

@@ -143,9 +143,9 @@ def gathered(gradient: Gradient, out: State, state: State) -> Gradient:
     if rb > 1:
         g, h, s = rb * (g + (rb - 1) * s), rb * (h + (rb - 1) * s), rb**2 * s
     back = replace(seen, second=g, across_positions=h, across_samples=s, squares=None)
-    if out.features > state.features and state.features == 1:
-        n = out.features
-        return back.each(lambda m: np.array([n * out.average(m)])).flow()
+    if out.features > state.features:
+        each = out.features / state.features  # times a feature is repeated, by gradients that are independent
+        return back.each(lambda m: np.full(len(state.sizes), each * out.average(m))).flow()
     return regrouped(back, out, state).flow() if len(out.sizes) != len(state.sizes) else back.flow()
 
 

@@ -83,6 +83,16 @@ class Moments3:
     swing: float = 0.0
     profile: Profile | None = None
 
+    def __add__(self, other: Moments3) -> Moments3:
+        """Of a sum of two that are independent."""
+        return replace(
+            self,
+            second=self.second + other.second,
+            across_positions=self.across_positions + other.across_positions,
+            across_samples=self.across_samples + other.across_samples,
+            squares=None,
+        )
+
     def each(self, change: Callable[[Array], Array]) -> Moments3:
         """Each of the three, changed alike."""
         return replace(

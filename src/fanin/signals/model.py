@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fanin.graph import Graph, Layer, layers
+
+if TYPE_CHECKING:
+    from fanin.signals.compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Signals:
         loss_name: what it was.
         origin: "measured" (or "predicted", from the graph alone).
         sampled: of a prediction, the nodes that were run on a sample for want of a rule, and why.
-        assumed: of a prediction, what was assumed at a node beyond what its rule says.
+        assumed: what was assumed at a node, or at a parameter, beyond what its rule says; also of a measurement, where
+            the gradient passes a backward rule that the graph does not have.
     """
 
     values: Mapping[str, Moments]
@@ -75,6 +79,12 @@ class Signals:
     sampled: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
+
+    def compare(self, measured: Signals) -> Comparison:
+        """A prediction beside a measurement of the same model, or the mean of several (`averaged`)."""
+        from fanin.signals.compare import compare
+
+        return compare(self, measured)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

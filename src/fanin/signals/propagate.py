@@ -76,9 +76,9 @@ def _call(
         if isinstance(argument, Ref):
             value = known.get(argument.name)
             if value is None:
-                value = values[argument.name][argument.index]
+                value = values[argument.name][argument.result]
             tensors[name] = value.seen(argument.shape, argument.rows) if isinstance(value, Weight) else value
-            sources[name] = argument.name if argument.index == 0 else f"{argument.name}#{argument.index}"
+            sources[name] = argument.name if argument.result == 0 else f"{argument.name}#{argument.result}"
         elif isinstance(argument, Sequence) and any(isinstance(a, Ref) for a in argument):
             for at, a in enumerate(argument):
                 look(f"{name}.{at}", a)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FEWEST: Final = 3  # repeats that make a stack
 LONGEST_PERIOD: Final = 6  # children of a container that may make up one block: linear, norm, activation, dropout, …
 TRAINABLE: Final = 6  # depth scales; Schoenholz et al. 2017, §5
+FORESEEN: Final = 10  # times the blocks seen: further than that no depth is foretold
 SETTLED: Final = 1e-9  # a change below this is rounding
 UNSETTLED: Final = 0.995  # changes that shrink by less a block do so more slowly than exponentially
 
@@ -137,10 +138,10 @@ class Stack:
         if self.blocks[-1].samples is not None:
             told.append(f"two samples end at a correlation of {self.blocks[-1].samples:.4g}")
         depth = self.trainable_depth
-        if depth is not None and math.isfinite(depth):
+        if depth is not None and depth <= FORESEEN * len(self.blocks):
             told.append(f"ξ_c = {self.correlation_depth:.3g}, trainable to about {depth:.0f} blocks")
         elif depth is not None:
-            told.append("no exponential loss of what tells samples apart")
+            told.append("what tells samples apart is not lost exponentially within a few times as many")
         if self.collapse is not None:
             told.append(f"two positions end at {self.collapse:.4g}")
         return ", ".join(told) + "."

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,8 @@ class State:
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
+            it lives only through operations that know it.
     """
 
     axes: Axes
@@ -68,6 +71,7 @@ class State:
     mean_of: State | None = None
     fixed: bool = False
     profile: Profile | None = None
+    note: Any = field(default=None, init=False)
 
     @property
     def features(self) -> int:
@@ -218,6 +222,12 @@ class State:
     def average(self, of: Array) -> float:
         """Over all features."""
         return float(self.shares @ of)
+
+    def noted(self, note: Any) -> State:
+        """With a note."""
+        out = replace(self)
+        object.__setattr__(out, "note", note)
+        return out
 
     def marked(self, *marks: str) -> State:
         """With further assumptions."""

@@ -40,11 +40,11 @@ class Taps:
 
     def gathered(self, profile: Array) -> Array:
         """Σ over the taps that meet each output."""
-        return np.bincount(self.outputs, profile[self.inputs], self.size_out)
+        return np.asarray(np.bincount(self.outputs, profile[self.inputs], self.size_out), dtype=np.float64)
 
     def scattered(self, profile: Array) -> Array:
         """Σ over the taps that meet each input."""
-        return np.bincount(self.inputs, profile[self.outputs], self.size_in)
+        return np.asarray(np.bincount(self.inputs, profile[self.outputs], self.size_in), dtype=np.float64)
 
     def flipped(self) -> Taps:
         """Seen from the inputs."""
@@ -100,7 +100,7 @@ def blended(profiles: Sequence[Profile | None], weights: Sequence[float]) -> Pro
     if any([len(axis) for axis in p] != sizes for p, _ in known):
         return None
     rest = 1 - sum(w for _, w in known) / total
-    return tuple(rest + sum(w / total * p[d] for p, w in known) for d in range(len(sizes)))
+    return tuple(np.sum([w / total * p[d] for p, w in known], axis=0) + rest for d in range(len(sizes)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,11 +45,12 @@ def draw(key: Key, elements: Elements, form: Format, law: Law, out: Values | Non
             # The way of small tensors, of which a model may have thousands: no more than what must be looked at.
             if out is None:
                 values = np.empty(count, form.stored)
-            elif type(out) is np.ndarray and out.dtype is form.stored and out.shape == (count,) and out.flags.carray:
+            elif type(out) is np.ndarray and out.dtype is form.stored and out.size == count and out.flags.carray:
                 values = out
             else:
                 return _draw(key, elements, form, law, out)
-            written = values if form.written is form.stored else values.view(form.written)
+            flat = values if values.ndim == 1 else values.reshape(-1)
+            written = flat if form.written is form.stored else flat.view(form.written)
             kernel(key, elements.start, 1, count, 0, form.code, law, written)
             return values
     return _draw(key, elements, form, law, out)

@@ -39,7 +39,10 @@ def _four(a, at, step):
 
 @njit(nogil=True)
 def _add_products(out, o, source, s, a, b, c, d):
-    """`out[r] += a[r] source[0]`, then `b[r] source[1]`, c, d: four rows of LANES columns each, from o and s on."""
+    """`out[r] += a[r] source[0]`, then `b[r] source[1]`, c, d: four rows of LANES columns each, from o and s on.
+
+    Two rows at a time, so that their eight factors stay in registers, of which AVX2 has sixteen.
+    """
     a0, a1, a2, a3 = a
     b0, b1, b2, b3 = b
     c0, c1, c2, c3 = c
@@ -51,6 +54,9 @@ def _add_products(out, o, source, s, a, b, c, d):
         r0, r1, r2, r3 = source[s + x], source[s1 + x], source[s2 + x], source[s3 + x]
         out[o + x] = (((out[o + x] + a0 * r0) + b0 * r1) + c0 * r2) + d0 * r3
         out[o1 + x] = (((out[o1 + x] + a1 * r0) + b1 * r1) + c1 * r2) + d1 * r3
+    for lane in range(LANES):
+        x = _U64(lane)
+        r0, r1, r2, r3 = source[s + x], source[s1 + x], source[s2 + x], source[s3 + x]
         out[o2 + x] = (((out[o2 + x] + a2 * r0) + b2 * r1) + c2 * r2) + d2 * r3
         out[o3 + x] = (((out[o3 + x] + a3 * r0) + b3 * r1) + c3 * r2) + d3 * r3
 

@@ -150,9 +150,9 @@ def _predicted(
         known |= {path: _law(path, shape) for path, shape in zip(own_paths, case.weights, strict=True)}
     found = forward(traced.graph, known, rules, sampler(traced))
     refs = [_next(outputs, range(count)) for count in counts]
-    outs = [[found.values[ref.name][ref.index] for ref in own] for own in refs]
+    outs = [[found.values[ref.name][ref.result] for ref in own] for own in refs]
     seeds = {
-        ref.name if ref.index == 0 else f"{ref.name}#{ref.index}": _cotangent(state).flow()
+        ref.name if ref.result == 0 else f"{ref.name}#{ref.result}": _cotangent(state).flow()
         for own, values in zip(refs, outs, strict=True)
         for ref, state in zip(own, values, strict=True)
         if isinstance(state, State)

@@ -87,8 +87,8 @@ def draw(
     seed = seed_words(key)
     keys = tuple(key_words(seed, name, draw) for draw in range(1 if part == target else 2))
     axes = tuple(range(len(shape))) if order is None else order
-    result: jax.Array = _drawn(keys, numbers, kind, shifted, shape, axes, part, named(out_sharding))
-    return result
+    where = named(out_sharding)
+    return _labelled(_drawn(keys, numbers, kind, shifted, shape, axes, part, where), where)
 
 
 @partial(jax.jit, static_argnums=range(2, 8))
@@ -166,8 +166,8 @@ def _same(array: jax.Array) -> jax.Array:
 
 def full(value: Any, shape: Shape, dtype: Dtype, out_sharding: Sharding = None) -> jax.Array:
     """An array of one value, or of an array's values broadcast to the shape."""
-    made: jax.Array = _filled(jnp.asarray(value, dtype), shape, named(out_sharding))
-    return made
+    where = named(out_sharding)
+    return _labelled(_filled(jnp.asarray(value, dtype), shape, where), where)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -189,6 +189,14 @@ def named(sharding: Sharding) -> NamedSharding | None:
     if mesh.empty:
         raise BadInput(f"out_sharding: {sharding} needs a mesh: use jax.set_mesh(mesh), or give a NamedSharding.")
     return NamedSharding(mesh, sharding)
+
+
+def _labelled(array: jax.Array, sharding: NamedSharding | None) -> jax.Array:
+    """The same memory under the very sharding asked for: XLA drops the axes of a mesh that have one device."""
+    if sharding is None or isinstance(array, jax.core.Tracer):
+        return array
+    labelled: jax.Array = jax.device_put(array, sharding)
+    return labelled
 
 
 def _parted(made: Callable[..., jax.Array], sharding: NamedSharding | None) -> Callable[..., jax.Array]:

@@ -1,15 +1,18 @@
 """PyTorch: trace a module, observe its signals, write a plan into it.
 
 `trace` records the graph with `torch.export`; `observe` runs that graph once, forward and backward, on the module's
-own parameters; `write_` fills them. None of them touches the module's mode, gradients, hooks or buffers.
-`materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded. `fill_` fills
-one tensor.
+own parameters, and `predict` sends moments through it instead; `write_` fills the parameters. None of them touches the
+module's mode, gradients, hooks or buffers.
+`materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
+the plan that such a model's constructor follows. `fill_` fills one tensor.
 """
 
 from fanin.frameworks.torch.activation import array_activation
+from fanin.frameworks.torch.built import Built, built
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.observe import observe
+from fanin.frameworks.torch.predict import predict
 from fanin.frameworks.torch.record import Recording, on_meta
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
@@ -17,9 +20,11 @@ from fanin.frameworks.torch.trace import Traced, trace
 from fanin.frameworks.torch.write import write_
 
 __all__ = [
+    "Built",
     "Recording",
     "Traced",
     "array_activation",
+    "built",
     "draw_seed",
     "draw_seed_for",
     "dtype_of",
@@ -29,6 +34,7 @@ __all__ = [
     "observe",
     "on_meta",
     "permuted",
+    "predict",
     "trace",
     "write_",
 ]

@@ -25,7 +25,7 @@ def plain_arguments(fx: FxNode, parameters: Mapping[str, str]) -> dict[str, Any]
 
 def _plain(value: Any, parameters: Mapping[str, str]) -> Any:
     if isinstance(value, FxNode):
-        return ref(value, parameters)
+        return ref(value, parameters) if gives_tensors(value) else value.meta.get("val")  # a size that values decide
     if isinstance(value, (list, tuple)):
         return tuple(_plain(v, parameters) for v in value)
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -43,6 +43,12 @@ def ref(fx: FxNode, parameters: Mapping[str, str]) -> Ref:
         assert isinstance(index, int)
         return Ref(source.name, index, _shape(fx))
     return Ref(fx.name, 0, _shape(fx))
+
+
+def gives_tensors(fx: FxNode) -> bool:
+    """Whether the node gives tensors, rather than a number or nothing."""
+    value = fx.meta.get("val")
+    return any(isinstance(x, torch.Tensor) for x in (value if isinstance(value, (tuple, list)) else (value,)))
 
 
 def _shape(fx: FxNode) -> tuple[int, ...]:

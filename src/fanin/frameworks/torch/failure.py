@@ -18,6 +18,7 @@ from fanin.frameworks.torch.layer import batch_is_missing, describe, given, take
 TORCH = str(Path(torch.__file__).parent)
 _NOT_THE_USERS = (TORCH, str(Path(__file__).parents[1]), "<")  # "<": code that was never in a file
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')  # of a printed traceback
 CALLS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)  # what PyTorch raises of bad arguments
 _VALUES = re.compile(r"data-dependent|not supported for tensor subclasses|unbacked", re.IGNORECASE)
 FITS = re.compile(
@@ -38,10 +39,13 @@ def explain(error: Exception, model: torch.nn.Module, call: Call) -> FaninError:
     if isinstance(error, TypeError) and frames[-1].f_code.co_filename.endswith("inspect.py"):
         return BadInput(f"{name} cannot be called with the {len(call.values)} value(s) of the example: {cause}.")
     if _VALUES.search(cause):
+        without = any(x.is_meta for x in (*model.parameters(), *call.leaves) if isinstance(x, torch.Tensor))
         return CannotTrace(
-            f"What {name} computes depends on the values of tensors{at}, and a graph is recorded without values. "
-            "Replace a branch by torch.where and .item() or .numpy() by operations on tensors, or give the submodules "
-            f"on either side of that line one at a time. ({cause})"
+            f"What {name} computes depends on the values of tensors{at}, "
+            f"{'and on the meta device there are none' if without else 'and not all of it can be followed'}. "
+            f"{'Trace the model with values, or replace' if without else 'Replace'} a branch by torch.where and "
+            ".item() or .numpy() by operations on tensors, or give the submodules on either side of that line one at a "
+            f"time. ({cause})"
         )
     path, module, inputs = _innermost_module(frames, model)
     raised_by_torch = bool(frames) and frames[-1].f_code.co_filename.startswith(TORCH)
@@ -115,3 +119,9 @@ def is_users(file: str) -> bool:
     """Not a file of PyTorch's, of fanin's adapters or of Python's; other installed packages count as the user's."""
     standard = file.startswith(_STANDARD_LIBRARY) and "site-packages" not in file
     return not (standard or file.startswith(_NOT_THE_USERS))
+
+
+def line_in(stack_trace: str) -> str:
+    """The innermost frame of the user's as "file.py:12", without folders, so that output is the same anywhere."""
+    frames = [m for m in FRAME.finditer(stack_trace) if is_users(m["file"])]
+    return f"{Path(frames[-1]['file']).name}:{frames[-1]['line']}" if frames else ""

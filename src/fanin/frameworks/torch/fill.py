@@ -47,7 +47,7 @@ def fill_(parts: Sequence[Part], target: Target, what: Initializer, seed: int) -
 
 def _sample(place: torch.Tensor, stream: Key, elements: range | Runs, law: Distribution) -> None:
     dtype = DTYPES[place.dtype]
-    if place.device.type == "cpu" and not may_overlap(array := _array(place)):
+    if place.device.type == "cpu" and ((array := _array(place)).flags.c_contiguous or not may_overlap(array)):
         sample(stream, elements, law, dtype=dtype, out=array)
         return
     if place.numel() >= WORTH_A_KERNEL and gpu.available(place):

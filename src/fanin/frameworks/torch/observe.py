@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from fanin.activations import activation
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch.call import Call, call_of
+from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
 from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
@@ -66,7 +67,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         call = call_of(model, example)
         recorder = _Recorder(traced, model, call)
         outputs = _own(traced.program, recorder.run(*_inputs(traced, leaves, path_of, call)))
-        scalar = _scalar(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)
+        scalar = scalar_of(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
         gradients = dict(zip(wanted, found, strict=True))
@@ -75,7 +76,8 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         gradients=recorder.gradients,
         parameters={path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()},
         loss=float(scalar.detach()),
-        loss_name=_name(loss) if loss else RANDOM_COTANGENT,
+        loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
+        assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
         graph=traced.graph,
     )
 
@@ -212,12 +214,17 @@ def _own(program: torch.export.ExportedProgram, outputs: Any) -> list[Any]:
     return [value for spec, value in zip(specs, outputs, strict=True) if spec.kind is kinds.USER_OUTPUT]
 
 
-def _scalar(loss: Loss, result: Any) -> torch.Tensor:
+def scalar_of(loss: Loss, result: Any) -> torch.Tensor:
+    """What the user's loss makes of the model's output.
+
+    Raises:
+        BadInput: it raises, or gives no differentiable scalar.
+    """
     try:
         value = loss(result)
     except Exception as error:  # whatever the user's loss raises is explained and re-raised
         raise BadInput(
-            f"The loss, {_name(loss)}, failed on the model's output of {given([result])}: "
+            f"The loss, {name_of(loss)}, failed on the model's output of {given([result])}: "
             f"{type(error).__name__}: {first_line(error)}{where(error)}."
         ) from error
     if not isinstance(value, torch.Tensor) or value.numel() != 1:
@@ -228,7 +235,8 @@ def _scalar(loss: Loss, result: Any) -> torch.Tensor:
     return value.reshape(())
 
 
-def _name(loss: Loss) -> str:
+def name_of(loss: Loss) -> str:
+    """As it is called in reports."""
     name = str(getattr(loss, "__name__", type(loss).__name__))
     return "a lambda" if name == "<lambda>" else name
 

@@ -2,97 +2,121 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from fanin.errors import BadInput
+from fanin.frameworks.torch.built import built
+from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
-from fanin.frameworks.torch.names import named_parameters
-from fanin.frameworks.torch.observe import RANDOM_COTANGENT, bounds_of
+from fanin.frameworks.torch.observe import RANDOM_COTANGENT, Loss, bounds_of, moments, name_of
+from fanin.frameworks.torch.record import Recording
+from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
+from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.surrogate import sampler
 from fanin.frameworks.torch.trace import Traced
-from fanin.graph import Graph
+from fanin.frameworks.torch.weights import weights_of
+from fanin.frameworks.torch.whole import any_sharded, unwrapped
+from fanin.graph import Graph, Node, Ref
 from fanin.plans import Plan
 from fanin.signals import Moments, ParameterSignal, Signals
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.bands import BACKWARD, band_of
+from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS
-from fanin.signals.bands import band_of
-from fanin.signals.laws import weight_of
 from fanin.signals.propagate import Propagated, backward, forward
 from fanin.signals.rules import RULES
 from fanin.signals.state import State
-from fanin.signals.values import Value, Weight
+from fanin.signals.values import Constant, Value, Weight
 
 
 def predict(
-    traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], plan: Plan | None = None, loss: Any = None
+    traced: Traced,
+    model: torch.nn.Module,
+    example: tuple[Any, ...],
+    plan: Plan | Recording | None = None,
+    loss: Loss | None = None,
 ) -> Signals:
-    """Moments of every node's value and gradient, and of every parameter's gradient."""
-    graph = traced.graph
-    known: dict[str, Value] = {}
-    for parameter, (tensor, _) in zip(graph.parameters, named_parameters(model).values(), strict=True):
-        known[parameter.path] = _law(parameter, tensor, plan)
-    known |= known_tensors(traced, model, example)
-    found = forward(graph, known, RULES, sampler(traced))
-    seeds = {}
-    for ref in graph.outputs:
-        state = found.values.get(ref.name, known.get(ref.name, None))
-        state = state[ref.index] if isinstance(state, tuple) else state
-        if isinstance(state, State):
-            name = ref.name if ref.index == 0 else f"{ref.name}#{ref.index}"
-            seeds[name] = _white(state)
-    backward(graph, found, seeds)
-    return _signals(graph, found, known)
+    """Moments of every node's value and gradient, and of every parameter's gradient; the model is left as it was.
 
+    Args:
+        plan: how the parameters are to start; without one, as they are. What the plan keeps is seen as it is. A
+            recording of the constructor stands for what that draws.
+        loss: from the model's output to a scalar: it is given outputs drawn as they are predicted. Without one, the
+            gradient is that of `observe`.
 
-def _white(state: State) -> Gradient:
-    one = np.ones(len(state.sizes))
-    return Moments3(one / max(state.samples, 1) ** 2, 0 * one, 0 * one).flow()
-
-
-def _law(parameter: Any, tensor: torch.Tensor, plan: Plan | None) -> Weight:
-    if plan is not None:
-        return weight_of(plan[parameter.path].initializer, plan[parameter.path].target)
-    x = tensor.detach().to(torch.float64)
-    return Weight(
-        parameter.path,
-        tuple(x.shape),
-        np.array([float(x.mean())]),
-        np.array([float(x.var(correction=0))]),
-        np.array([x.shape[0] if x.dim() else 1]),
+    Raises:
+        BadInput: parameters on the meta device without a plan, a plan for another model, a sharded model without a
+            plan, or a loss that fails, as for `observe`.
+    """
+    if any_sharded(model) and plan is None:
+        raise BadInput(
+            "The model is sharded, and this process does not hold the values of its parameters. Predict from how they "
+            "are to start, predict(model, x, plan=plan), or before the model is sharded."
+        )
+    model, graph = unwrapped(model), traced.graph
+    with undisturbed(model):
+        known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, model, example)}
+        found = forward(graph, known, RULES, sampler(traced))
+        if loss is None:
+            scalar, seeds = of_fixed_noise(traced, found, known)
+        else:
+            scalar, seeds = of_loss(traced, model, found, known, loss)
+        backward(graph, found, seeds)
+    return Signals(
+        *_of_nodes(graph, found),
+        {p.path: _parameter(known[p.path], found.weights.get(p.path)) for p in graph.parameters},
+        scalar,
+        name_of(loss) if loss else RANDOM_COTANGENT,
+        "predicted",
+        found.sampled,
+        _assumed(graph, found),
+        graph,
     )
 
 
-def _signals(graph: Graph, found: Propagated, known: Mapping[str, Value]) -> Signals:
-    values, gradients, assumed = {}, {}, {}
+def _weights(graph: Graph, model: torch.nn.Module, plan: Plan | Recording | None) -> dict[str, Weight]:
+    if isinstance(plan, Recording):
+        as_built = built(plan, model, graph)
+        return weights_of(graph, model, as_built.plan, as_built.kept)
+    return weights_of(graph, model, plan)
+
+
+def _of_nodes(graph: Graph, found: Propagated) -> tuple[dict[str, Moments], dict[str, Moments]]:
+    """Of values, and of gradients where one arrives."""
+    values, gradients = {}, {}
     bounds = bounds_of(graph)
     for node in graph.nodes:
-        (first, *_) = found.values[node.name]
+        first = found.values[node.name][0]
+        if isinstance(first, Constant) and first.array.dtype.kind in "fc":
+            values[node.name] = moments(torch.tensor(first.array))
         if not isinstance(first, State):
             continue
         values[node.name] = _moments(first, bounds.get(node.name))
-        if first.marks:
-            assumed[node.name] = tuple(sorted(first.marks))
-        gradient = found.gradients.get(node.name, ({},))[0]
+        gradient = _gradient(node, found)
         if gradient:
             seen = total(gradient, first)
             g, h, s = (first.average(m) for m in (seen.second, seen.across_positions, seen.across_samples))
-            band = band_of(g, seen.band_variance(first))
+            band = band_of(g, seen.band_variance(first), BACKWARD)
             gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s, band=band)
-    return Signals(
-        values,
-        gradients,
-        {p.path: _parameter(known[p.path], found.weights.get(p.path)) for p in graph.parameters},
-        math.nan,
-        RANDOM_COTANGENT,
-        "predicted",
-        found.sampled,
-        assumed,
-        graph,
-    )
+    return values, gradients
+
+
+def _gradient(node: Node, found: Propagated) -> Gradient:
+    """That of the first result; one of several results is an operation of its own, whose users name the first."""
+    of = node.arguments.get("self") if node.op == "getitem" else None
+    name, index = (of.name, of.result) if isinstance(of, Ref) else (node.name, 0)
+    gradients = found.gradients.get(name, ())
+    return gradients[index] if index < len(gradients) else {}
+
+
+def _assumed(graph: Graph, found: Propagated) -> dict[str, tuple[str, ...]]:
+    firsts = ((node.name, found.values[node.name][0]) for node in graph.nodes)
+    assumed = {name: tuple(sorted(s.marks)) for name, s in firsts if isinstance(s, State) and s.marks}
+    for name, why in unsure_gradients(graph).items():
+        assumed[name] = (*assumed.get(name, ()), why)
+    return assumed
 
 
 def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
@@ -102,19 +126,24 @@ def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
         margin = 0.01 * (bounds[1] - bounds[0])
         at_bound = (state.values < bounds[0] + margin) | (state.values > bounds[1] - margin)
         saturated = state.average(at_bound @ WEIGHTS)
+    second = state.average(state.second)
     return Moments(
         state.average(state.mean),
-        state.average(state.second),
+        second,
         zeros,
         saturated=saturated,
         across_positions=state.average(state.across_positions) if state.positions > 1 else None,
         across_samples=state.average(state.across_samples) if state.samples > 1 else None,
-        band=band_of(state.average(state.second), state.band_variance),
+        band=band_of(second, state.band_variance),
     )
 
 
 def _parameter(weight: Value, gradient: float | None) -> ParameterSignal:
     assert isinstance(weight, Weight)
-    share = weight.sizes / weight.sizes.sum()
-    value = Moments(float(share @ weight.mean), float(share @ weight.second))
-    return ParameterSignal(value, None if gradient is None else Moments(0.0, gradient))
+    share = weight.sizes / weight.sizes.sum() if weight.sizes.sum() else np.ones(len(weight.sizes))
+    constant = len(weight.mean) == 1 and float(weight.variance[0]) == 0
+    return ParameterSignal(
+        Moments(float(share @ weight.mean), float(share @ weight.second), zeros=float(share @ (weight.second == 0))),
+        None if gradient is None else Moments(0.0, gradient),
+        same_rows=constant and len(weight.shape) >= 2 and weight.shape[0] >= 2,
+    )

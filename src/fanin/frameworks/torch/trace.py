@@ -1,21 +1,23 @@
-"""From a module and an example to a `Graph`, by `torch.export`; no weight is copied and nothing is computed."""
+"""From a module and an example to a `Graph`, by `torch.export`; no weight is copied and nothing is computed.
+
+What the exporter cannot follow, branches on values above all, is run once on the example, and the run is exported.
+"""
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch.fx.node import Node as FxNode
 
-from fanin.errors import BadInput, FaninError, NoParameters
-from fanin.frameworks.torch.arguments import plain_arguments, ref
-from fanin.frameworks.torch.call import Call, call_of
-from fanin.frameworks.torch.failure import explain, is_users
+from fanin.errors import BadInput, NoParameters
+from fanin.frameworks.torch.arguments import gives_tensors, plain_arguments, ref
+from fanin.frameworks.torch.call import call_of
+from fanin.frameworks.torch.custom_functions import CustomFunctions
+from fanin.frameworks.torch.failure import line_in
 from fanin.frameworks.torch.names import named_parameters, naming
 from fanin.frameworks.torch.operations import (
     ACTIVATIONS,
@@ -29,8 +31,9 @@ from fanin.frameworks.torch.operations import (
     op_of,
     recurrent_slots,
 )
-from fanin.frameworks.torch.output import Build, taken_apart
+from fanin.frameworks.torch.output import Build
 from fanin.frameworks.torch.patterns import PRODUCTS, VIEWS, handwritten
+from fanin.frameworks.torch.program import Program, program_of
 from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.whole import any_sharded, unwrapped, whole
@@ -77,42 +80,11 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     if sharded or any(on_meta):  # then only shapes and dtypes are known
         call = call.on_meta()
     with whole(model) if sharded or len(on_meta) > 1 else undisturbed(model), quiet():
-        try:
-            program, output = _exported(model, call)
-        except FaninError:
-            raise
-        except Exception as error:  # whatever the user's forward raises is explained and re-raised
-            raise (_of_shards if sharded else explain)(error, model, call) from error
-        return _read(model, program, output)
+        return _read(model, program_of(model, call, sharded=sharded))
 
 
-def _exported(model: torch.nn.Module, call: Call) -> tuple[torch.export.ExportedProgram, Build]:
-    """The program, whose outputs are the tensors in the model's, and how to make the model's output of them."""
-    builds: list[Build] = []
-
-    def tensors_alone(_module: torch.nn.Module, _inputs: Any, output: Any) -> tuple[torch.Tensor, ...]:
-        tensors, build = taken_apart(output)
-        builds.append(build)
-        return tensors
-
-    hook = model.register_forward_hook(tensors_alone)  # after the user's own
-    try:
-        program = torch.export.export(model, call.args, call.keywords, strict=False)
-    finally:
-        hook.remove()
-    return program.run_decompositions({}), builds[-1]
-
-
-def _of_shards(error: Exception, model: torch.nn.Module, call: Call) -> FaninError:
-    """What a sharded model computes of whole parameters may differ from what was written for one process."""
-    explained = explain(error, model, call)
-    return type(explained)(
-        f"{explained} The model is sharded: plan it on the meta device, or before it is sharded, and hand the plan "
-        "over: initialize_(sharded, recipe=plan, seed=0)."
-    )
-
-
-def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output: Build) -> Traced:
+def _read(model: torch.nn.Module, found: Program) -> Traced:
+    program = found.exported
     signature = program.graph_signature
     logical = naming(model)
     parameters = named_parameters(model)
@@ -120,13 +92,14 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output:
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     names = {name: first.get(logical(path), logical(path)) for name, path in lifted.items()}
     stored = set(names)  # parameters, buffers and their views
+    functions = CustomFunctions()
     nodes: list[Node] = []
     recorded: dict[str, FxNode] = {}
     uses: dict[str, _Use] = {}
     end = program.graph.output_node()
     for fx in program.graph.nodes:
         op = op_of(fx)
-        if fx.op != "call_function" or op.startswith("_assert"):
+        if fx.op != "call_function" or op.startswith("_assert") or not gives_tensors(fx):
             continue
         if op in VIEWS and fx.args and getattr(fx.args[0], "name", None) in stored:
             names[fx.name] = names[fx.args[0].name]
@@ -139,7 +112,7 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output:
             path = names.get(entry.name, "")
             if path in parameters:
                 uses.setdefault(path, _Use(fx, slot, tuple(entry.meta["val"].shape)))
-        nodes.append(_node(fx, names, logical))
+        nodes.append(_node(fx, names, logical, functions))
         recorded[fx.name] = fx
     packed = {logical(path): slot for path, slot in _packed(model)}
     for path in uses.keys() & packed.keys():
@@ -147,8 +120,9 @@ def _read(model: torch.nn.Module, program: torch.export.ExportedProgram, output:
     described = tuple(_parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items())
     seen = {fx: path for fx, path in names.items() if fx in stored and path in parameters}
     nodes = [replace(node, arguments=plain_arguments(recorded[node.name], seen)) for node in nodes]
-    graph = Graph(type(model).__name__, tuple(nodes), described, _inputs(program), _outputs(program, seen))
-    return Traced(graph, program, names, output)
+    notes = found.notes + tuple(dict.fromkeys(f"{note} (at {node.source})" for node in nodes for note in node.notes))
+    graph = Graph(type(model).__name__, tuple(nodes), described, _inputs(program), _outputs(program, seen), notes)
+    return Traced(graph, program, names, found.output)
 
 
 def _inputs(program: torch.export.ExportedProgram) -> tuple[Input, ...]:
@@ -163,7 +137,7 @@ def _inputs(program: torch.export.ExportedProgram) -> tuple[Input, ...]:
 
 def _outputs(program: torch.export.ExportedProgram, parameters: Mapping[str, str]) -> tuple[Ref, ...]:
     kinds = torch.export.graph_signature.OutputKind
-    pairs = zip(program.graph_signature.output_specs, program.graph.output_node().args[0], strict=True)  # type: ignore[arg-type]
+    pairs = zip(program.graph_signature.output_specs, program.graph.output_node().args[0], strict=True)
     return tuple(ref(fx, parameters) for spec, fx in pairs if spec.kind is kinds.USER_OUTPUT and isinstance(fx, FxNode))
 
 
@@ -214,15 +188,17 @@ def _parameter(path: str, tensor: torch.nn.Parameter, also: tuple[str, ...], use
     return Parameter(path, shape, dtype, role, measured, also, use.fx.name, frozen, parts)
 
 
-def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> Node:
+def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str], functions: CustomFunctions) -> Node:
     value = fx.meta.get("val")
     first = value[0] if isinstance(value, (tuple, list)) and value else value
     op = op_of(fx)
     module, module_type = innermost_module(fx)
+    stack = fx.meta.get("stack_trace") or ""
+    function = functions.name(stack)
     return Node(
         name=fx.name,
         op=op,
-        inputs=tuple(names.get(i.name, i.name) for i in fx.all_input_nodes),
+        inputs=tuple(names.get(i.name, i.name) for i in fx.all_input_nodes if gives_tensors(i)),
         shape=tuple(int(n) for n in getattr(first, "shape", ())),
         dtype=str(getattr(first, "dtype", "")).removeprefix("torch."),
         shapes=tuple(
@@ -232,7 +208,8 @@ def _node(fx: FxNode, names: dict[str, str], logical: Callable[[str], str]) -> N
         activation=ACTIVATIONS[op](arguments_of(fx)) if op in ACTIVATIONS else None,
         module=logical(module),
         module_type=module_type,
-        source=_user_line(fx.meta.get("stack_trace") or ""),
+        source=line_in(stack),
+        notes=(f"the custom backward rule of {function}, which the graph does not have",) if function else (),
     )
 
 
@@ -243,12 +220,3 @@ def innermost_module(fx: FxNode) -> tuple[str, str]:
         return "", ""
     path, kind = list(stack.values())[-1]
     return path, kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-
-
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
-
-
-def _user_line(stack_trace: str) -> str:
-    """The innermost frame of the user's as "file.py:12", without folders, so that output is the same anywhere."""
-    frames = [m for m in _FRAME.finditer(stack_trace) if is_users(m["file"])]
-    return f"{Path(frames[-1]['file']).name}:{frames[-1]['line']}" if frames else ""

@@ -73,12 +73,13 @@
   const look = (series, colours) => ({
     colour: colours.series[series.colour % COLOURS],
     dash: DASHES[series.dash % DASHES.length],
+    dots: series.dots,
     shape: SHAPES[series.colour % SHAPES.length],
     hollow: Math.floor(series.colour / SHAPES.length) % 2 === 1,
     width: (series.emphasis ? 3 : 1.75) * (series.points.length > 300 ? 0.6 : 1), // noise is finer than a curve
   });
 
-  const sample = ({ colour, dash, shape, hollow, width }, colours) => {
+  const sample = ({ colour, dash, dots, shape, hollow, width }, colours) => {
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const part = (attributes) => {
       const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
@@ -86,13 +87,13 @@
       svg.append(path);
     };
     for (const [name, value] of Object.entries({ width: 34, height: 12, "aria-hidden": "true" })) svg.setAttribute(name, value);
-    part({ d: "M0 6H34", stroke: colour, "stroke-width": width, "stroke-dasharray": dash.join(" "), fill: "none" });
+    if (!dots) part({ d: "M0 6H34", stroke: colour, "stroke-width": width, "stroke-dasharray": dash.join(" "), fill: "none" });
     part({ d: shape, transform: "translate(13.5 2.5) scale(0.7)", stroke: colour, "stroke-width": 2, fill: hollow ? colours.paper : colour });
     return svg;
   };
 
   const lineSeries = (plot, series, index, colours) => {
-    const { colour, dash, shape, hollow, width } = look(series, colours);
+    const { colour, dash, dots, shape, hollow, width } = look(series, colours);
     const { points } = series;
     const every = Math.ceil(points.length / 7);
     const offset = Math.floor((index * every) / plot.series.length); // marks of different lines stand apart
@@ -104,15 +105,15 @@
       name: String(index),
       data: points.map(([x, y], i) => ({
         value: [x, height(y)],
-        symbol: i % every === offset || alone(i) ? `path://${shape}` : "none",
+        symbol: dots || i % every === offset || alone(i) ? `path://${shape}` : "none",
       })),
-      symbolSize: series.emphasis ? 8 : 7,
+      symbolSize: dots ? 5 : series.emphasis ? 8 : 7,
       showAllSymbol: true,
       connectNulls: false,
       z: series.emphasis ? 4 : 3,
-      lineStyle: { color: colour, width, type: dash.length ? dash : "solid", cap: "butt", join: "round" },
+      lineStyle: { color: colour, width: dots ? 0 : width, type: dash.length ? dash : "solid", cap: "butt", join: "round" },
       itemStyle: { color: hollow ? colours.paper : colour, borderColor: colour, borderWidth: hollow ? 1.5 : 0 },
-      emphasis: { focus: "series", lineStyle: { width: width + 0.75 }, scale: false },
+      emphasis: { focus: "series", lineStyle: { width: dots ? 0 : width + 0.75 }, scale: false },
       blur: { lineStyle: { opacity: 0.2 }, itemStyle: { opacity: 0.2 } },
     };
   };

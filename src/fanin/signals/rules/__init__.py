@@ -11,25 +11,33 @@ from typing import Final
 
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import (
+    attention,
     convolution,
     dropout,
+    embedding,
+    following,
     gates,
     larger,
     linear,
     norms,
     pointwise,
     pooling,
+    products,
     recurrent,
     reduction,
     resampling,
+    softmax,
     views,
     weights,
 )
 
-_OF_SIGNALS: Final[Mapping[str, Rule]] = {
+_GENERAL: Final[Mapping[str, Rule]] = {
     "activation": pointwise.activated,
     "linear": linear.linear,
-    **dict.fromkeys(("matmul", "mm", "addmm"), linear.matrix_product),
+    "addmm": linear.matrix_product,
+    **dict.fromkeys(("matmul", "mm", "bmm"), products.matrix_product),
+    "baddbmm": products.added_product,
+    "einsum": products.einsum,
     **dict.fromkeys(pointwise.POINTWISE, pointwise.unary),
     "pow": pointwise.power,
     **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), pointwise.clamp),
@@ -39,7 +47,8 @@ _OF_SIGNALS: Final[Mapping[str, Rule]] = {
     "rsub": pointwise.subtract_from,
     "mul": pointwise.multiply,
     "div": pointwise.divide,
-    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "to", "_to_copy", "getitem"), views.same),
+    **dict.fromkeys(("alias", "clone", "contiguous", "to", "_to_copy", "getitem"), views.same),
+    "detach": views.detached,
     **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"), views.view),
     **dict.fromkeys(("permute", "transpose", "t", "numpy_T", "mT", "movedim"), views.permute),
     "expand": views.expand,
@@ -73,7 +82,7 @@ _OF_SIGNALS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("repeat", "tile"), resampling.repeat),
     "repeat_interleave": resampling.repeat_interleave,
     "index_select": resampling.index_select,
-    "index": resampling.index,
+    "index": embedding.index,
     "stack": resampling.stack,
     "glu": gates.glu,
     "threshold": gates.threshold,
@@ -102,6 +111,11 @@ _OF_SIGNALS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("argmax", "argmin"), reduction.index_of_extreme),
     "cumsum": reduction.cumulative_sum,
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
+    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
+    **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), softmax.softmax),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), softmax.log_softmax),
+    "embedding": embedding.embedding,
+    "embedding_bag": embedding.embedding_bag,
 }
 
 _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
@@ -111,8 +125,10 @@ _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min"), weights.same),
 }
 
-RULES: Final[Mapping[str, Rule]] = {
-    **_OF_SIGNALS,
-    **{op: weights.or_of_weights(_OF_SIGNALS.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
-    **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
-}
+RULES: Final[Mapping[str, Rule]] = following.followed(
+    {
+        **_GENERAL,
+        **{op: weights.or_of_weights(_GENERAL.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
+        **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
+    }
+)

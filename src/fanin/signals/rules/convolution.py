@@ -83,7 +83,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
-    return Meeting(*[math.prod(weight.shape[2:])] * 3, flat(sizes))
+    whole = math.prod(weight.shape[2:])
+    return Meeting(whole, whole, whole, flat(sizes))
 
 
 def as_image(x: State) -> State:

@@ -31,17 +31,17 @@ def batch_norm(call: Call) -> Outcome:
     """
     x = _channels(call.state("input"))
     v = x.second - x.channel_second + call.get("eps", 1e-5)
+    hat = _normalised(x, v, (x.channel_second,) * 3)
     own = np.maximum(x.second - x.across_positions, 0.0)
     of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
-    spread = _inverse_moment((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
-    hat = _normalised(x, v, (x.channel_second,) * 3)
+    jensen = _inverse_moment((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
-        left = _projected(back, hat, x.positions, x.samples).times(spread / v)
+        left = _projected(back, hat, x.positions, x.samples).times(jensen / v)
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
@@ -156,13 +156,13 @@ def group_norm(call: Call) -> Outcome:
     hat = _normalised(x, v, (of_group, of_group, of_samples))
     out, affine = _affine(call, hat)
     own = np.maximum(second - k, 0.0)
-    spread = _inverse_moment((c - 1, own + p * np.maximum(k - mean**2, 0.0)), (c * (p - 1), own))
+    jensen = _inverse_moment((c - 1, own + p * np.maximum(k - mean**2, 0.0)), (c * (p - 1), own))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         back = affine.back(seen)
-        left = _projected(back, hat, p, 1, c).times(spread / v)
+        left = _projected(back, hat, p, 1, c).times(jensen / v)
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from fanin.signals.axes import Axes, Kind, axis, kinds_of, size_of
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import Array
+from fanin.signals.rules import embedding
 from fanin.signals.rules.convolution import as_image
 from fanin.signals.rules.maps import Map
 from fanin.signals.state import Root, State
-from fanin.signals.values import Call, Constant, NoRule, Outcome
+from fanin.signals.values import Call, Constant, NoRule, Outcome, Weight
 
 Indices: TypeAlias = NDArray[Any]  # which entry each one is; below 0: none
 
@@ -200,7 +201,9 @@ def index_select(call: Call) -> Outcome:
 
 
 def index(call: Call) -> Outcome:
-    """`x[:, ids]`: one axis by known ids, which may have a shape of their own."""
+    """`x[:, ids]`: one axis by known ids, which may have a shape of their own; of a parameter, a look-up of rows."""
+    if isinstance(call["self"], Weight):
+        return embedding.index(call)
     x = call.state(call.first)
     ids = {at: call[f"indices.{at}"] for at in range(len(x.axes)) if call[f"indices.{at}"] is not None}
     if len(ids) != 1:

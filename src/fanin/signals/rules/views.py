@@ -10,9 +10,9 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, chosen, total
+from fanin.signals.gradient import Gradient, Moments3, chosen, scaled, total
 from fanin.signals.latent import Array
-from fanin.signals.state import State, gaussian
+from fanin.signals.state import Root, State, gaussian
 from fanin.signals.taps import Profile, blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
 
@@ -21,6 +21,11 @@ def same(call: Call) -> Outcome:
     """`clone`, `contiguous`, a cast: x itself."""
     name = call.first
     return Outcome((call.values[name],), lambda gradients: iter([(name, gradients[0])]))
+
+
+def detached(call: Call) -> Outcome:
+    """`detach`: x itself, and no gradient comes back."""
+    return Outcome((call.values[call.first],))
 
 
 def view(call: Call) -> Outcome:
@@ -46,11 +51,12 @@ def _everywhere(seen: Moments3, out: State, x: State) -> Moments3:
 def permute(call: Call) -> Outcome:
     """`permute`, `transpose`, `t`, `movedim`."""
     x = call.state(call.first)
-    order = _order(call, len(x.axes))
+    order = order_of(call, len(x.axes))
     return _moved(call, x, tuple(x.axes[i] for i in order))
 
 
-def _order(call: Call, rank: int) -> list[int]:
+def order_of(call: Call, rank: int) -> list[int]:
+    """Which axis of the operand is each axis of the result."""
     order = list(range(rank))
     if call["dims"] is not None:
         return [d % rank for d in call["dims"]]
@@ -96,12 +102,18 @@ def expand(call: Call) -> Outcome:
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
-    return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
+    copies = out.features // x.features if x.features > 1 else 1
+    if copies > 1:  # heads that several queries share: other features, though they are copies
+        out = replace(out, root=Root())
+    return Outcome((out,), lambda g: iter([(call.first, scaled(gathered(g[0], out, x), copies**0.5))]))
 
 
 def _repeated(x: State, at: int, rank: int) -> Kind:
     """What an axis counts along which one entry is repeated."""
     if at == -1 and x.features == 1:
+        return Kind.FEATURE
+    before = next((a for a in x.axes[:at][::-1] if a), ())
+    if Kind.FEATURE in kinds_of(before) and count(x.axes[at:], Kind.FEATURE) > 1:  # between features
         return Kind.FEATURE
     return Kind.SAMPLE if at == -rank and x.samples == 1 else Kind.POSITION
 

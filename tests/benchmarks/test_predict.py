@@ -1,0 +1,77 @@
+"""benchmarks/predict.py: the architectures can be built and start as they say; one of them goes all the way."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("predict")
+
+
+def test_the_list_is_long_and_of_many_families(predict: Any) -> None:
+    own = [a for a in predict.zoo.ARCHITECTURES.values() if not a.name.startswith("hf-")]
+    assert len(own) >= 25
+    assert len({a.group for a in own}) >= 10
+    assert all(name == a.name for name, a in predict.zoo.ARCHITECTURES.items())
+
+
+def test_seeds_vary_weights_and_inputs_and_repeat(predict: Any) -> None:
+    for name in ("mlp-relu-10", "vit"):
+        architecture = predict.zoo.ARCHITECTURES[name]
+        (one, x), (again, y), (other, z) = (predict.built(architecture, seed, None) for seed in (0, 0, 1))
+        same = [torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True)]
+        assert all(same)
+        assert torch.equal(x[0], y[0])
+        assert not torch.equal(x[0], z[0])
+        assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "std"),
+    [
+        ("gpt-pre-6", "blocks.0.reduce.weight", 0.02 / 12**0.5),
+        ("bert", "layers.0.expand.weight", 0.02),
+        ("t5", "encoder.blocks.0.attention.q.weight", (128 * 32) ** -0.5),
+        ("resnet-18", "blocks.0.conv1.weight", (2 / (9 * 32)) ** 0.5),
+        ("llama", "blocks.0.mlp.gate.weight", 0.02),
+    ],
+)
+def test_an_architecture_starts_as_its_original_does(predict: Any, name: str, path: str, std: float) -> None:
+    model, _ = predict.built(predict.zoo.ARCHITECTURES[name], 0, None)
+    weight = dict(model.named_parameters())[path]
+    within = 6 / (2 * weight.numel()) ** 0.5  # six standard errors of the std of normal draws
+    assert weight.std().item() == pytest.approx(std, rel=within)
+
+
+def test_what_the_command_prints(predict: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["predict.py", "--only", "mlp-relu-10", "--seeds", "2", "--nodes"])
+    threads = torch.get_num_threads()
+    try:
+        predict.main()
+    finally:
+        torch.set_num_threads(threads)
+    printed, progress = capsys.readouterr()
+    assert printed.startswith("```\n")
+    assert "python benchmarks/predict.py --only mlp-relu-10 --seeds 2 --nodes" in printed
+    row = next(line for line in printed.splitlines() if line.startswith("| mlp-relu-10"))
+    assert len(row.split(" | ")) == len(predict.HEAD)
+    assert "parameter gradient  0.weight  linear" in printed
+    assert "without norms: ≥ 90 % of nodes in the band" in printed
+    assert "mlp-relu-10: " in progress
+
+
+def test_the_page_has_a_row_for_every_architecture(predict: Any) -> None:
+    page = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
+    written = page.split("<!-- predict: written")[1].split("<!-- end of predict -->")[0]
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in written.splitlines() if line.startswith("| ")}
+    assert rows >= set(predict.zoo.ARCHITECTURES), "run benchmarks/predict.py --write where transformers is installed"
