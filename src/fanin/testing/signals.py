@@ -6,14 +6,14 @@ Tensors are drawn as `fanin.signals.particles` says, weights anew each time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.axes import Axes, Kind, axes_of, count
+from fanin.signals.axes import Kind, axes_of, count
 from fanin.signals.gradient import Gradient, Moments3, total
 from fanin.signals.particles import draw, draw_levels, measure
 from fanin.signals.propagate import Propagated, Rule, backward, forward
@@ -69,7 +69,7 @@ class RuleCase:
         name: of the operation.
         function: of torch tensors: the inputs, then the weights.
         inputs: how each is drawn.
-        weights: shapes of the parameters, each with elements N(0, 1/fan-in) unless `weight_mean` is set.
+        weights: shapes of the parameters, each with elements N(0, 1/fan-in).
         error: what the rule's own assumptions may cost, as a share of the second moment.
         back_error: that of the gradients, if it is another.
         draws: how many.
@@ -79,94 +79,111 @@ class RuleCase:
     function: Callable[..., Any]
     inputs: tuple[Drawn, ...]
     weights: tuple[tuple[int, ...], ...] = ()
-    weight_mean: float = 0.0
     error: float = 0.02
     back_error: float | None = None
-    draws: int = 100
+    draws: int = 40
+
+
+def assert_rules_hold(cases: Sequence[RuleCase], rules: Mapping[str, Rule], seed: int = 0) -> None:
+    """The moments that the rules predict are those of the operations on the draws of each case.
+
+    Raises:
+        BrokenRule: a moment of a result or of a gradient is further off than chance and the declared error allow.
+
+    Not for: what a single weight does, which is drawn anew each time.
+    """
+    random = np.random.default_rng(seed)
+    states = [[drawn.state(random) for drawn in case.inputs] for case in cases]
+    runs, found = _predicted(cases, states, rules)
+    if found.sampled:
+        raise BrokenRule(f"no rule held: {found.sampled}")
+    wrong = [line for run in runs for line in _compared(run, random)]
+    if wrong:
+        raise BrokenRule("; ".join(wrong))
 
 
 @dataclass
-class _Estimate:
-    """Draws of one number."""
+class _Run:
+    """One case: what was predicted of it."""
 
-    values: list[float] = field(default_factory=list)
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.values))
-
-    @property
-    def error(self) -> float:
-        return float(np.std(self.values, ddof=1) / math.sqrt(len(self.values)))
+    case: RuleCase
+    states: list[State]
+    outs: list[State]
+    back: list[Gradient]
+    weights: dict[str, float]
 
 
-def assert_rules_hold(case: RuleCase, rules: Mapping[str, Rule], seed: int = 0) -> None:
-    """The moments that the rules predict are those of the operation on `case.draws` draws.
-
-    Raises:
-        BrokenRule: a moment of the result or of a gradient is further off than chance and the declared error allow.
-    """
-    random = np.random.default_rng(seed)
-    states = [drawn.state(random) for drawn in case.inputs]
-    module, found, outs, back = _predicted(case, states, rules)
-    if found.sampled:
-        raise BrokenRule(f"{case.name}: no rule held: {found.sampled}")
-    wanted, measured, scales = _compared(case, module, states, found, outs, back, random)
-    wrong = []
-    for name, value in wanted.items():
-        estimate = measured[name]
-        share = case.error if name.startswith("y") or case.back_error is None else case.back_error
-        allowed = share * scales[name]
-        off = abs(value - estimate.mean)
-        if not off <= SIGMAS * estimate.error + allowed + 1e-9 * scales[name]:
-            wrong.append(
-                f"{name}: predicted {value:.5g}, measured {estimate.mean:.5g} ± {estimate.error:.2g}, "
-                f"allowed {allowed:.2g}"
-            )
-    if wrong:
-        raise BrokenRule(f"{case.name}: " + "; ".join(wrong))
-
-
-def _predicted(case: RuleCase, states: Sequence[State], rules: Mapping[str, Rule]) -> Any:
+def _predicted(
+    cases: Sequence[RuleCase], states: Sequence[list[State]], rules: Mapping[str, Rule]
+) -> tuple[list[_Run], Propagated]:
+    """All cases as one traced module: tracing takes longer than all else."""
     import torch
 
     from fanin.frameworks.torch import trace
     from fanin.frameworks.torch.known import known_tensors
     from fanin.frameworks.torch.surrogate import sampler
 
-    shapes = case.weights
+    shapes = [shape for case in cases for shape in case.weights] or [(1,)]
 
-    class Wrapped(torch.nn.Module):
+    class All(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.weights = torch.nn.ParameterList(torch.zeros(shape) for shape in shapes or [(1,)])
+            self.weights = torch.nn.ParameterList(torch.zeros(shape) for shape in shapes)
 
         def forward(self, *xs: Any) -> Any:
-            return case.function(*xs, *(list(self.weights) if shapes else []))
+            inputs, weights = iter(xs), iter(self.weights)
+            return tuple(_tensors(c.function(*_next(inputs, c.inputs), *_next(weights, c.weights))) for c in cases)
 
-    module = Wrapped()
-    example = tuple(torch.randn(drawn.shape) for drawn in case.inputs)
+    module = All()
+    example = tuple(torch.randn(drawn.shape) for case in cases for drawn in case.inputs)
     traced = trace(module, *example)
+    names = iter([named.name for named in traced.graph.inputs])
+    paths = iter([f"weights.{at}" for at in range(len(shapes))])
+    outputs = iter(traced.graph.outputs)
+    counts = [len(outs) for outs in module(*example)]
     known: dict[str, Any] = dict(known_tensors(traced, module, example))
-    known |= {named.name: state for named, state in zip(traced.graph.inputs, states, strict=True)}
-    for at, shape in enumerate(shapes):
-        mean, variance = _law(case, shape)
-        path = f"weights.{at}"
-        known[path] = Weight(path, shape, np.array([mean]), np.array([variance]), np.array([shape[0] if shape else 1]))
+    named = [_next(names, own) for own in states]
+    for own, run_names in zip(states, named, strict=True):
+        known |= dict(zip(run_names, own, strict=True))
+    by_case = [_next(paths, case.weights) for case in cases]
+    for case, own_paths in zip(cases, by_case, strict=True):
+        known |= {path: _law(path, shape) for path, shape in zip(own_paths, case.weights, strict=True)}
     found = forward(traced.graph, known, rules, sampler(traced))
-    seeds = {}
-    for ref in traced.graph.outputs:
-        value = found.values[ref.name][ref.result]
-        if isinstance(value, State):
-            seeds[ref.name if ref.result == 0 else f"{ref.name}#{ref.result}"] = value
-    backward(traced.graph, found, {name: _cotangent(state).flow() for name, state in seeds.items()})
-    back = [found.gradients.get(named.name, ({},))[0] for named in traced.graph.inputs]
-    return module, found, list(seeds.values()), back
+    refs = [_next(outputs, range(count)) for count in counts]
+    outs = [[found.values[ref.name][ref.result] for ref in own] for own in refs]
+    seeds = {
+        ref.name if ref.result == 0 else f"{ref.name}#{ref.result}": _cotangent(state).flow()
+        for own, values in zip(refs, outs, strict=True)
+        for ref, state in zip(own, values, strict=True)
+        if isinstance(state, State)
+    }
+    backward(traced.graph, found, seeds)
+    runs = []
+    for case, own_states, own_outs, run_names, own_paths in zip(cases, states, outs, named, by_case, strict=True):
+        back = [found.gradients.get(name, ({},))[0] for name in run_names]
+        weights = {f"gw{at}": found.weights[path] for at, path in enumerate(own_paths)}
+        runs.append(_Run(case, own_states, [o for o in own_outs if isinstance(o, State)], back, weights))
+    return runs, found
 
 
-def _law(case: RuleCase, shape: tuple[int, ...]) -> tuple[float, float]:
-    fan = math.prod(shape[1:]) if len(shape) > 1 else 1
-    return case.weight_mean, 1 / fan
+def _next(of: Iterator[Any], like: Sequence[Any]) -> list[Any]:
+    """As many as there are."""
+    return [next(of) for _ in like]
+
+
+def _tensors(result: Any) -> list[Any]:
+    """Of floating point."""
+    return [y for y in (result if isinstance(result, tuple) else (result,)) if y.is_floating_point()]
+
+
+def _law(path: str, shape: tuple[int, ...]) -> Weight:
+    """N(0, 1/fan-in)."""
+    rows = np.array([shape[0] if shape else 1])
+    return Weight(path, shape, np.zeros(1), np.array([_variance(shape)]), rows)
+
+
+def _variance(shape: tuple[int, ...]) -> float:
+    return 1 / math.prod(shape[1:]) if len(shape) > 1 else 1.0
 
 
 def _cotangent(out: State) -> Moments3:
@@ -175,54 +192,62 @@ def _cotangent(out: State) -> Moments3:
     return Moments3(one, 0.5 * one, 0.25 * one)
 
 
-def _compared(
-    case: RuleCase,
-    module: Any,
-    states: Sequence[State],
-    found: Propagated,
-    outs: list[State],
-    back: list[Gradient],
-    random: Generator,
-) -> tuple[dict[str, float], dict[str, _Estimate], dict[str, float]]:
-    import torch
+def _compared(run: _Run, random: Generator) -> list[str]:
+    """What is further off than it may be."""
+    wanted, scales = _wanted(run)
+    measured: dict[str, list[float]] = {name: [] for name in wanted}
+    for _ in range(run.case.draws):
+        _measure_once(run, measured, random)
+    wrong = []
+    for name, value in wanted.items():
+        draws = np.asarray(measured[name])
+        error = float(draws.std(ddof=1)) / math.sqrt(len(draws))
+        back = run.case.error if run.case.back_error is None else run.case.back_error
+        allowed = (run.case.error if name.startswith("y") else back) * scales[name]
+        if not abs(value - draws.mean()) <= SIGMAS * error + allowed + 1e-9 * scales[name]:
+            got = f"measured {draws.mean():.5g} ± {error:.2g}, allowed {allowed:.2g}"
+            wrong.append(f"{run.case.name}: {name}: predicted {value:.5g}, {got}")
+    return wrong
 
-    wanted: dict[str, float] = {}
-    scales: dict[str, float] = {}
-    for at, out in enumerate(outs):
+
+def _wanted(run: _Run) -> tuple[dict[str, float], dict[str, float]]:
+    """What was predicted, by name, and its scale."""
+    wanted: dict[str, float] = dict(run.weights)
+    scales: dict[str, float] = dict(run.weights)
+    for at, out in enumerate(run.outs):
         moments = (out.mean, out.second, out.across_positions, out.across_samples)
         _want(wanted, scales, f"y{at}", [out.average(m) for m in moments], out)
-    for at, state in enumerate(states):
-        seen = total(gradients[at], state)
-        moments_ = [state.average(m) for m in (seen.second, seen.across_positions, seen.across_samples)]
-        _want(wanted, scales, f"g{at}", [0.0, *moments_], state)
-        wanted.pop(f"g{at}.mean")
-    for path, second in found.weights.items():
-        if path.startswith("weights."):
-            wanted[f"gw{path[8:]}"] = scales[f"gw{path[8:]}"] = second
-    measured: dict[str, _Estimate] = {name: _Estimate() for name in wanted}
-    for _ in range(case.draws):
-        xs = [torch.tensor(draw(s, random), dtype=torch.float32, requires_grad=True) for s in states]
-        with torch.no_grad():
-            for w, shape in zip(module.weights, case.weights, strict=False):
-                mean, variance = _law(case, shape)
-                w.copy_(torch.tensor(random.normal(mean, math.sqrt(variance), shape)))
-        result = module(*xs)
-        ys = [y for y in (result if isinstance(result, tuple) else (result,)) if y.is_floating_point()]
-        _note(
-            measured,
-            {f"y{at}": (y.detach().numpy(), out.axes) for at, (y, out) in enumerate(zip(ys, outs, strict=True))},
-        )
-        seeds = [torch.tensor(draw_levels(1.0, 0.5, 0.25, out, random), dtype=torch.float32) for out in outs]
-        loss = sum((y * seed).sum() for y, seed in zip(ys, seeds, strict=True))
-        weights = list(module.weights) if case.weights else []
-        leaves = [*xs, *weights]
-        back = torch.autograd.grad(loss, leaves, allow_unused=True)
-        grads = [torch.zeros_like(x) if g is None else g for g, x in zip(back, leaves, strict=True)]
-        _note(measured, {f"g{at}": (grads[at].numpy(), s.axes) for at, s in enumerate(states)})
-        for at, g in enumerate(grads[len(xs) :]):
-            if f"gw{at}" in measured:
-                measured[f"gw{at}"].values.append(float((g**2).mean()))
-    return wanted, measured, scales
+    for at, (state, gradient) in enumerate(zip(run.states, run.back, strict=True)):
+        seen = total(gradient, state)
+        parts = [state.average(m) for m in (seen.second, seen.across_positions, seen.across_samples)]
+        _want(wanted, scales, f"g{at}", [0.0, *parts], state)
+        del wanted[f"g{at}.mean"]
+    return wanted, scales
+
+
+def _measure_once(run: _Run, measured: dict[str, list[float]], random: Generator) -> None:
+    """One draw of inputs, weights and what comes back, through the operation itself."""
+    import torch
+
+    def tensor(x: Array, *, grad: bool = False) -> Any:
+        return torch.tensor(x, dtype=torch.float32, requires_grad=grad)
+
+    xs = [tensor(draw(s, random), grad=True) for s in run.states]
+    ws = [tensor(random.normal(0.0, math.sqrt(_variance(s)), s), grad=True) for s in run.case.weights]
+    ys = _tensors(run.case.function(*xs, *ws))
+    loss = sum(
+        (y * tensor(draw_levels(1.0, 0.5, 0.25, out, random))).sum() for y, out in zip(ys, run.outs, strict=True)
+    )
+    found = torch.autograd.grad(loss, [*xs, *ws], allow_unused=True)
+    grads = [torch.zeros_like(x) if g is None else g for g, x in zip(found, [*xs, *ws], strict=True)]
+    arrays = {f"y{at}": (y.detach().numpy(), out.axes) for at, (y, out) in enumerate(zip(ys, run.outs, strict=True))}
+    arrays |= {f"g{at}": (grads[at].numpy(), s.axes) for at, s in enumerate(run.states)}
+    for name, (array, axes) in arrays.items():
+        for what, value in measure(array, axes).items():
+            if (key := f"{name}.{what}") in measured:
+                measured[key].append(value)
+    for at, g in enumerate(grads[len(xs) :]):
+        measured[f"gw{at}"].append(float((g**2).mean()))
 
 
 def _want(wanted: dict[str, float], scales: dict[str, float], name: str, moments: list[float], state: State) -> None:
@@ -231,10 +256,3 @@ def _want(wanted: dict[str, float], scales: dict[str, float], name: str, moments
         if many.get(what, True):
             wanted[f"{name}.{what}"] = moment
             scales[f"{name}.{what}"] = math.sqrt(abs(moments[1])) if what == "mean" else abs(moments[1])
-
-
-def _note(measured: dict[str, _Estimate], arrays: Mapping[str, tuple[Array, Axes]]) -> None:
-    for name, (array, axes) in arrays.items():
-        for what, value in measure(array, axes).items():
-            if (key := f"{name}.{what}") in measured:
-                measured[key].values.append(value)

@@ -28,6 +28,7 @@ from fanin.signals.rules import (
     resampling,
     softmax,
     views,
+    weights,
 )
 
 _GENERAL: Final[Mapping[str, Rule]] = {
@@ -116,4 +117,18 @@ _GENERAL: Final[Mapping[str, Rule]] = {
     "embedding": embedding.embedding,
     "embedding_bag": embedding.embedding_bag,
 }
-RULES: Final[Mapping[str, Rule]] = following.followed(_GENERAL)
+
+_OF_WEIGHTS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("mul", "div"), weights.product),
+    **dict.fromkeys(("add", "sub"), weights.total),
+    **dict.fromkeys(("mean", "sum", "var", "std", "linalg_vector_norm"), weights.reduced),
+    **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min"), weights.same),
+}
+
+RULES: Final[Mapping[str, Rule]] = following.followed(
+    {
+        **_GENERAL,
+        **{op: weights.or_of_weights(_GENERAL.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
+        **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
+    }
+)

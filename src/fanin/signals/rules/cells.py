@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from fanin.signals.latent import Array
+from fanin.signals.values import as_array
 
 
 class Weights(NamedTuple):
@@ -191,5 +192,5 @@ CELLS: Final[Mapping[str, Cell]] = {
     "lstm": Cell(4, _lstm, _lstm_back),
     "gru": Cell(3, _gru, _gru_back),
     "rnn_tanh": Cell(1, _plain(np.tanh), _plain_back(lambda h: 1 - h**2)),
-    "rnn_relu": Cell(1, _plain(lambda u: np.maximum(u, 0.0)), _plain_back(lambda h: (h > 0) * 1.0)),
+    "rnn_relu": Cell(1, _plain(lambda u: np.maximum(u, 0.0)), _plain_back(lambda h: as_array(h > 0))),
 }

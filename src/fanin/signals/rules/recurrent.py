@@ -58,9 +58,8 @@ def recurrent(call: Call) -> Outcome:
     runs: list[list[_Run]] = []
     value = x
     for layer in range(layers):
-        runs.append(
-            [_Run(call.node.op, value, p, first, back=bool(d)) for d, p in enumerate(_of(parameters, layer, ways))]
-        )
+        own = parameters[layer * ways : (layer + 1) * ways]
+        runs.append([_Run(call.node.op, value, p, first, back=way > 0) for way, p in enumerate(own)])
         value = _side_by_side([run.out for run in runs[-1]])
         p = call.get("dropout", 0.0)
         if p and call["train"] and layer < layers - 1:

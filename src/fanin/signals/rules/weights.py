@@ -1,0 +1,156 @@
+"""Weights that are computed from parameters: scaled, standardised, normalised. Their law follows; they stay weights.
+
+Elements are taken for independent: what a mean or a norm over n of them has in common with one is of order 1/n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fanin.initializers import Structure
+from fanin.signals.propagate import Rule
+from fanin.signals.rules.pointwise import number_of
+from fanin.signals.state import State
+from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
+
+
+def or_of_weights(rule: Rule, of_weights: Rule) -> Rule:
+    """The first rule, and the second where all tensors are weights or numbers, and one is a weight."""
+
+    def chosen(call: Call) -> Outcome:
+        values = call.values.values()
+        only = any(isinstance(v, Weight) for v in values) and not any(isinstance(v, State) for v in values)
+        return of_weights(call) if only else rule(call)
+
+    return chosen
+
+
+def same(call: Call) -> Outcome:
+    """`clone`, a cast: the weight itself."""
+    return _one(call, call[call.first], 1.0)
+
+
+def product(call: Call) -> Outcome:
+    """`mul` and `div` of a weight and a number, or of two weights: E w² is the product."""
+    inverse = call.node.op == "div"
+    for name, other in (("self", "other"), ("other", "self")):
+        number, weight = number_of(call[other]), call[name]
+        if number is not None and isinstance(weight, Weight) and not (inverse and name == "other"):
+            by = 1 / number if inverse else number
+            scaled = replace(weight, mean=by * weight.mean, variance=by**2 * weight.variance)
+            return _one(call, scaled, by**2, name)
+    x, y = call["self"], call["other"]
+    if not (isinstance(x, Weight) and isinstance(y, Weight)):
+        raise NoRule("a weight times numbers that differ")
+    mean_x, second_x, mean_y, second_y = (*_moments(x), *_moments(y))
+    if inverse:
+        if mean_y == 0 or second_y > 1.5 * mean_y**2:
+            raise NoRule("the divisor may be 0")
+        mean_y, second_y = 1 / mean_y, 1 / mean_y**2
+    out = _weight(call, mean_x * mean_y, second_x * second_y)
+    repeats = [math.prod(out.shape) / max(math.prod(w.shape), 1) for w in (x, y)]
+
+    def pull(gradients: Sequence[Any]) -> Pulled:
+        (gradient,) = gradients
+        yield "self", WeightGradient(gradient.second * second_y * repeats[0])
+        yield "other", WeightGradient(gradient.second * second_x * repeats[1] * (second_y**2 if inverse else 1.0))
+
+    return Outcome((out,), pull)
+
+
+def total(call: Call) -> Outcome:
+    """`add` and `sub` of weights, and of a weight and a number."""
+    alpha = float(call.get("alpha", 1.0)) * (-1 if call.node.op == "sub" else 1)
+    terms = []
+    for name, by in (("self", 1.0), ("other", alpha)):
+        value = call[name]
+        number = number_of(value)
+        mean, second = (number, number**2) if number is not None else _moments(value)
+        terms.append((name, value, by, mean, second))
+    mean = sum(by * m for *_, by, m, _ in terms)
+    variance = sum(by**2 * (q - m**2) for *_, by, m, q in terms)
+    out = _weight(call, mean, variance + mean**2)
+
+    def pull(gradients: Sequence[Any]) -> Pulled:
+        for name, value, by, *_ in terms:
+            if isinstance(value, Weight):
+                repeats = math.prod(out.shape) / max(math.prod(value.shape), 1)
+                yield name, WeightGradient(gradients[0].second * by**2 * repeats)
+
+    return Outcome((out,), pull)
+
+
+def reduced(call: Call) -> Outcome:
+    """`mean`, `sum`, `var`, `std` and norms over n elements: nearly a constant where n is large."""
+    weight = call[call.first]
+    mean, second = _moments(weight)
+    out_size = max(math.prod(call.node.shape), 1)
+    n = math.prod(weight.shape) / out_size
+    variance = second - mean**2
+    op = call.node.op
+    if op in ("mean", "sum"):
+        by = 1.0 if op == "mean" else n
+        out = _weight(call, by * mean, by**2 * (mean**2 + variance / n))
+        slope = (by / n) ** 2
+    else:
+        size = {"var": variance, "std": variance**0.5}.get(op, (n * second) ** 0.5)
+        slope = {"var": 4 * variance / n**2, "std": 1 / n**2}.get(op, 1 / n)
+        out = _weight(call, size, size**2)
+    return Outcome((out,), _pull(call.first, slope))
+
+
+def weight_norm(call: Call) -> Outcome:
+    """`_weight_norm(v, g, dim)`: w = g v/‖v‖, so that E w² = E g²/n.
+
+    Reference: Salimans & Kingma 2016.
+    """
+    v, g = call["v"], call["g"]
+    if not (isinstance(v, Weight) and isinstance(g, Weight)):
+        raise NoRule("it is no parameter that is normalised")
+    n = math.prod(v.shape) / max(math.prod(g.shape), 1)
+    mean_v, second_v = _moments(v)
+    mean_g, second_g = _moments(g)
+    size = (n * second_v) ** 0.5 or 1.0
+    out = replace(_weight(call, mean_g * mean_v / size, second_g / n), structure=v.structure)
+
+    def pull(gradients: Sequence[Any]) -> Pulled:
+        (gradient,) = gradients
+        yield "v", WeightGradient(gradient.second * second_g / size**2 * (1 - 1 / n))
+        yield "g", WeightGradient(gradient.second)
+
+    return Outcome((out, *[g] * (len(call.node.shapes) - 1)), pull)
+
+
+def _one(call: Call, weight: Any, by: float, name: str | None = None) -> Outcome:
+    if not isinstance(weight, Weight):
+        raise NoRule("no weight takes part")
+    return Outcome((weight,), _pull(name or call.first, by))
+
+
+def _pull(name: str, by: float) -> Any:
+    """E (∂loss/∂w)² times a number."""
+
+    def pull(gradients: Sequence[Any]) -> Pulled:
+        yield name, WeightGradient(gradients[0].second * by)
+
+    return pull
+
+
+def _moments(weight: Any) -> tuple[float, float]:
+    """E w and E w² over all elements."""
+    if not isinstance(weight, Weight):
+        raise NoRule("a weight meets numbers that differ")
+    share = weight.sizes / weight.sizes.sum()
+    return float(share @ weight.mean), float(share @ weight.second)
+
+
+def _weight(call: Call, mean: float, second: float) -> Weight:
+    shape = tuple(call.node.shape)
+    rows = np.array([shape[0] if shape else 1])
+    variance = np.array([max(second - mean**2, 0.0)])
+    return Weight(call.node.name, shape, np.array([mean]), variance, rows, Structure.INDEPENDENT)

@@ -1,0 +1,37 @@
+"""The rules of `fanin.signals.rules.convolution`, against the operations themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch.nn import functional as F
+
+from fanin.signals.axes import Kind
+from fanin.signals.rules import RULES
+from fanin.testing.signals import Drawn, RuleCase, assert_rules_hold
+
+S, P, C = Kind.SAMPLE, Kind.POSITION, Kind.FEATURE
+
+
+def case(name: str, function: Callable[..., Any], *inputs: Drawn, **options: Any) -> RuleCase:
+    return RuleCase(name, function, inputs, **options)
+
+
+IMAGE = Drawn((3, 16, 6, 6), (S, C, P, P))
+LINE = Drawn((4, 16, 12), (S, C, P))
+CASES = [
+    case("conv", partial(F.conv2d, padding=1), IMAGE, weights=((8, 16, 3, 3), (8,)), error=0.04),
+    case("conv of stride 2", partial(F.conv2d, stride=2, padding=1), IMAGE, weights=((8, 16, 3, 3),), error=0.04),
+    case("patches", partial(F.conv2d, stride=3), IMAGE, weights=((8, 16, 3, 3),), error=0.04),
+    case("grouped", partial(F.conv2d, padding=1, groups=4), IMAGE, weights=((16, 4, 3, 3),), error=0.04),
+    case("depthwise", partial(F.conv2d, padding=1, groups=16), IMAGE, weights=((16, 1, 3, 3),), error=0.04),
+    case("dilated", partial(F.conv2d, padding=2, dilation=2), IMAGE, weights=((8, 16, 3, 3),), error=0.04),
+    case("conv1d", partial(F.conv1d, padding="same"), LINE, weights=((8, 16, 3),), error=0.04),
+    case("transposed", partial(F.conv_transpose2d, stride=2, padding=1), IMAGE, weights=((16, 8, 4, 4),), error=0.04),
+]
+
+
+def test_moments_are_those_of_the_operations() -> None:
+    assert_rules_hold(CASES, RULES)
