@@ -40,7 +40,9 @@ def as_state(value: Value | float, axes: Axes) -> State:
     if isinstance(value, Constant):
         return _of_constant(value.array, axes)
     if isinstance(value, (int, float, bool)):
-        return gaussian((), [1], float(value), *[float(value) * value] * 3)  # infinite where masks are: `**` would raise
+        return gaussian(
+            (), [1], float(value), *[float(value) * value] * 3
+        )  # infinite where masks are: `**` would raise
     raise NoRule(f"one operand is of unknown values ({type(value).__name__.lower()})")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, chosen, scaled, total
+from fanin.signals.gradient import Gradient, Moments3, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.state import Root, State, gaussian
 from fanin.signals.taps import Profile, blended
@@ -102,10 +102,9 @@ def expand(call: Call) -> Outcome:
         else:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
-    copies = out.features // x.features if x.features > 1 else 1
-    if copies > 1:  # heads that several queries share: other features, though they are copies
+    if out.features > x.features > 1:  # heads that several queries share: other features, though they are copies
         out = replace(out, root=Root())
-    return Outcome((out,), lambda g: iter([(call.first, scaled(gathered(g[0], out, x), copies**0.5))]))
+    return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
 
 
 def _repeated(x: State, at: int, rank: int) -> Kind:
