@@ -240,9 +240,8 @@ def _parameters(graph: Graph, predicted: Signals, measured: Signals) -> tuple[Ro
 
 def _first_layer(graph: Graph, gradients: Mapping[str, Pair]) -> Pair | None:
     with_weights = (n for n in graph.nodes if any(name in graph.by_path for name in n.inputs))
-    return next(
-        (gradients[n.name] for n in with_weights if n.name in gradients and not gradients[n.name].left_out), None
-    )
+    there = (gradients[n.name] for n in with_weights if n.name in gradients)
+    return next((pair for pair in there if not pair.left_out), None)
 
 
 def _pair(predicted: Moments | None, measured: Moments, floor: float) -> Pair:

@@ -122,7 +122,7 @@ _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("mul", "div"), weights.product),
     **dict.fromkeys(("add", "sub"), weights.total),
     **dict.fromkeys(("mean", "sum", "var", "std", "linalg_vector_norm"), weights.reduced),
-    **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min"), weights.same),
+    **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min", "clamp"), weights.same),
 }
 
 RULES: Final[Mapping[str, Rule]] = following.followed(

@@ -231,8 +231,8 @@ def _positive(ids: Indices, size: int) -> Indices:
 
 
 def stack(call: Call) -> Outcome:
-    """`stack`: `cat` along a new axis."""
-    from fanin.signals.rules.views import concatenate
+    """`stack`: `cat` along a new axis, of positions where the parts have none, such as the steps of a loop over time."""
+    from fanin.signals.rules.views import concatenate, one_population
 
     named = call.listed("tensors")
     dim = call.get("dim", 0) % (len(call.node.shape))
@@ -242,4 +242,9 @@ def stack(call: Call) -> Outcome:
             raise NoRule("a part is no signal with known moments")
         axes = (*value.axes[:dim], (), *value.axes[dim:])
         values[name] = replace(value, axes=axes)
+    parts = list(values.items())
+    first = parts[0][1]
+    if first.positions == 1 and dim < len(call.node.shape) - 1:
+        axes = (*first.axes[:dim], axis(Kind.POSITION, len(parts)), *first.axes[dim + 1 :])
+        return one_population(parts, axes, dim, Kind.POSITION)
     return concatenate(Call(call.node, values, {**call.plain, "dim": dim}))

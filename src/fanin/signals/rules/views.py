@@ -276,7 +276,7 @@ def concatenate(call: Call) -> Outcome:
     axes = (*first.axes[:dim], axis(kind, whole), *first.axes[dim + 1 :])
     if kind is Kind.FEATURE and count(first.axes[:dim], Kind.FEATURE) == 1:
         return _side_by_side(parts, axes)
-    return _one_population(parts, axes, dim, kind)
+    return one_population(parts, axes, dim, kind)
 
 
 def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcome:
@@ -319,7 +319,7 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
     return Outcome((out,), pull)
 
 
-def _one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: Kind) -> Outcome:
+def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: Kind) -> Outcome:
     sizes = np.array([size_of(s.axes[dim]) for _, s in parts], dtype=np.float64)
     w = sizes / sizes.sum()
     same_rows = len({tuple(s.sizes) for _, s in parts}) == 1
