@@ -44,6 +44,8 @@ class Weight:
         mean, variance: of one element, by rows of the first axis that are alike.
         sizes: rows of the first axis in each of those.
         structure: how the elements hang together.
+        mean_of: path of the weight of which these are means.
+        centred: the weights of each unit add up to 0, so that what its inputs have in common is gone.
     """
 
     path: str
@@ -52,6 +54,8 @@ class Weight:
     variance: Array
     sizes: Sizes
     structure: Structure = Structure.INDEPENDENT
+    mean_of: str = ""
+    centred: bool = False
 
     def seen(self, shape: tuple[int, ...], rows: tuple[int, int] | None) -> Weight:
         """Through a view: these rows, in this shape."""

@@ -119,6 +119,7 @@ _GENERAL: Final[Mapping[str, Rule]] = {
 }
 
 _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("sqrt", "rsqrt"), weights.of_steady),
     **dict.fromkeys(("mul", "div"), weights.product),
     **dict.fromkeys(("add", "sub"), weights.total),
     **dict.fromkeys(("mean", "sum", "var", "std", "linalg_vector_norm"), weights.reduced),

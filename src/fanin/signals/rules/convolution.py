@@ -126,6 +126,9 @@ def _sums(
         if len(rows) > 1:
             v, m = weight.variance, weight.mean
 
+    if weight.centred:
+        q, k, s, mu = q - mu**2, k - mu**2, s - mu**2, 0 * mu
+
     def moment(of: Array, meet: float) -> Array:
         fan = channels * meet
         return np.asarray(fan * (v * of + m**2 * (of - mu**2)) + (fan * m * mu) ** 2)

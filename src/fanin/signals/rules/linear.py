@@ -90,7 +90,7 @@ def _sum(x: State, weight: Weight, n: int, rows: int) -> tuple[Array, Array, Arr
     mean_x = x.average(x.mean)
 
     def moment(k: Array) -> Array:
-        own = x.average(k)
+        own = x.average(k) - (mean_x**2 if weight.centred else 0.0)
         centred = x.average(k - x.mean**2)
         return np.asarray(n * (v * own + m**2 * centred) + (n * m * mean_x) ** 2)
 

@@ -320,6 +320,7 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
 
 
 def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: Kind) -> Outcome:
+    """Parts one after the other along an axis of samples or positions, taken for one population of all."""
     sizes = np.array([size_of(s.axes[dim]) for _, s in parts], dtype=np.float64)
     w = sizes / sizes.sum()
     same_rows = len({tuple(s.sizes) for _, s in parts}) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from fanin.signals.propagate import Rule
 from fanin.signals.rules.pointwise import number_of
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
+
+STEADY: Final = 0.25  # variance beside the square of the mean
 
 
 def or_of_weights(rule: Rule, of_weights: Rule) -> Rule:
@@ -33,6 +35,21 @@ def or_of_weights(rule: Rule, of_weights: Rule) -> Rule:
 def same(call: Call) -> Outcome:
     """`clone`, a cast: the weight itself."""
     return _one(call, call[call.first], 1.0)
+
+
+def of_steady(call: Call) -> Outcome:
+    """√w and 1/√w of what is nearly the same everywhere, as a variance over a filter is: that of its mean.
+
+    Raises:
+        NoRule: it is not.
+    """
+    weight = call[call.first]
+    if not isinstance(weight, Weight) or (weight.mean <= 0).any() or (weight.variance > STEADY * weight.mean**2).any():
+        raise NoRule("the weight may be anything, near 0 included")
+    power = 0.5 if call.node.op == "sqrt" else -0.5
+    slope = power * weight.mean ** (power - 1)
+    found = replace(weight, mean=weight.mean**power, variance=slope**2 * weight.variance)
+    return _one(call, found, float((slope**2).mean()))
 
 
 def product(call: Call) -> Outcome:
@@ -52,7 +69,8 @@ def product(call: Call) -> Outcome:
         if mean_y == 0 or second_y > 1.5 * mean_y**2:
             raise NoRule("the divisor may be 0")
         mean_y, second_y = 1 / mean_y, 1 / mean_y**2
-    out = _weight(call, mean_x * mean_y, second_x * second_y)
+    of_units = any(a.centred and math.prod(b.shape) <= a.shape[0] for a, b in ((x, y), (y, x)))  # one number a unit
+    out = replace(_weight(call, mean_x * mean_y, second_x * second_y), centred=of_units)
     repeats = [math.prod(out.shape) / max(math.prod(w.shape), 1) for w in (x, y)]
 
     def pull(gradients: Sequence[Any]) -> Pulled:
@@ -74,7 +92,9 @@ def total(call: Call) -> Outcome:
         terms.append((name, value, by, mean, second))
     mean = sum(by * m for *_, by, m, _ in terms)
     variance = sum(by**2 * (q - m**2) for *_, by, m, q in terms)
-    out = _weight(call, mean, variance + mean**2)
+    left, right = call["self"], call["other"]
+    centred = alpha == -1 and isinstance(right, Weight) and isinstance(left, Weight) and right.mean_of == left.path
+    out = replace(_weight(call, mean, variance + mean**2), centred=centred)
 
     def pull(gradients: Sequence[Any]) -> Pulled:
         for name, value, by, *_ in terms:
@@ -96,6 +116,7 @@ def reduced(call: Call) -> Outcome:
     if op in ("mean", "sum"):
         by = 1.0 if op == "mean" else n
         out = _weight(call, by * mean, by**2 * (mean**2 + variance / n))
+        out = replace(out, mean_of=weight.path if op == "mean" and math.prod(out.shape) == weight.shape[0] else "")
         slope = (by / n) ** 2
     else:
         size = {"var": variance, "std": variance**0.5}.get(op, (n * second) ** 0.5)
