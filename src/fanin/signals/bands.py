@@ -20,7 +20,7 @@ def band_of(mean: float, log_variance: float, error: float = FORWARD) -> tuple[f
 
     Example:
         >>> [round(end, 3) for end in band_of(1.0, 0.25)]
-        [0.465, 1.677]
+        [0.465, 1.676]
 
     Reference: Hanin & Nica 2020.
     """

@@ -57,7 +57,8 @@ def recorded_run(model: torch.nn.Module, call: Call) -> Run:
     held += [b.detach().clone() for b in buffers.values()]
     with of_nodes.preserve_node_meta(), _paths_noted(model), _NoNumpy(), torch.enable_grad():
         traced = make_fx(forward, pre_dispatch=True, record_stack_traces=True, _error_on_data_dependent_ops=False)(
-            *held, *(x.detach() for x in tensors)
+            *held,
+            *(x.detach().clone() for x in tensors),  # a forward pass may write into its input
         )
     reads = _without_reads(traced)
     return Run(_Replay(model, traced, (*parameters,), (*buffers,)), builds[-1], reads)
