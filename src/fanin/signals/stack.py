@@ -24,6 +24,7 @@ LONGEST_PERIOD: Final = 6  # children of a container that may make up one block:
 TRAINABLE: Final = 6  # depth scales; Schoenholz et al. 2017, §5
 FORESEEN: Final = 10  # times the blocks seen: further than that no depth is foretold
 SETTLED: Final = 1e-9  # a change below this is rounding
+SLOWING: Final = 0.8  # changes that shrink by so much less than before do not shrink exponentially
 UNSETTLED: Final = 0.995  # changes that shrink by less a block do so more slowly than exponentially
 
 
@@ -91,9 +92,11 @@ class Stack:
 
     @property
     def correlation_depth(self) -> float | None:
-        """ξ_c: likewise of how alike two samples are."""
+        """ξ_c: likewise of how alike two samples are; None where they stay as they were, as white noise may."""
         seen = [b.samples for b in self.blocks if b.samples is not None]
-        return _depth(seen) if len(seen) == len(self.blocks) else None
+        if len(seen) < len(self.blocks) or max(seen) - min(seen) < SETTLED:
+            return None
+        return _depth(seen)
 
     @property
     def trainable_depth(self) -> float | None:
@@ -136,14 +139,14 @@ class Stack:
         if self.chi is not None:
             told.append(f"χ = {self.chi:.4g}")
         if self.blocks[-1].samples is not None:
-            told.append(f"two samples end at a correlation of {self.blocks[-1].samples:.4g}")
+            told.append(f"two samples end at a correlation of {self.blocks[-1].samples:.3f}")
         depth = self.trainable_depth
         if depth is not None and depth <= FORESEEN * len(self.blocks):
             told.append(f"ξ_c = {self.correlation_depth:.3g}, trainable to about {depth:.0f} blocks")
         elif depth is not None:
             told.append("what tells samples apart is not lost exponentially within a few times as many")
         if self.collapse is not None:
-            told.append(f"two positions end at {self.collapse:.4g}")
+            told.append(f"two positions end at {self.collapse:.3f}")
         return ", ".join(told) + "."
 
 
@@ -238,17 +241,26 @@ def _rate(of: Sequence[float]) -> float:
 
 
 def _depth(of: Sequence[float]) -> float:
-    """−1/ln of the factor by which changes shrink from block to block, late in the stack; inf where they do not."""
+    """−1/ln of the factor by which changes shrink from block to block, late in the stack.
+
+    Inf where they do not shrink, or ever more slowly, as those of a residual stream do: that is no exponential.
+    """
     changes = [abs(b - a) for a, b in pairwise(of)]
     scale = max(map(abs, of), default=0.0)
     alive = [c for c in changes if c > SETTLED * max(scale, SETTLED)]
-    if not alive:
+    if len(alive) < 2:
         return 0.0
-    late = alive[-max(2, len(alive) // 8) :]
-    if len(late) < 2:
-        return 0.0
-    shrink = (late[-1] / late[0]) ** (1 / (len(late) - 1))
-    return -1 / math.log(shrink) if shrink < UNSETTLED else math.inf
+    quarter = max(2, len(alive) // 4)
+    shrink, before = _rate_of(alive[-quarter:]), _rate_of(alive[-2 * quarter : -quarter])
+    if shrink >= UNSETTLED or 1 - shrink < SLOWING * (1 - before):
+        return math.inf
+    late = _rate_of(alive[-max(2, len(alive) // 8) :])
+    return -1 / math.log(late) if 0 < late < 1 else math.inf
+
+
+def _rate_of(changes: Sequence[float]) -> float:
+    """The geometric mean of the ratio of neighbours; 0, the fastest, of fewer than two."""
+    return float((changes[-1] / changes[0]) ** (1 / (len(changes) - 1))) if len(changes) > 1 else 0.0
 
 
 def _shown(x: float | None) -> str:

@@ -21,6 +21,7 @@ from fanin.testing.initializers import (
     assert_structure_holds,
 )
 from fanin.testing.measured import MEASURED, Sample
+from fanin.testing.signals import BrokenRule, Drawn, RuleCase, assert_rules_hold
 from fanin.testing.tolerance import (
     distinct_tolerance,
     ks_tolerance,
@@ -36,7 +37,10 @@ __all__ = [
     "SHAPES",
     "TARGETS",
     "Broken",
+    "BrokenRule",
+    "Drawn",
     "Foreign",
+    "RuleCase",
     "Sample",
     "assert_all_conform",
     "assert_conforms",
@@ -45,6 +49,7 @@ __all__ = [
     "assert_haar_distributed",
     "assert_law_is_measured",
     "assert_round_trips",
+    "assert_rules_hold",
     "assert_structure_holds",
     "distinct_tolerance",
     "ks_tolerance",
