@@ -2,6 +2,7 @@
 
 A third party tests its own law in one line, `assert_conforms(MyLaw(0.1))`, or a table of them, `assert_all_conform(…)`.
 An initializer that is no `Initializer`: `Foreign(call, declares)`, and `assert_law_is_measured` and the like on it.
+A rule of prediction is put beside the operation itself: `assert_rules_hold([RuleCase(…)], RULES | {"my_op": rule})`.
 To add a promise of one draw: a function of a `Sample`, a line in `MEASURED`; another: a call in `assert_conforms`.
 """
 
