@@ -199,9 +199,8 @@ def _moments(flow: Flow, state: State) -> Moments3:
             flow.profile,
         )
     squares = flow.factor**2
-    rho = state.correlations
-    alike = [latent.covariance(flow.factor, r) for r in rho]
-    of_squares = (latent.expectation(squares**2), *(latent.covariance(squares, r) for r in rho))
+    alike = latent.covariances(flow.factor, state.correlations)
+    of_squares = (latent.expectation(squares**2), *latent.covariances(squares, state.correlations))
     parts = (flow.second, flow.across_positions, flow.across_samples)
     fourth = [(flow.second**2 + 2 * part**2) * k for part, k in zip(parts, of_squares, strict=True)]
     return Moments3(
@@ -247,7 +246,7 @@ def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
 def with_factor(factor: Array, state: State, wanted: Moments3) -> Gradient:
     """One part with these moments at a node with this state, and a factor of this shape."""
     shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
-    positions, samples = (np.maximum(latent.covariance(shape, rho), TINY) for rho in state.correlations)
+    positions, samples = (np.maximum(k, TINY) for k in latent.covariances(shape, state.correlations))
     carrier = wanted._carrying(shape, wanted.across_positions / positions, wanted.across_samples / samples)
     return {next(_carriers): carrier}
 

@@ -8,7 +8,7 @@ over the plane is needed, whatever ρ is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -72,7 +72,13 @@ def covariance(values: Array, rho: Array) -> Array:
 
     Reference: Mehler 1866; Daniely, Frostig & Singer 2016.
     """
-    return np.asarray((coefficients(values) ** 2 * powers(rho)).sum(-1))
+    return covariances(values, (rho,))[0]
+
+
+def covariances(values: Array, rhos: Sequence[Array]) -> tuple[Array, ...]:
+    """The same for several correlations, the coefficients found once."""
+    squared = coefficients(values) ** 2
+    return tuple((squared * powers(rho)).sum(-1) for rho in rhos)
 
 
 def correlation_of(values: Array, wanted: Array) -> Array:

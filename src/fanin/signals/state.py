@@ -73,22 +73,22 @@ class State:
     profile: Profile | None = None
     note: Any = field(default=None, init=False)
 
-    @property
+    @cached_property
     def features(self) -> int:
         """C."""
         return int(self.sizes.sum())
 
-    @property
+    @cached_property
     def positions(self) -> int:
         """P."""
         return count(self.axes, Kind.POSITION)
 
-    @property
+    @cached_property
     def samples(self) -> int:
         """B."""
         return count(self.axes, Kind.SAMPLE)
 
-    @property
+    @cached_property
     def shares(self) -> Array:
         """Of all features, by segment."""
         return np.asarray(self.sizes / self.sizes.sum(), dtype=np.float64)
@@ -138,7 +138,7 @@ class State:
         if self.fixed or q == 0:
             return 0.0
         squares = self.values**2
-        alike = [latent.covariance(squares, rho) for rho in self.correlations]
+        alike = latent.covariances(squares, self.correlations)
         n, p = self.samples * self.positions, self.positions
         fourth = (latent.expectation(squares**2) + (p - 1) * alike[0] + (n - p) * alike[1]) / n
         return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
@@ -151,12 +151,13 @@ class State:
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
         positions, samples = self.correlations
+        of_positions, of_samples = latent.covariances(values, self.correlations)
         return replace(
             self,
             mean=latent.expectation(values),
             second=latent.expectation(values**2),
-            across_positions=latent.covariance(values, positions),
-            across_samples=latent.covariance(values, samples),
+            across_positions=of_positions,
+            across_samples=of_samples,
             marginal=values,
             latents=(positions, samples),
             mean_of=None,
@@ -221,7 +222,7 @@ class State:
 
     def average(self, of: Array) -> float:
         """Over all features."""
-        return float(self.shares @ of)
+        return float(of[0]) if len(of) == 1 else float(self.shares @ of)
 
     def noted(self, note: Any) -> State:
         """With a note."""
