@@ -155,3 +155,39 @@ def test_a_draw_depends_only_on_seed_name_and_index() -> None:
     fanin.initialize_(model, X, recipe="lecun", seed=9)
     target = Target("weight", (8, 6), fans=fanin.plan(model, X)["weight"].parameter.fans)
     assert values(model)[0] == fanin.plan(model, X, recipe="lecun")["weight"].initializer.draw(target, 9).tolist()
+
+
+class TestMeasureOverSeeds:
+    def test_it_is_the_average_and_the_model_is_as_it_was(self) -> None:
+        net, x = (
+            torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4)),
+            torch.randn(8, 16),
+        )
+        plan = fanin.plan(net, x, recipe="he")
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        seen = fanin.measure(net, x, plan=plan, seeds=[3, 5])
+        assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+        alone = []
+        for seed in (3, 5):
+            fanin.initialize_(net, recipe=plan, seed=seed)
+            alone.append(fanin.measure(net, x).values["linear_1"].second_moment)
+        assert seen.values["linear_1"].second_moment == pytest.approx(sum(alone) / 2)
+        assert alone[0] != alone[1]
+
+    def test_weights_come_back_where_a_pass_fails(self) -> None:
+        net, x = torch.nn.Linear(4, 2), torch.randn(8, 4)
+        before = net.weight.detach().clone()
+
+        def loss(_: torch.Tensor) -> torch.Tensor:
+            raise ValueError("no")
+
+        with pytest.raises(fanin.errors.BadInput, match="no"):
+            fanin.measure(net, x, plan=fanin.plan(net, x), seeds=2, loss=loss)
+        assert torch.equal(net.weight, before)
+
+    def test_seeds_without_a_plan_and_a_plan_without_seeds(self) -> None:
+        net, x = torch.nn.Linear(4, 2), torch.randn(8, 4)
+        with pytest.raises(fanin.errors.BadInput, match="give a plan"):
+            fanin.measure(net, x, seeds=2)
+        with pytest.raises(fanin.errors.BadInput, match="nothing to average"):
+            fanin.measure(net, x, plan=fanin.plan(net, x), seeds=[])

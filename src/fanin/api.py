@@ -15,6 +15,7 @@ from fanin import activations
 from fanin.activations import EdgeOfChaos, Gain, MeanField, moments
 from fanin.diagnosis import Diagnosis
 from fanin.diagnosis import diagnose as judge
+from fanin.errors import BadInput
 from fanin.frameworks import ADAPTERS, activation_of, adapter_of, adapter_of_tensor
 from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
@@ -22,7 +23,7 @@ from fanin.initializers import initializer as spelled
 from fanin.plans import Plan, make_plan
 from fanin.plans.make import Overrides, override
 from fanin.plans.recipes import Recipe
-from fanin.signals import Signals
+from fanin.signals import Signals, averaged
 
 T = TypeVar("T")
 
@@ -208,7 +209,13 @@ def fill_(
     return tensor
 
 
-def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None) -> Signals:
+def measure(
+    model: Any,
+    *example: Any,
+    loss: Callable[[Any], Any] | None = None,
+    plan: Plan | None = None,
+    seeds: int | Sequence[int] | None = None,
+) -> Signals:
     """One real forward and backward pass: the moments of every node's value and gradient, and of every parameter's.
 
     The model keeps its mode, gradients, hooks, buffers and random state.
@@ -218,9 +225,12 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
         loss: from the model's output to a scalar, such as `lambda out: cross_entropy(out, labels)`. Without one the
             gradient is that of ⟨output, v⟩/batch with a fixed random v. Of what the model returns it is given the
             tensors, in their containers and dataclasses; in place of other objects, such as a cache, it sees None.
+        plan: measure the model as this plan would start it, instead of as it is; its own weights come back afterwards.
+        seeds: of the plan's draws, a number of them or a list; the moments are averages over all. None: seed 0 alone.
 
     Raises:
-        BadInput: a loss that raises, is not a scalar or cannot be differentiated; a model on the meta device.
+        BadInput: seeds without a plan to draw from, or none; a loss that raises, is not a scalar or cannot be
+            differentiated; a model on the meta device.
         ShapeMismatch, CannotTrace, NoParameters: see `fanin.errors`.
 
     Example:
@@ -230,10 +240,25 @@ def measure(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None)
         >>> signals = measure(net, torch.randn(8, 64), loss=lambda out: (out - 1).square().mean())
         >>> signals.values["relu"].zeros, signals.loss
         (1.0, 1.0)
+        >>> he = plan(net, torch.zeros(1, 64), recipe="he")
+        >>> eight = measure(net, torch.ones(8, 64), plan=he, seeds=8)
+        >>> abs(eight.values["linear"].second_moment - 2) < 0.3, net[0].weight.sum().item()
+        (True, 0.0)
     """
     adapter = adapter_of(model)
-    signals: Signals = adapter.observe(adapter.trace(model, *example), model, example, loss)
-    return signals
+    traced = adapter.trace(model, *example)
+    if plan is None:
+        if seeds is not None:
+            raise BadInput(
+                "There is nothing to draw with these seeds: give a plan, measure(model, x, plan=…, seeds=8)."
+            )
+        signals: Signals = adapter.observe(traced, model, example, loss)
+        return signals
+    passes = []
+    for seed in (0,) if seeds is None else range(seeds) if isinstance(seeds, int) else seeds:
+        with adapter.drawn(model, plan, seed):
+            passes.append(adapter.observe(traced, model, example, loss))
+    return averaged(passes)
 
 
 def predict(

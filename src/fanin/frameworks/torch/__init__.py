@@ -9,6 +9,7 @@ the plan that such a model's constructor follows. `fill_` fills one tensor.
 
 from fanin.frameworks.torch.activation import array_activation
 from fanin.frameworks.torch.built import Built, built
+from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.observe import observe
@@ -27,6 +28,7 @@ __all__ = [
     "built",
     "draw_seed",
     "draw_seed_for",
+    "drawn",
     "dtype_of",
     "example_input",
     "fill_",
