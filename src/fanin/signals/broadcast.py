@@ -67,7 +67,10 @@ def _of_weight(weight: Weight, axes: Axes) -> State:
     else:
         share = weight.sizes / weight.sizes.sum()
         mean, second, sizes = np.array([share @ weight.mean]), np.array([share @ weight.second]), np.array([features])
-    return gaussian(own, sizes, mean, second, mean**2, mean**2)
+    state = gaussian(own, sizes, mean, second, mean**2, mean**2)
+    if weight.marginal is None or len(weight.mean) != len(sizes):
+        return state
+    return replace(state, marginal=weight.marginal)
 
 
 def _of_constant(array: Array, axes: Axes) -> State:

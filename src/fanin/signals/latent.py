@@ -111,8 +111,10 @@ def independent(f: Callable[[Array, Array], Array], x: Array, y: Array) -> Array
         order = np.argsort(found, kind="stable")
         sorted_, weight = found[order], _PAIR_WEIGHTS[order]
         rows.append(np.interp(_PROBABILITIES, np.cumsum(weight) - weight / 2, sorted_))
-        mean = float(found @ _PAIR_WEIGHTS)
-        rows[-1] = _moved(rows[-1], mean, float(found**2 @ _PAIR_WEIGHTS) - mean**2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = found @ _PAIR_WEIGHTS
+            variance = float(found**2 @ _PAIR_WEIGHTS - np.square(mean))
+        rows[-1] = _moved(rows[-1], float(mean), variance)
     return np.stack(rows)
 
 

@@ -45,6 +45,7 @@ class Weight:
         sizes: rows of the first axis in each of those.
         structure: how the elements hang together.
         mean_of: path of the weight of which these are means.
+        marginal: the values at the nodes of `latent`, by the same rows; None where they are Gaussian or all alike.
         centred: the weights of each unit add up to 0, so that what its inputs have in common is gone.
     """
 
@@ -56,6 +57,7 @@ class Weight:
     structure: Structure = Structure.INDEPENDENT
     mean_of: str = ""
     centred: bool = False
+    marginal: Array | None = None
 
     def seen(self, shape: tuple[int, ...], rows: tuple[int, int] | None) -> Weight:
         """Through a view: these rows, in this shape."""
@@ -63,14 +65,17 @@ class Weight:
             ends = np.cumsum(self.sizes)
             kept = np.flatnonzero((ends > rows[0]) & (ends - self.sizes < rows[1]))
             sizes = np.minimum(ends[kept], rows[1]) - np.maximum(ends[kept] - self.sizes[kept], rows[0])
-            return replace(self, shape=shape, mean=self.mean[kept], variance=self.variance[kept], sizes=sizes)
+            marginal = None if self.marginal is None else self.marginal[kept]
+            mean, variance = self.mean[kept], self.variance[kept]
+            return replace(self, shape=shape, mean=mean, variance=variance, sizes=sizes, marginal=marginal)
         if shape == self.shape:
             return self
-        share = self.sizes / self.sizes.sum()
         one = np.array([shape[0] if shape else 1])
-        return replace(
-            self, shape=shape, mean=np.array([share @ self.mean]), variance=np.array([share @ self.variance]), sizes=one
-        )
+        if len(self.sizes) == 1:
+            return replace(self, shape=shape, sizes=one)
+        share = self.sizes / self.sizes.sum()
+        mean, variance = np.array([share @ self.mean]), np.array([share @ self.variance])
+        return replace(self, shape=shape, mean=mean, variance=variance, sizes=one, marginal=None)
 
     @property
     def second(self) -> Array:

@@ -119,6 +119,9 @@ _GENERAL: Final[Mapping[str, Rule]] = {
 }
 
 _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(("exp", "expm1", "log1p", "square", "cos"), weights.of_elements),
+    "neg": weights.negated,
+    **dict.fromkeys(("view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "expand"), weights.viewed),
     **dict.fromkeys(("sqrt", "rsqrt"), weights.of_steady),
     **dict.fromkeys(("mul", "div"), weights.product),
     **dict.fromkeys(("add", "sub"), weights.total),

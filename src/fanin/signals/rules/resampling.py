@@ -244,7 +244,7 @@ def stack(call: Call) -> Outcome:
         values[name] = replace(value, axes=axes)
     parts = list(values.items())
     first = parts[0][1]
-    if first.positions == 1 and dim < len(call.node.shape) - 1:
+    if first.positions == 1 and first.features > 1:
         axes = (*first.axes[:dim], axis(Kind.POSITION, len(parts)), *first.axes[dim + 1 :])
         return one_population(parts, axes, dim, Kind.POSITION)
     return concatenate(Call(call.node, values, {**call.plain, "dim": dim}))

@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from fanin.initializers import Structure
+from fanin.signals import latent
 from fanin.signals.propagate import Rule
-from fanin.signals.rules.pointwise import number_of
+from fanin.signals.rules.pointwise import POINTWISE, number_of
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
@@ -35,6 +36,39 @@ def or_of_weights(rule: Rule, of_weights: Rule) -> Rule:
 def same(call: Call) -> Outcome:
     """`clone`, a cast: the weight itself."""
     return _one(call, call[call.first], 1.0)
+
+
+def viewed(call: Call) -> Outcome:
+    """A weight in another shape."""
+    weight = call[call.first]
+    return _one(call, weight.seen(tuple(call.node.shape), None) if isinstance(weight, Weight) else weight, 1.0)
+
+
+def negated(call: Call) -> Outcome:
+    """−w."""
+    weight = call[call.first]
+    if isinstance(weight, Weight):
+        marginal = None if weight.marginal is None else -weight.marginal
+        weight = replace(weight, mean=-weight.mean, marginal=marginal)
+    return _one(call, weight, 1.0)
+
+
+def of_elements(call: Call) -> Outcome:
+    """F(w), element by element, for w taken for Gaussian: what rates and temperatures are made of."""
+    weight, known = call[call.first], POINTWISE[call.node.op]
+    if not isinstance(weight, Weight):
+        raise NoRule("no weight takes part")
+    at = weight.marginal
+    if at is None:
+        at = weight.mean[:, None] + np.sqrt(weight.variance)[:, None] * latent.NODES
+    with np.errstate(all="ignore"):
+        values, slope = known.function(at), known.derivative(at)
+    if not (np.isfinite(values).all() and np.isfinite(slope).all()):
+        raise NoRule("the function is not finite on the weight")
+    mean = latent.expectation(values)
+    variance = np.maximum(latent.expectation(values**2) - mean**2, 0.0)
+    found = replace(weight, mean=mean, variance=variance, marginal=values)
+    return _one(call, found, float(latent.expectation(slope**2).mean()))
 
 
 def of_steady(call: Call) -> Outcome:
