@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fanin import activations
 from fanin.activations import EdgeOfChaos, Gain, MeanField, moments
@@ -24,6 +24,9 @@ from fanin.plans import Plan, make_plan
 from fanin.plans.make import Overrides, override
 from fanin.plans.recipes import Recipe
 from fanin.signals import Signals, averaged
+
+if TYPE_CHECKING:
+    from fanin.signals.propagate import Rule
 
 T = TypeVar("T")
 
@@ -262,7 +265,11 @@ def measure(
 
 
 def predict(
-    model: Any, *example: Any, plan: Plan | Any | None = None, loss: Callable[[Any], Any] | None = None
+    model: Any,
+    *example: Any,
+    plan: Plan | Any | None = None,
+    loss: Callable[[Any], Any] | None = None,
+    rules: Mapping[str, Rule] | None = None,
 ) -> Signals:
     """The moments of every node's value and gradient, and of every parameter's gradient, before a weight is drawn.
 
@@ -278,6 +285,7 @@ def predict(
         plan: how the parameters are to start. None: as they are, seen as laws of the same mean and variance. What
             `on_meta` recorded stands for what the model's constructor draws.
         loss: as for `measure`; it is called with outputs that are drawn as they are predicted.
+        rules: further ones by the name of an operation, or others in the place of fanin's (docs/extending.md).
 
     Raises:
         BadInput: parameters on the meta device that no plan gives a value, a plan for another model, or a loss that
@@ -298,7 +306,10 @@ def predict(
     Not for: what training makes of it; layers of a few units, where one draw of the weights is not like the next.
     """
     adapter = adapter_of(model)
-    signals: Signals = adapter.predict(adapter.trace(model, *example), model, example, plan, loss)
+    from fanin.signals.rules import RULES
+
+    known = {**RULES, **(rules or {})}
+    signals: Signals = adapter.predict(adapter.trace(model, *example), model, example, plan, loss, known)
     return signals
 
 

@@ -21,6 +21,7 @@ from fanin.frameworks.torch import observe, predict, trace
 from fanin.frameworks.torch.observe import RANDOM_COTANGENT
 from fanin.signals import Signals
 from fanin.signals.rules import RULES
+from fanin.signals.values import Call, Outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -356,3 +357,27 @@ def test_a_recording_stands_for_what_the_constructor_draws() -> None:
     predicted, real = fanin.predict(on_meta, x, plan=recorded), fanin.predict(Net(), x)
     for node in ("linear", "relu", "linear_1"):
         assert predicted.values[node].second_moment == pytest.approx(real.values[node].second_moment, rel=0.05)
+
+
+def test_a_rule_of_the_users_stands_in_the_place_of_fanins() -> None:
+    net, x = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU()), torch.randn(4, 8)
+    seen = []
+
+    def rule(call: Call) -> Outcome:
+        seen.append(call.node.name)
+        return RULES["activation"](call)
+
+    assert fanin.predict(net, x, rules={"activation": rule}).values == fanin.predict(net, x).values
+    assert seen == ["relu"]
+
+
+def test_a_rule_that_fails_is_told_and_the_operation_is_run_on_a_sample() -> None:
+    net, x = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU()), torch.randn(256, 64)
+
+    def broken(call: Call) -> Outcome:
+        raise IndexError("nothing there")
+
+    found = fanin.predict(net, x, rules={"activation": broken})
+    assert "IndexError: nothing there" in found.sampled["relu"]
+    exact = fanin.predict(net, x).values["relu"].second_moment
+    assert found.values["relu"].second_moment == pytest.approx(exact, rel=0.1)

@@ -61,7 +61,10 @@ def _outcome(call: Call, rules: Mapping[str, Rule], sample: Rule, found: Propaga
         return rule(call)
     except NoRule as reason:
         found.sampled[call.node.name] = f"the rule of {call.node.op} does not hold: {reason}"
-        return sample(call)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # a call that a rule did not think of
+        why = f"{type(error).__name__}: {error}"
+        found.sampled[call.node.name] = f"the rule of {call.node.op} failed on this call, which is a fault: {why}"
+    return sample(call)
 
 
 def _call(

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from fanin.grid import Grid, plain
 from fanin.signals.model import Moments, Signals
 
 if TYPE_CHECKING:
     from fanin.graph import Graph, Node
+    from fanin.grid import Grid
 
 FEWEST: Final = 3  # repeats that make a stack
 LONGEST_PERIOD: Final = 6  # children of a container that may make up one block: linear, norm, activation, dropout, …
@@ -125,11 +125,15 @@ class Stack:
         return {"path": self.path, "blocks": [b._asdict() for b in self.blocks]} | finite
 
     def __rich__(self) -> Grid:
+        from fanin.grid import Grid
+
         headers = ("block", "E x²", "two samples", "two positions", "E δ²")
         rows = [(b.path, *(_shown(x) for x in (b.second, b.samples, b.positions, b.gradient))) for b in self.blocks]
         return Grid(headers, rows, ("left", *["right"] * 4))  # type: ignore[arg-type]  # a tuple of the two words
 
     def __str__(self) -> str:
+        from fanin.grid import plain
+
         return f"{plain(self)}\n{self.summary}"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from fanin.signals import Moments, ParameterSignal, Signals
 from fanin.signals.bands import BACKWARD, band_of
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS
-from fanin.signals.propagate import Propagated, backward, forward
+from fanin.signals.propagate import Propagated, Rule, backward, forward
 from fanin.signals.rules import RULES
 from fanin.signals.state import State
 from fanin.signals.values import Constant, Value, Weight
@@ -37,12 +38,14 @@ def predict(
     example: tuple[Any, ...],
     plan: Plan | Recording | None = None,
     loss: Loss | None = None,
+    rules: Mapping[str, Rule] = RULES,
 ) -> Signals:
     """Moments of every node's value and gradient, and of every parameter's gradient; the model is left as it was.
 
     Args:
         plan: how the parameters are to start; without one, as they are. What the plan keeps is seen as it is. A
             recording of the constructor stands for what that draws.
+        rules: by the name of the operation.
         loss: from the model's output to a scalar: it is given outputs drawn as they are predicted. Without one, the
             gradient is that of `observe`.
 
@@ -58,7 +61,7 @@ def predict(
     model, graph = unwrapped(model), traced.graph
     with undisturbed(model):
         known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, model, example)}
-        found = forward(graph, known, RULES, sampler(traced))
+        found = forward(graph, known, rules, sampler(traced))
         if loss is None:
             scalar, seeds = of_fixed_noise(traced, found, known)
         else:

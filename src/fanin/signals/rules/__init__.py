@@ -1,7 +1,7 @@
 """RULES: what each operation does to the moments of its arguments, and of the gradients on their way back.
 
 One family of operations a file; a rule maps a `Call` to an `Outcome`. To add one: a function, and a line here.
-What has no rule is run on a sample. Users pass their own: `predict(model, x, rules=RULES | {"my_op": rule})`.
+What has no rule is run on a sample. Users pass their own: `predict(model, x, rules={"my_op": rule})`.
 """
 
 from __future__ import annotations
