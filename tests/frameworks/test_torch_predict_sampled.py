@@ -18,7 +18,7 @@ from fanin.frameworks.torch.surrogate import sampler
 from fanin.graph import Ref
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axes_of, count, shape_of, usual
-from fanin.signals.gradient import Moments3, total
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.propagate import Propagated, backward, forward
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Constant, Unknown, Value, Weight
@@ -50,7 +50,9 @@ def without_rules(function: Callable[..., Any], *states: State | Tensor) -> tupl
     return forward(traced.graph, known, {}, sampler(traced)), traced.graph.outputs
 
 
-def back_to_input(function: Callable[..., Any], state: State, moments_: Moments3) -> tuple[State, Moments3]:
+def back_to_input(
+    function: Callable[..., Any], state: State, moments_: GradientMoments
+) -> tuple[State, GradientMoments]:
     """The output's state, and the gradient's moments at the input for these at the output."""
     example = torch.zeros(shape_of(state.axes))
     traced = trace(Of(function), example)
@@ -133,8 +135,8 @@ def test_states_of_one_root_are_functions_of_one_draw_and_others_are_not() -> No
     assert as_state(twice, "mul").mean[0] == pytest.approx(0.0, abs=0.2)
 
 
-def gradient_of(second: float, positions: float, samples: float) -> Moments3:
-    return Moments3(np.array([second]), np.array([positions]), np.array([samples]))
+def gradient_of(second: float, positions: float, samples: float) -> GradientMoments:
+    return GradientMoments(np.array([second]), np.array([positions]), np.array([samples]))
 
 
 def as_state(found: Propagated, name: str, index: int = 0) -> State:
@@ -318,5 +320,5 @@ def test_a_tensor_that_stands_twice_gets_its_gradient_once() -> None:
     traced = trace(Of(lambda a: torch.cumsum(a, 1) @ torch.cumsum(a, 1).mT), torch.zeros(8, 6, 64))
     (name,) = (i.name for i in traced.graph.inputs)
     found = forward(traced.graph, {name: x}, {}, sampler(traced))
-    backward(traced.graph, found, {"matmul": Moments3(np.ones(1), np.zeros(1), np.zeros(1)).flow()})
+    backward(traced.graph, found, {"matmul": GradientMoments(np.ones(1), np.zeros(1), np.zeros(1)).flow()})
     assert found.gradients["cumsum"][0]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fanin.signals.axes import Kind, count, kinds_of, size_of
-from fanin.signals.gradient import Moments3
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
 from fanin.signals.softmax import Rows
 from fanin.signals.state import State
@@ -71,22 +71,22 @@ class Along:
         """The other covariance."""
         return self.state.across_samples if self.kind is Kind.POSITION else self.state.across_positions
 
-    def of(self, seen: Moments3) -> Moments3:
+    def of(self, seen: GradientMoments) -> GradientMoments:
         """Moments of a gradient with the covariance along the axis in the place of that across positions."""
         if self.kind is Kind.POSITION:
             return seen
-        return Moments3(seen.second, seen.across_samples, seen.across_positions)
+        return GradientMoments(seen.second, seen.across_samples, seen.across_positions)
 
-    def back(self, second: Array, along: Array, beside: Array, far: Array | float = 0.0) -> Moments3:
+    def back(self, second: Array, along: Array, beside: Array, far: Array | float = 0.0) -> GradientMoments:
         """Of what attention made, in the engine's order; `far` is the covariance of two entries apart in both ways.
 
         Of a sample, the covariance with another one is over all positions, and attention mixes those of one position.
         """
         if self.kind is Kind.POSITION:
-            return Moments3(second, along, beside)
+            return GradientMoments(second, along, beside)
         mixed = (beside + (self.size - 1) * far) / self.size
         p = self.state.positions
-        return Moments3(second, mixed, (along + (p - 1) * mixed) / p)
+        return GradientMoments(second, mixed, (along + (p - 1) * mixed) / p)
 
     def spread(self, within: Array, elsewhere: Array) -> Array:
         """The average over all pairs: those along the axis, and those that attention keeps apart."""
@@ -134,7 +134,7 @@ class Attended:
     keep: float = 1.0
     repeats: int = 1
 
-    def moments(self) -> Moments3:
+    def moments(self) -> GradientMoments:
         """Of the result: q' = k + (q/keep − k) E Σ A_ij², and k' = k + (q − k) E Σ A_ij A_i'j."""
         v = self.value
         q, k = v.second, v.along
@@ -146,7 +146,7 @@ class Attended:
         along = ((self.queries - 1) * within + (entries - self.queries) * k) / pairs
         return v.back(k + (q / self.keep - k) * overlap, along, v.beside, k)
 
-    def to_value(self, seen: Moments3) -> Moments3:
+    def to_value(self, seen: GradientMoments) -> GradientMoments:
         """∂loss/∂V_j = Σ_i A_ij δ_i, with Σ_j A_ij = 1."""
         v, rows, n = self.value, self.rows, self.queries
         delta = v.of(seen)
@@ -158,7 +158,7 @@ class Attended:
         along = v.spread(within, ratio**2 * h)
         return v.back(second, along, ratio**2 * delta.across_samples, ratio**2 * h).times(self.repeats)
 
-    def to_weights(self, seen: Moments3, out: State) -> Received:
+    def to_weights(self, seen: GradientMoments, out: State) -> Received:
         """∂loss/∂A_ij = δ_i·V_j, of which the softmax lets through what differs from key to key."""
         v = self.value
         delta = v.of(seen)
@@ -205,7 +205,7 @@ class Logits:
     def _query(self, of: Array) -> float:
         return self.query.state.average(of)
 
-    def to_query(self, received: Received, rows: Rows) -> Moments3:
+    def to_query(self, received: Received, rows: Rows) -> GradientMoments:
         """∂loss/∂Q_i = c Σ_j ∂loss/∂L_ij K_j."""
         q, n = self.query, self.query.size
         by = self.scale**2 * self._differences
@@ -215,7 +215,7 @@ class Logits:
         along = q.spread(within * one, 0 * one) if n > 1 else 0 * one
         return q.back(by * received.own * (rows.to_query + aligned) * one, along, 0 * one)
 
-    def to_key(self, received: Received, rows: Rows, repeats: int = 1) -> Moments3:
+    def to_key(self, received: Received, rows: Rows, repeats: int = 1) -> GradientMoments:
         """∂loss/∂K_j = c Σ_i ∂loss/∂L_ij Q_i; since Σ_j ∂loss/∂L_ij = 0, those of all keys add up to 0."""
         n, key = self.query.size, self.key
         own = self._query(self.query.second) * received.own * rows.to_key

@@ -8,7 +8,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
-from fanin.signals.gradient import Gradient, Moments3, chosen, total
+from fanin.signals.gradient import Gradient, GradientMoments, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Constant, NoRule, Value, Weight
@@ -154,7 +154,7 @@ def gathered(gradient: Gradient, out: State, state: State) -> Gradient:
     return regrouped(back, out, state).flow() if len(out.sizes) != len(state.sizes) else back.flow()
 
 
-def regrouped(seen: Moments3, fine: State, coarse: State) -> Moments3:
+def regrouped(seen: GradientMoments, fine: State, coarse: State) -> GradientMoments:
     """Averages over the segments of a coarser division of the same features; if it is none, over all."""
     ends, own = np.cumsum(coarse.sizes), np.cumsum(fine.sizes)
     if len(fine.sizes) == len(coarse.sizes):

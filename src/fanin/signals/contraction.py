@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, count
-from fanin.signals.gradient import Gradient, Moments3
+from fanin.signals.gradient import Gradient, GradientMoments
 from fanin.signals.state import State
 
 Labels: TypeAlias = str  # one letter an axis
@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
         return cls(*(x.average(m) for m in (x.mean, x.second, x.across_positions, x.across_samples)))
 
     @classmethod
-    def of_gradient(cls, seen: Moments3, x: State) -> Pairs:
+    def of_gradient(cls, seen: GradientMoments, x: State) -> Pairs:
         """Of the gradient of a signal."""
         return cls(0.0, *(x.average(m) for m in (seen.second, seen.across_positions, seen.across_samples)))
 
@@ -60,7 +60,7 @@ class Pairs(NamedTuple):
     def flow(self, rows: int) -> Gradient:
         """As a gradient of a state with so many segments."""
         g, h, s = (np.full(rows, m) for m in self[1:])
-        return Moments3(g, h, s).flow()
+        return GradientMoments(g, h, s).flow()
 
 
 @dataclass(frozen=True)

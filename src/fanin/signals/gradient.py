@@ -67,7 +67,7 @@ Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on th
 
 
 @dataclass(frozen=True, eq=False)
-class Moments3:
+class GradientMoments:
     """E δ², E δ_t δ_t' and E δ_s δ_s' by segment, whatever their parts.
 
     Attributes:
@@ -83,7 +83,7 @@ class Moments3:
     swing: float = 0.0
     profile: Profile | None = None
 
-    def __add__(self, other: Moments3) -> Moments3:
+    def __add__(self, other: GradientMoments) -> GradientMoments:
         """Of a sum of two that are independent."""
         return replace(
             self,
@@ -93,7 +93,7 @@ class Moments3:
             squares=None,
         )
 
-    def each(self, change: Callable[[Array], Array]) -> Moments3:
+    def each(self, change: Callable[[Array], Array]) -> GradientMoments:
         """Each of the three, changed alike."""
         return replace(
             self,
@@ -103,11 +103,11 @@ class Moments3:
             squares=None,
         )
 
-    def times(self, by: Array | float) -> Moments3:
+    def times(self, by: Array | float) -> GradientMoments:
         """Each multiplied."""
         return replace(self.each(lambda m: m * by), squares=None if self.squares is None else self.squares * by**2)
 
-    def scaled(self, same: Array | float, positions: Array | float, samples: Array | float) -> Moments3:
+    def scaled(self, same: Array | float, positions: Array | float, samples: Array | float) -> GradientMoments:
         """Each multiplied by its own."""
         return replace(
             self,
@@ -117,9 +117,9 @@ class Moments3:
             squares=None,
         )
 
-    def become(self, second: Array, across_positions: Array, across_samples: Array) -> Moments3:
+    def become(self, second: Array, across_positions: Array, across_samples: Array) -> GradientMoments:
         """Others in their place, at other positions: only what is known of the spread stays."""
-        return Moments3(second, across_positions, across_samples, spread=self.spread, swing=self.swing)
+        return GradientMoments(second, across_positions, across_samples, spread=self.spread, swing=self.swing)
 
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
@@ -136,7 +136,7 @@ class Moments3:
         own = state.average(squares - self.second**2) / (g * g * state.features)
         return self.spread + self.swing**2 + max(own, 0.0)
 
-    def behind_weights(self, state: State) -> Moments3:
+    def behind_weights(self, state: State) -> GradientMoments:
         """The same, where it has come back to weights at a node with this state: its own spread is now on the way."""
         return replace(self, squares=None, spread=self.band_variance(state) - self.swing**2)
 
@@ -149,15 +149,15 @@ class Moments3:
         return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile)
 
 
-def total(gradient: Gradient, state: State) -> Moments3:
+def total(gradient: Gradient, state: State) -> GradientMoments:
     """The moments of a gradient at a node with this state."""
     found = [_moments(flow, state) for flow in gradient.values()]
     if len(found) == 1:
         return found[0]
     zero = np.zeros(len(state.sizes))
     if not found:
-        return Moments3(zero, zero, zero)
-    whole = Moments3(
+        return GradientMoments(zero, zero, zero)
+    whole = GradientMoments(
         sum((m.second for m in found), zero),
         sum((m.across_positions for m in found), zero),
         sum((m.across_samples for m in found), zero),
@@ -180,16 +180,16 @@ def _over_pairs(state: State, same: Array, positions: Array, samples: Array) -> 
     return (same + (p - 1) * positions + (n - p) * samples) / n
 
 
-def _gaussian_squares(of: Moments3 | Flow, state: State) -> Array:
+def _gaussian_squares(of: GradientMoments | Flow, state: State) -> Array:
     """E δ² δ'² = g² + 2h² of Gaussian δ, averaged over all pairs."""
     parts = (of.second, of.across_positions, of.across_samples)
     return of.second**2 + 2 * _over_pairs(state, *(part**2 for part in parts))
 
 
-def _moments(flow: Flow, state: State) -> Moments3:
+def _moments(flow: Flow, state: State) -> GradientMoments:
     if flow.factor.shape[1] == 1:
         by = flow.factor[:, 0] ** 2
-        return Moments3(
+        return GradientMoments(
             flow.second * by,
             flow.across_positions * by,
             flow.across_samples * by,
@@ -203,7 +203,7 @@ def _moments(flow: Flow, state: State) -> Moments3:
     of_squares = (latent.expectation(squares**2), *latent.covariances(squares, state.correlations))
     parts = (flow.second, flow.across_positions, flow.across_samples)
     fourth = [(flow.second**2 + 2 * part**2) * k for part, k in zip(parts, of_squares, strict=True)]
-    return Moments3(
+    return GradientMoments(
         flow.second * latent.expectation(squares),
         flow.across_positions * alike[0],
         flow.across_samples * alike[1],
@@ -234,7 +234,7 @@ def condensed(gradient: Gradient, state: State) -> Gradient:
     return gradient if len(gradient) < 2 else depending(gradient, state, total(gradient, state))
 
 
-def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
+def depending(gradient: Gradient, state: State, wanted: GradientMoments) -> Gradient:
     """One part with these moments, whose δ² depends on the latent of the state as that of the gradient does."""
     flows = gradient.values()
     if all(flow.factor.shape[1] == 1 for flow in flows):
@@ -243,7 +243,7 @@ def depending(gradient: Gradient, state: State, wanted: Moments3) -> Gradient:
     return with_factor(np.sqrt(np.sum([flow.squares(shape) for flow in flows], axis=0)), state, wanted)
 
 
-def with_factor(factor: Array, state: State, wanted: Moments3) -> Gradient:
+def with_factor(factor: Array, state: State, wanted: GradientMoments) -> Gradient:
     """One part with these moments at a node with this state, and a factor of this shape."""
     shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
     positions, samples = (np.maximum(k, TINY) for k in latent.covariances(shape, state.correlations))

@@ -14,7 +14,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axes_of, count
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.particles import draw, draw_levels, measure
 from fanin.signals.propagate import Propagated, Rule, backward, forward
 from fanin.signals.state import State, gaussian
@@ -186,10 +186,10 @@ def _variance(shape: tuple[int, ...]) -> float:
     return 1 / math.prod(shape[1:]) if len(shape) > 1 else 1.0
 
 
-def _cotangent(out: State) -> Moments3:
+def _cotangent(out: State) -> GradientMoments:
     """What comes back to a result: of second moment 1, alike across positions and samples."""
     one = np.ones(len(out.sizes))
-    return Moments3(one, 0.5 * one, 0.25 * one)
+    return GradientMoments(one, 0.5 * one, 0.25 * one)
 
 
 def _compared(run: _Run, random: Generator) -> list[str]:

@@ -16,7 +16,7 @@ from fanin.frameworks.torch.state import fixed_randomness
 from fanin.frameworks.torch.structured import average, cube_of, drawn, noise, seen
 from fanin.frameworks.torch.trace import Traced
 from fanin.graph import Ref
-from fanin.signals.gradient import Gradient, Moments3
+from fanin.signals.gradient import Gradient, GradientMoments
 from fanin.signals.propagate import Propagated
 from fanin.signals.state import State
 from fanin.signals.values import Constant, Value, Weight
@@ -49,7 +49,9 @@ def of_fixed_noise(traced: Traced, found: Propagated, known: Mapping[str, Value]
         if not isinstance(value, State):
             continue
         one = np.ones(len(value.sizes))
-        moments = Moments3(one, 0 * one, 0 * one) if v is None else seen(cube_of(v, value.axes), value.sizes).moments
+        moments = (
+            GradientMoments(one, 0 * one, 0 * one) if v is None else seen(cube_of(v, value.axes), value.sizes).moments
+        )
         seeds[_name(ref)] = moments.times(1 / max(shape[0] if shape else 1, 1) ** 2).flow()
     return 0.0, seeds
 

@@ -20,7 +20,7 @@ import torch
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count, shape_of
-from fanin.signals.gradient import Moments3
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State, gaussian
 
@@ -86,7 +86,7 @@ def drawn(state: State, of: Noise) -> torch.Tensor:
     return laid_out(z, state.axes)
 
 
-def cotangent(moments: Moments3, state: State, of: Noise) -> torch.Tensor:
+def cotangent(moments: GradientMoments, state: State, of: Noise) -> torch.Tensor:
     """δ of these moments by segment, laid out as the state."""
     segment = np.repeat(np.arange(len(state.sizes)), state.sizes)
     g = moments.second
@@ -126,7 +126,7 @@ class Seen(NamedTuple):
     """What was seen of one tensor, by segment."""
 
     mean: Array
-    moments: Moments3
+    moments: GradientMoments
 
 
 def seen(cube: torch.Tensor, sizes: Sizes) -> Seen:
@@ -143,7 +143,7 @@ def seen(cube: torch.Tensor, sizes: Sizes) -> Seen:
     mean, second = by_segment(of_sample.sum(0), b * p), by_segment(squares, b * p)
     return Seen(
         mean,
-        Moments3(
+        GradientMoments(
             second,
             by_segment(of_samples - squares, b * p * (p - 1)) if p > 1 else 0 * second,
             by_segment(of_all - of_samples, b * (b - 1) * p * p) if b > 1 else 0 * second,

@@ -40,7 +40,7 @@ def sampler(traced: Traced) -> Rule:
             return exact
         try:
             if not hasattr(fx.target, "_schema"):
-                raise NotImplementedError("its arguments are not known")
+                raise TypeError("its arguments are not known")
             trial = Trial(stand_ins(fx, call), call)
             key = _key(fx, call)
             if key not in cache:

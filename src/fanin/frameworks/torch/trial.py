@@ -14,14 +14,14 @@ from fanin.frameworks.torch.stand_ins import StandIns, result_axes, simplified
 from fanin.frameworks.torch.state import fixed_randomness
 from fanin.frameworks.torch.structured import Seen, average, cotangent, cube_of, noise, seen, state_of
 from fanin.signals.axes import Axes, Kind, count
-from fanin.signals.gradient import Moments3
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Unknown, Value, Weight
 
 ELEMENTS: Final = 1 << 14  # that are looked at, at least: small tensors are drawn several times
 RUNS: Final = 16  # at most
 
-Found = dict[str, Moments3 | float]  # by argument: of a signal, or E (∂w)² of a weight
+Found = dict[str, GradientMoments | float]  # by argument: of a signal, or E (∂w)² of a weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class Trial:
                 return value.sizes
         return np.array([features])
 
-    def gradients(self, wanted: Sequence[Moments3 | None], values: Sequence[Value]) -> Found:
+    def gradients(self, wanted: Sequence[GradientMoments | None], values: Sequence[Value]) -> Found:
         """What a cotangent of these moments becomes at each argument."""
         found: list[dict[str, Seen]] = []
         for seed in range(self.runs):
@@ -127,7 +127,7 @@ class Trial:
         seed: int,
         tensors: dict[str, torch.Tensor],
         results: Sequence[Any],
-        wanted: Sequence[Moments3 | None],
+        wanted: Sequence[GradientMoments | None],
         values: Sequence[Value],
     ) -> dict[str, Seen]:
         generator = torch.Generator().manual_seed(RUNS + seed)
@@ -163,7 +163,7 @@ class Trial:
         return seen(flat, np.array([flat.shape[-1]]))
 
 
-def seen_alike(moments: Moments3, of: State, to: State) -> Moments3:
+def seen_alike(moments: GradientMoments, of: State, to: State) -> GradientMoments:
     """Of a state with other segments: the average over all features."""
     if len(of.sizes) == len(to.sizes):
         return moments

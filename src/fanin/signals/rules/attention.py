@@ -11,7 +11,7 @@ import numpy as np
 from fanin.signals.attention import Along, Attended, Logits, Received
 from fanin.signals.axes import Axes, Kind, count, kinds_of, size_of
 from fanin.signals.broadcast import as_state, gathered
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.softmax import HIDDEN, Mask, Rows, softmax_rows
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
@@ -82,7 +82,7 @@ def attended_state(attended: Attended, axes: Axes, marks: frozenset[str]) -> Sta
     )
 
 
-def like(seen: Moments3, pooled: State, whole: State) -> Moments3:
+def like(seen: GradientMoments, pooled: State, whole: State) -> GradientMoments:
     """Moments by the segments of the tensor before it was pooled."""
     n = len(whole.sizes)
     if len(seen.second) == n:
@@ -130,13 +130,13 @@ class Hidden:
         return bool(array.size and array.dtype.kind == "f" and array.min() < HIDDEN)
 
 
-def score_gradient(axes: Axes, received: Sequence[Received], rows: Rows) -> tuple[State, Moments3]:
+def score_gradient(axes: Axes, received: Sequence[Received], rows: Rows) -> tuple[State, GradientMoments]:
     """∂loss/∂logits: of each row it adds up to 0. With a state of the logits' axes."""
     like_scores = gaussian(axes, [max(count(axes, Kind.FEATURE), 1)], 0.0, 1.0, 0.0, 0.0)
     keys = size_of(axes[-1])
     second = np.array([sum(r.own for r in received) * rows.slope / max(keys, 1)])
     entries = max(like_scores.positions - 1, 1)
-    return like_scores, Moments3(second, -second / entries, np.zeros(1))
+    return like_scores, GradientMoments(second, -second / entries, np.zeros(1))
 
 
 def to_bias(call: Call, name: str, bias: State, axes: Axes, received: Received, rows: Rows) -> Pulled:

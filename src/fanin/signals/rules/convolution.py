@@ -11,7 +11,7 @@ import numpy as np
 
 from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State, gaussian
 from fanin.signals.taps import Meeting, Taps, fitting, flat, taps
@@ -151,7 +151,7 @@ def _bias(bias: Any, rows: int) -> tuple[Array, Array]:
 
 
 def _back(
-    seen: Moments3, out: State, x: State, weight: Weight, meeting: Meeting, channels: int, depthwise: bool
+    seen: GradientMoments, out: State, x: State, weight: Weight, meeting: Meeting, channels: int, depthwise: bool
 ) -> Gradient:
     second = weight.second if len(weight.second) == len(out.sizes) else _average(weight, weight.second)
     n = len(x.sizes)
@@ -162,7 +162,7 @@ def _back(
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
-def _weight_gradient(x: State, out: State, seen: Moments3, inside: float, met: Sequence[Taps]) -> float:
+def _weight_gradient(x: State, out: State, seen: GradientMoments, inside: float, met: Sequence[Taps]) -> float:
     """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps."""
     b = out.samples
     meetings = [np.bincount(t.taps, minlength=t.kernel) for t in met]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.gradient import Flow, Gradient, Moments3
+from fanin.signals.gradient import Flow, Gradient, GradientMoments
 from fanin.signals.latent import NODES, QUANTILES, WEIGHTS, Array
 from fanin.signals.rules.population import Population
 from fanin.signals.state import Root, State, gaussian
@@ -112,7 +112,7 @@ class Extreme:
         k = share * out.second + (1 - share) * out.across_positions
         return replace(out, across_positions=k, latents=None) if share else out
 
-    def shared(self, seen: Moments3, *, inside: float) -> Gradient:
+    def shared(self, seen: GradientMoments, *, inside: float) -> Gradient:
         """The winner gets δ. Given the latents, two windows choose independently, but one window chooses only one.
 
         Args:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -110,7 +110,7 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
     return np.zeros(1), np.zeros(1)
 
 
-def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
+def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
     """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any.
 
     Positions that are summed over, as after a view of (C, H, W) as C·H·W, have weights of their own: what comes back to
@@ -125,7 +125,7 @@ def _back(seen: Moments3, out: State, weight: Weight, x: State, n_out: int) -> G
     return (back.scaled(1.0, same, 1 / summed) if summed > 1 else back).flow()
 
 
-def _weight_gradient(x: State, seen: Moments3, out: State) -> WeightGradient:
+def _weight_gradient(x: State, seen: GradientMoments, out: State) -> WeightGradient:
     """E (Σ δ x)²: N (q g + (P − 1) k_pos h_pos + (B − 1) P k_smp h_smp)."""
     n, p = out.samples * out.positions, out.positions
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))

@@ -14,7 +14,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
-from fanin.signals.gradient import Gradient, Moments3, depending, total
+from fanin.signals.gradient import Gradient, GradientMoments, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
 from fanin.signals.taps import Profile
@@ -168,7 +168,7 @@ def group_norm(call: Call) -> Outcome:
     return Outcome((out, *_further(call, out)), pull)
 
 
-def _projected(seen: Moments3, hat: State, p: int, b: int, c: float = 1) -> Moments3:
+def _projected(seen: GradientMoments, hat: State, p: int, b: int, c: float = 1) -> GradientMoments:
     """δ − mean δ − x̂ mean(δ x̂) over a population of c features, p positions and b samples.
 
     From covariances only the first mean is taken: x̂ is alike at near positions, of which δ is not known to be.
@@ -255,17 +255,17 @@ class _Affine:
             marks=hat.marks,
         )
 
-    def back(self, seen: Moments3) -> Moments3:
+    def back(self, seen: GradientMoments) -> GradientMoments:
         return seen.times(self.second)
 
-    def through(self, gradient: Gradient, x: State, out: State, left: Moments3) -> Gradient:
+    def through(self, gradient: Gradient, x: State, out: State, left: GradientMoments) -> Gradient:
         """What is left of a gradient before the norm.
 
         It depends on the latent as it did behind it, but for a Gaussian: what made that will not ask.
         """
         return depending(gradient, x, left) if out.root is x.root and x.marginal is not None else left.flow()
 
-    def weights(self, seen: Moments3, out: State, hat: State) -> Any:
+    def weights(self, seen: GradientMoments, out: State, hat: State) -> Any:
         n, p = out.samples * out.positions, out.positions
         if self.scale is not None:
             squared = (

@@ -17,7 +17,7 @@ from fanin.activations import activation
 from fanin.signals import latent
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, scaled, swung, total, with_factor
+from fanin.signals.gradient import Gradient, GradientMoments, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
 from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, stretched, without_mean
 from fanin.signals.state import State, aligned, gaussian
@@ -319,7 +319,7 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     return Outcome((out,), pull)
 
 
-def times(seen: Moments3, other: State) -> Moments3:
+def times(seen: GradientMoments, other: State) -> GradientMoments:
     """Of the product with an independent state."""
     return seen.scaled(other.second, other.across_positions, other.across_samples)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, size_of
-from fanin.signals.gradient import Flow, Gradient, Moments3, total
+from fanin.signals.gradient import Flow, Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.convolution import as_image
 from fanin.signals.rules.extremes import Extreme
@@ -129,7 +129,7 @@ def _same_winner(masks: list[Array], taps: float) -> float:
     return max(found - n, 0.0) / (n * (n - 1))  # without each window and itself
 
 
-def _back(seen: Moments3, x: State, extreme: Extreme, same: float, n_out: int, n_in: int) -> Gradient:
+def _back(seen: GradientMoments, x: State, extreme: Extreme, same: float, n_out: int, n_in: int) -> Gradient:
     """The winner of each window gets its δ; who wins several, the sum of those.
 
     What comes back is in all what came: n_in (g + (n_in − 1) h) = n_out (g' + (n_out − 1) h').

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fanin.signals.axes import Axes, Kind, count
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import NODES, Array
 from fanin.signals.state import Root, State, gaussian
 from fanin.signals.values import Call
@@ -80,7 +80,7 @@ class Population:
         out = out if shape is None else replace(out, marginal=shape)
         return replace(out, mean_of=x, root=Root(x.root))
 
-    def repeated(self, gradient: Gradient, out: State) -> Moments3:
+    def repeated(self, gradient: Gradient, out: State) -> GradientMoments:
         """The gradient of a result, at each of the entries that made it: all of them get the same."""
         seen, x = total(gradient, out), self.whole
         g, h, s = seen.second, seen.across_positions, seen.across_samples

@@ -15,7 +15,7 @@ import numpy as np
 
 from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axis, size_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.particles import draw, draw_levels, measure
 from fanin.signals.rules.cells import CELLS, Tape, Weights
@@ -70,7 +70,7 @@ def recurrent(call: Call) -> Outcome:
         back = gradients[0]
         at_end = [_unstacked(g, s, layers * ways) for g, s in zip(gradients[1:], states, strict=True)]
         for layer in reversed(range(layers)):
-            parts: list[Moments3] = []
+            parts: list[GradientMoments] = []
             for way, run in enumerate(runs[layer]):
                 seen = _part(total(back, value_of[layer]) if back else None, way, ways)
                 ends = [e[layer * ways + way] for e in at_end]
@@ -185,7 +185,9 @@ class _Run:
         samples = self.x.axes[0] if self.first else self.x.axes[1]
         return _measured(ends, axes, (samples, axis(Kind.FEATURE, n)), n)
 
-    def adjoint(self, seen: Moments3 | None, ends: list[Moments3 | None]) -> tuple[Moments3, list[float]]:
+    def adjoint(
+        self, seen: GradientMoments | None, ends: list[GradientMoments | None]
+    ) -> tuple[GradientMoments, list[float]]:
         """Moments of the gradient of the input, and E (∂w)² of each parameter."""
         found: dict[str, list[float]] = {}
         squares: list[list[float]] = []
@@ -202,13 +204,13 @@ class _Run:
         second, positions, samples = (
             np.full(len(self.x.sizes), by * float(np.mean(found.get(what, [0.0])))) for what in MOMENTS
         )
-        return Moments3(second, positions, samples), [float(np.mean(s)) for s in zip(*squares, strict=True)]
+        return GradientMoments(second, positions, samples), [float(np.mean(s)) for s in zip(*squares, strict=True)]
 
     def _own(self, weights: list[Array]) -> list[Array]:
         """Those of the parameters that there are."""
         return weights if self.biased else weights[:2] + weights[4:]
 
-    def _cotangent(self, seen: Moments3 | None, tape: Tape) -> Array:
+    def _cotangent(self, seen: GradientMoments | None, tape: Tape) -> Array:
         if seen is None:
             return np.zeros_like(tape.hidden)
         second, positions, samples = (float(np.mean(getattr(seen, what))) for what in MOMENTS)
@@ -217,7 +219,7 @@ class _Run:
         delta = delta * np.sqrt(profile)[:, None, None]
         return delta[::-1] if self.back else delta
 
-    def _at_end(self, seen: Moments3 | None, end: Array) -> Array:
+    def _at_end(self, seen: GradientMoments | None, end: Array) -> Array:
         if seen is None:
             return np.zeros_like(end)
         state = gaussian(
@@ -303,22 +305,22 @@ def _joined(parts: list[State], axes: Axes) -> State:
     return gaussian(axes, sizes, mean, second, positions, samples)
 
 
-def _unstacked(gradient: Gradient, state: State, runs: int) -> list[Moments3 | None]:
+def _unstacked(gradient: Gradient, state: State, runs: int) -> list[GradientMoments | None]:
     if not gradient:
         return [None] * runs
     seen = total(gradient, state)
     return [seen.each(lambda m, run=run: m[run : run + 1]) for run in range(runs)]  # type: ignore[misc]
 
 
-def _part(seen: Moments3 | None, way: int, ways: int) -> Moments3 | None:
+def _part(seen: GradientMoments | None, way: int, ways: int) -> GradientMoments | None:
     if seen is None:
         return None
     rows = len(seen.second) // ways
     return replace(seen.each(lambda m: m[way * rows : (way + 1) * rows]), profile=seen.profile)
 
 
-def _summed(parts: list[Moments3]) -> Moments3:
-    return Moments3(*(np.sum([getattr(part, what) for part in parts], axis=0) for what in MOMENTS))
+def _summed(parts: list[GradientMoments]) -> GradientMoments:
+    return GradientMoments(*(np.sum([getattr(part, what) for part in parts], axis=0) for what in MOMENTS))
 
 
 def _relabelled(gradient: Gradient, x: State, given: State) -> Gradient:

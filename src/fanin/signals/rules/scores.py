@@ -15,7 +15,7 @@ import numpy as np
 from fanin.signals.attention import Along, Attended, Logits, Received
 from fanin.signals.axes import Kind, count, size_of
 from fanin.signals.contraction import Contraction
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.rules.attention import Hidden, attended_state, large, like
 from fanin.signals.softmax import Mask, Rows, softmax_rows
 from fanin.signals.state import State, gaussian
@@ -57,7 +57,7 @@ class Scores:
     scale: float = 1.0
     added: tuple[Any, ...] = ()
     bias: float = 0.0
-    returned: list[tuple[Moments3, Moments3]] = field(default_factory=list)
+    returned: list[tuple[GradientMoments, GradientMoments]] = field(default_factory=list)
 
     def turned(self, order: Sequence[int]) -> Scores | None:
         """With the axes in another order."""
@@ -140,10 +140,10 @@ def _weights(x: State, rows: Rows, queries: int, keys: int, kind: Kind) -> State
     )
 
 
-def _score_gradient(x: State, second: float, entries: int) -> Moments3:
+def _score_gradient(x: State, second: float, entries: int) -> GradientMoments:
     """Of logits: along a row it adds up to 0."""
     one = np.ones(len(x.sizes))
-    return Moments3(second * one, -second / max(entries - 1, 1) * one, 0 * one)
+    return GradientMoments(second * one, -second / max(entries - 1, 1) * one, 0 * one)
 
 
 def attended(
@@ -183,7 +183,7 @@ def attended(
         note.received.append(received)
         one = np.ones(len(a.sizes))
         yield v_name, like(product.to_value(delta), seen, v).flow()
-        yield a_name, Moments3(note.keep * received.plain * one, 0 * one, 0 * one).flow()
+        yield a_name, GradientMoments(note.keep * received.plain * one, 0 * one, 0 * one).flow()
 
     return Outcome((out,), pull)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, kinds_of
-from fanin.signals.gradient import Gradient, Moments3, total
+from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled
@@ -43,7 +43,7 @@ def softmax(call: Call) -> Outcome:
         one = np.ones(len(x.sizes))
         parts = (seen.second, seen.across_positions, seen.across_samples)
         g, h, s = (out.average(part) * d.slope / c * one for part, d in zip(parts, drawn, strict=True))
-        yield call.first, Moments3(g, h, s).flow()
+        yield call.first, GradientMoments(g, h, s).flow()
 
     return Outcome((out,), pull)
 
@@ -61,7 +61,7 @@ def log_softmax(call: Call) -> Outcome:
         parts = (seen.second, seen.across_positions, seen.across_samples)
         # E (δ_j − p_j Σ δ_l)², averaged over j: 1 − 2/C + Σ p²
         g, h, s = (out.average(part) * (1 - 2 / c + d.overlap) * one for part, d in zip(parts, drawn, strict=True))
-        yield call.first, Moments3(g, h, s).flow()
+        yield call.first, GradientMoments(g, h, s).flow()
 
     return Outcome((out,), pull)
 

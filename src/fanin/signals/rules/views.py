@@ -10,7 +10,7 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
-from fanin.signals.gradient import Gradient, Moments3, chosen, total
+from fanin.signals.gradient import Gradient, GradientMoments, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.state import Root, State, gaussian
 from fanin.signals.taps import Profile, blended
@@ -43,7 +43,7 @@ def _averaged(gradient: Gradient, out: State, x: State) -> Gradient:
     return _everywhere(total(gradient, out), out, x).flow()
 
 
-def _everywhere(seen: Moments3, out: State, x: State) -> Moments3:
+def _everywhere(seen: GradientMoments, out: State, x: State) -> GradientMoments:
     """The average over the features of `out`, at each segment of `x`."""
     return seen.each(lambda m: np.full(len(x.sizes), out.average(m)))
 
