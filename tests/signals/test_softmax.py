@@ -55,3 +55,10 @@ def test_one_key_takes_everything() -> None:
     rows = softmax_rows(2.0, 8, 0.0, Mask(5, 1))
     assert rows.overlap == pytest.approx(1.0)
     assert rows.slope == pytest.approx(0.0, abs=1e-12)
+
+
+def test_thousands_of_keys_behind_a_causal_mask() -> None:
+    """Then one matrix alone is more than is drawn at a time."""
+    n = 2048
+    rows = softmax_rows(0.01, 128, 0.0, Mask(n, n, causal=True))
+    assert rows.overlap == pytest.approx(sum(1 / i for i in range(1, n + 1)) / n, rel=0.05)

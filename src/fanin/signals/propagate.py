@@ -6,9 +6,11 @@ the results to those of the arguments. Where there is no rule, or it does not ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from fanin.graph import Graph, Node, Ref
 from fanin.signals.gradient import Gradient, condensed, merged
@@ -58,13 +60,20 @@ def _outcome(call: Call, rules: Mapping[str, Rule], sample: Rule, found: Propaga
         found.sampled[call.node.name] = f"{call.node.op} has no rule"
         return sample(call)
     try:
-        return rule(call)
+        outcome = rule(call)
+        if _finite(call.values.values()) and not _finite(outcome.values):
+            raise ValueError("moments that are no numbers")
+        return outcome
     except NoRule as reason:
         found.sampled[call.node.name] = f"the rule of {call.node.op} does not hold: {reason}"
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # a call that a rule did not think of
         why = f"{type(error).__name__}: {error}"
         found.sampled[call.node.name] = f"the rule of {call.node.op} failed on this call, which is a fault: {why}"
     return sample(call)
+
+
+def _finite(values: Iterable[Value]) -> bool:
+    return all(np.isfinite(v.second).all() for v in values if isinstance(v, State))
 
 
 def _call(

@@ -166,7 +166,7 @@ def _drawn(variance: float, width: int, correlation: float, mask: Mask) -> Rows:
     draws = draws if variance else len(added) * max(1, min(8, ELEMENTS // (rows * keys * len(added))))
     random = np.random.default_rng(0)
     found = np.zeros(8)
-    for part in np.array_split(np.arange(draws), max(1, draws * rows * keys // ELEMENTS)):
+    for part in np.array_split(np.arange(draws), min(draws, max(1, draws * rows * keys // ELEMENTS))):
         n = len(part)
         common = random.standard_normal((n, 1, width))
         query = math.sqrt(correlation) * common + math.sqrt(1 - correlation) * random.standard_normal((n, rows, width))
