@@ -381,3 +381,18 @@ def test_a_rule_that_fails_is_told_and_the_operation_is_run_on_a_sample() -> Non
     assert "IndexError: nothing there" in found.sampled["relu"]
     exact = fanin.predict(net, x).values["relu"].second_moment
     assert found.values["relu"].second_moment == pytest.approx(exact, rel=0.1)
+
+
+def test_a_class_token_among_patches_is_marked() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.norm = nn.Parameter(torch.zeros(1, 1, 8)), nn.LayerNorm(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.norm(torch.cat([self.token.expand(len(x), -1, -1), x], 1))
+            return out
+
+    found = fanin.predict(Tokens(), torch.randn(4, 6, 8))
+    assert any("class token" in mark for mark in found.assumed["layer_norm"])
+    assert not fanin.predict(nn.LayerNorm(8), torch.randn(4, 6, 8)).assumed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from fanin.signals.latent import Array
 from fanin.signals.state import Root, State, gaussian
 from fanin.signals.taps import Profile, blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
+
+UNLIKE: Final = 4.0  # second moments that differ by more are not of one kind
+UNLIKE_MARK: Final = "positions of different kinds, such as a class token among patches, are taken for one population"
 
 
 def same(call: Call) -> Outcome:
@@ -343,6 +346,8 @@ def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: K
     samples = mixed("across_samples")
     if kind is not Kind.FEATURE:
         samples = pairs("across_samples", w**2 if kind is Kind.POSITION else different)
+    seconds = [s.average(s.second) for s in states]
+    unlike = kind is not Kind.FEATURE and max(seconds) > UNLIKE * min(seconds)
     out = gaussian(
         axes,
         states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
@@ -351,7 +356,7 @@ def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: K
         positions,
         samples,
         spread=max(s.spread for s in states),
-        marks=frozenset().union(*(s.marks for s in states)),
+        marks=frozenset().union(*(s.marks for s in states), {UNLIKE_MARK} if unlike else ()),
     )
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
