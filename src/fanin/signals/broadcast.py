@@ -10,6 +10,7 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
 from fanin.signals.gradient import Gradient, GradientMoments, chosen, total
 from fanin.signals.latent import Array
+from fanin.signals.particles import moments_of
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Constant, NoRule, Value, Weight
 
@@ -88,19 +89,11 @@ def _of_constant(array: Array, axes: Axes) -> State:
         for kind in (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE)
     )
     cube = x.transpose(order).reshape(b, p, c)
-    second = float((cube**2).mean())
-    of_sample = cube.sum(1)
-    across_positions = (
-        float(((of_sample**2).sum() - (cube**2).sum()) / (b * p * max(p - 1, 1) * c)) if p > 1 else second
-    )
-    across_samples = (
-        float(((cube.sum((0, 1)) ** 2).sum() - (of_sample**2).sum()) / (b * max(b - 1, 1) * p * p * c))
-        if b > 1
-        else 0.0
-    )
+    mean, second, positions, samples = moments_of(cube)
     flat = np.sort(cube.ravel()[:: max(1, x.size // MANY)])
     at = np.clip((_probabilities() * len(flat)).astype(int), 0, len(flat) - 1)
-    state = gaussian(own, [c], float(cube.mean()), second, across_positions, across_samples)
+    across_positions, across_samples = second if positions is None else positions, 0.0 if samples is None else samples
+    state = gaussian(own, [c], mean, second, across_positions, across_samples)
     return replace(state, marginal=latent.moved(flat[at][None], state.mean, state.variance))
 
 

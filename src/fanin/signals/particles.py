@@ -13,24 +13,40 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.latent import Array
-from fanin.signals.state import State
+from fanin.signals.state import Sizes, State
 
 S, P, C = Kind.SAMPLE, Kind.POSITION, Kind.FEATURE
 
 
 def measure(array: Array, axes: Axes) -> dict[str, float]:
     """Mean, second moment and covariances of a tensor whose axes count these."""
-    x = cube(np.asarray(array, dtype=np.float64), axes)
+    found = moments_of(cube(np.asarray(array, dtype=np.float64), axes))
+    names = ("mean", "second", "across_positions", "across_samples")
+    return {name: float(x[0]) for name, x in zip(names, found, strict=True) if x is not None}
+
+
+def moments_of(x: Array, sizes: Sizes | None = None) -> tuple[Array, Array, Array | None, Array | None]:
+    """E x, E x², and the mean products of two positions and of two samples; None where there is one of them.
+
+    Args:
+        x: (samples, positions, features).
+        sizes: of segments of the features; one if there are none.
+    """
     b, p, c = x.shape
-    squares, of_sample = (x**2).sum(), x.sum(1)
-    found = {"mean": float(x.mean()), "second": float((x**2).mean())}
-    if p > 1:
-        found["across_positions"] = float(((of_sample**2).sum() - squares) / (b * p * (p - 1) * c))
-    if b > 1:
-        found["across_samples"] = float(
-            ((of_sample.sum(0) ** 2).sum() - (of_sample**2).sum()) / (b * (b - 1) * p * p * c)
-        )
-    return found
+    of = np.array([c]) if sizes is None else sizes
+    starts = np.cumsum(of) - of
+    of_sample = x.sum(1)
+    squares, of_samples, of_all = (x * x).sum((0, 1)), (of_sample**2).sum(0), of_sample.sum(0) ** 2
+
+    def by_segment(of_features: Array, pairs: int) -> Array:
+        return np.asarray(np.add.reduceat(of_features, starts) / (of * pairs))
+
+    return (
+        by_segment(of_sample.sum(0), b * p),
+        by_segment(squares, b * p),
+        by_segment(of_samples - squares, b * p * (p - 1)) if p > 1 else None,
+        by_segment(of_all - of_samples, b * (b - 1) * p * p) if b > 1 else None,
+    )
 
 
 def cube(array: Array, axes: Axes) -> Array:

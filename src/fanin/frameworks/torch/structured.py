@@ -22,6 +22,7 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count, shape_of
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
+from fanin.signals.particles import moments_of
 from fanin.signals.state import Sizes, State, gaussian
 
 KINDS: Final = (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE)
@@ -131,23 +132,11 @@ class Seen(NamedTuple):
 
 def seen(cube: torch.Tensor, sizes: Sizes) -> Seen:
     """Moments of (samples, positions, features), by segments of the features."""
-    x = cube.detach().double().numpy()
-    b, p, _ = x.shape
-    of_sample = x.sum(1)
-    squares, of_samples, of_all = (x * x).sum((0, 1)), (of_sample**2).sum(0), of_sample.sum(0) ** 2
-    starts = np.cumsum(sizes) - sizes
-
-    def by_segment(of_features: Array, pairs: int) -> Array:
-        return np.asarray(np.add.reduceat(of_features, starts) / (sizes * max(pairs, 1)))
-
-    mean, second = by_segment(of_sample.sum(0), b * p), by_segment(squares, b * p)
+    mean, second, positions, samples = moments_of(cube.detach().double().numpy(), sizes)
+    zero = 0 * second
     return Seen(
         mean,
-        GradientMoments(
-            second,
-            by_segment(of_samples - squares, b * p * (p - 1)) if p > 1 else 0 * second,
-            by_segment(of_all - of_samples, b * (b - 1) * p * p) if b > 1 else 0 * second,
-        ),
+        GradientMoments(second, zero if positions is None else positions, zero if samples is None else samples),
     )
 
 

@@ -150,7 +150,6 @@ def _viewed(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
 
 
 def _softmax(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    del generic, name
     return softmax(call, note) if isinstance(note, Scores) else None
 
 

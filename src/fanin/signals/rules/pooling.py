@@ -27,7 +27,7 @@ def average_pool(call: Call) -> Outcome:
     divisor = call["divisor_override"]
     included = bool(call.get("count_include_pad", True))
     for dim, at in enumerate(dims):
-        inside, padded = _windows(call, x, dim, len(dims))
+        inside, padded = _windows(call, x, dim)
         each = padded if included else inside.sum(1)
         matrices[at] = inside / (each[:, None] if divisor is None else 1.0)
     if divisor is not None:
@@ -45,7 +45,7 @@ def adaptive_average_pool(call: Call) -> Outcome:
 def max_pool(call: Call) -> Outcome:
     """`max_pool1d` … `max_pool3d`, with or without indices: order statistics of the latent; back to who won."""
     x, dims = _image(call)
-    masks = [_windows(call, x, dim, len(dims))[0] for dim in range(len(dims))]
+    masks = [_windows(call, x, dim)[0] for dim in range(len(dims))]
     return _largest(call, x, dims, masks)
 
 
@@ -68,7 +68,7 @@ def _mapped(call: Call, found: Map) -> Outcome:
     return Outcome((found.state,), lambda g: iter([(call.first, found.back(g[0]))]))
 
 
-def _windows(call: Call, x: State, dim: int, dims: int) -> tuple[Array, Array]:
+def _windows(call: Call, x: State, dim: int) -> tuple[Array, Array]:
     """Which entries of an axis are in which window, and how many each has, padding included."""
     size, n = size_of(x.axes[dim + 2]), call.node.shape[dim + 2]
     kernel = _of(call["kernel_size"], dim, 1)
@@ -80,7 +80,6 @@ def _windows(call: Call, x: State, dim: int, dims: int) -> tuple[Array, Array]:
     rows, taps = np.nonzero((read >= 0) & (read < size))
     inside[rows, read[rows, taps]] = 1.0
     padded = np.minimum(starts + kernel, size + padding) - starts  # the last window may leave the padding
-    del dims
     return inside, padded.astype(np.float64)
 
 
@@ -138,13 +137,12 @@ def _back(seen: GradientMoments, x: State, extreme: Extreme, same: float, n_out:
     g = ratio * (seen.second + (n_out - 1) * same * seen.across_positions)
     h = (ratio * (seen.second + (n_out - 1) * seen.across_positions) - g) / max(n_in - 1, 1)
     chance = extreme.winning()
-    positions, samples = x.correlations
+    positions, _ = x.correlations
     expected = ratio / latent.expectation(chance)  # windows won by one entry: expected · chance(z)
     with np.errstate(all="ignore"):
         of_pair = np.nan_to_num(h / latent.covariance(chance, positions), nan=0.0)
     (one,), (other,) = seen.flow(), seen.flow()
     zero = np.zeros_like(g)
-    del samples
     return {
         one: Flow(zero, of_pair, seen.across_samples * expected**2, chance),
         other: Flow(g / latent.expectation(chance), zero, zero, np.sqrt(chance)),
