@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from fanin.errors import BadInput, NoParameters, UncoveredParameters
-from fanin.frameworks.torch import trace
+from fanin.errors import BadInput, NoParameters
+from fanin.frameworks.torch import trace, write_
 from fanin.graph import Fans, Graph, Role
+from fanin.initializers import Constant
 from fanin.plans import make_plan
 
 W, R, B, E, S, H, U = (
@@ -203,11 +205,22 @@ def test_a_product_of_two_weights_makes_neither_a_layer() -> None:
     assert seen(graph(low_rank, X)) == {"a": (U, None), "b": (U, None)}
 
 
-@pytest.mark.parametrize("parametrize", [parametrizations.weight_norm, parametrizations.spectral_norm])
-def test_a_parametrized_weight_is_left_to_the_user(parametrize: Callable[[nn.Module], nn.Module]) -> None:
-    found = graph(nn.Sequential(parametrize(nn.Linear(4, 3))), X2)
-    with pytest.raises(UncoveredParameters, match=r"0\.parametrizations\.weight\.original"):
-        make_plan(found)
+def test_the_weight_behind_a_parametrization_is_a_weight() -> None:
+    pair = [parametrizations.weight_norm(nn.Linear(4, 3)), parametrizations.spectral_norm(nn.Linear(3, 2))]
+    found = seen(graph(nn.Sequential(*pair), X2))
+    assert found["0.parametrizations.weight.original1"] == (Role.WEIGHT, (4, 3))
+    assert found["0.parametrizations.weight.original0"] == (Role.MAGNITUDE, None)
+    assert found["1.parametrizations.weight.original"] == (Role.WEIGHT, (3, 2))
+
+
+def test_a_weight_with_its_own_length_starts_as_its_direction_would() -> None:
+    layer = parametrizations.weight_norm(nn.Linear(400, 300))
+    net = nn.Sequential(layer, nn.ReLU())
+    plan = make_plan(graph(net, torch.zeros(2, 400)), "he")
+    write_(net, plan, seed=0)
+    length = plan["0.parametrizations.weight.original0"].initializer
+    assert length == Constant(math.sqrt(2))  # √400 · √(2/400); mutant: g left at 1
+    assert torch.allclose(layer.weight.norm(dim=1), torch.full((300,), math.sqrt(2)))
 
 
 class Tied(nn.Module):

@@ -7,12 +7,14 @@ To teach a new operation its parameters' roles and fans, edit the adapter's tabl
 
 from fanin.graph.fans import Axis, Fans, WeightUse, axes_of, fans, fans_of_axes
 from fanin.graph.layers import Layer, layers
-from fanin.graph.model import ActivationCall, Graph, Input, Node, Parameter, Ref, Role
+from fanin.graph.model import ActivationCall, Branch, Graph, Input, Node, Parameter, Ref, Role
 from fanin.graph.parts import Part, Parts
+from fanin.graph.roles import with_roles
 
 __all__ = [
     "ActivationCall",
     "Axis",
+    "Branch",
     "Fans",
     "Graph",
     "Input",
@@ -28,4 +30,5 @@ __all__ = [
     "fans",
     "fans_of_axes",
     "layers",
+    "with_roles",
 ]

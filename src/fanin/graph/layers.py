@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanin.graph.model import ActivationCall, Graph, Node, Role
+from fanin.graph.model import ActivationCall, Graph, Node
+from fanin.graph.paths import WEIGHTS, Paths
 
 # Operations that hand a signal on to the next activation. Normalisation is among them: the activation after it
 # is still the one that the weight feeds.
@@ -48,12 +49,11 @@ class Layer:
 
 def layers(graph: Graph) -> tuple[Layer, ...]:
     """Every operation that uses a weight, in the order of execution."""
-    weights = {
-        path: p.path for p in graph.parameters if p.role in (Role.WEIGHT, Role.RECURRENT) for path in (p.path, *p.also)
-    }
+    paths = Paths(graph)
     found: list[Layer] = []
     for node in graph.nodes:
-        weight = next((weights[name] for name in node.inputs if name in weights), None)
+        read = paths.weights.get(node.name, ())
+        weight = next((path for path in read if graph.by_path[path].role in WEIGHTS), None)
         if weight is not None and node.op not in PASSES_ON:
             last, next_op = _follow(graph, node)
             output = last if last.activation else node

@@ -13,8 +13,32 @@ from fanin.graph.parts import Parts
 
 
 class Role(StrEnum):
-    """What a parameter does in the operation that first uses it."""
+    """What a parameter does: below the line in the operation that first uses it, above it in the model as a whole.
 
+    In order of how much they say: where a parameter has several, a rule for an earlier one is asked first.
+    """
+
+    POSITION = "position table"
+    TOKEN = "token"
+    LAYER_SCALE = "layer scale"
+    SCALE = "scale"
+    SLOPE = "slope"
+    MAGNITUDE = "weight magnitude"
+    DECAY = "state decay"
+    STEP_BIAS = "step-size bias"
+    ROUTER = "router"
+    QUERY = "attention query"
+    KEY = "attention key"
+    VALUE = "attention value"
+    ATTENTION_OUT = "attention output"
+    GATE = "gate"
+    UP = "gated value"
+    RESIDUAL_OUT = "residual output"
+    READOUT = "readout"
+    DEPTHWISE = "depthwise"
+    EXPERT = "expert"
+    FIRST = "first weight"
+    # ----
     WEIGHT = "weight"
     RECURRENT = "recurrent weight"
     BIAS = "bias"
@@ -92,6 +116,25 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """The residual branch that a weight is in.
+
+    Attributes:
+        stream: the number of the stream that the branch is added to.
+        index: of the branch among those of its stream, from 0.
+        count: the branches of the stream.
+        step: of the weight along the branch, from 1; weights side by side, such as query and key, are one step.
+        steps: of the branch.
+    """
+
+    stream: int
+    index: int
+    count: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One tensor to initialize.
 
@@ -102,6 +145,8 @@ class Parameter:
         node: the operation that first reads it, None if none does.
         frozen: not to be trained; recipes leave it as it is.
         parts: the logical tensors that it packs, each drawn under its own name; None if it is one.
+        further: what it is in the whole model, beside `role`.
+        branch: the residual branch that it is in, for weights.
     """
 
     path: str
@@ -113,6 +158,13 @@ class Parameter:
     node: str | None = None
     frozen: bool = False
     parts: Parts | None = None
+    further: tuple[Role, ...] = ()
+    branch: Branch | None = None
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """All of its roles, the one that says most first."""
+        return (*self.further, self.role)
 
 
 @dataclass(frozen=True)

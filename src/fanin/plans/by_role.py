@@ -47,5 +47,6 @@ PLAIN: Final[Mapping[Role, Rule]] = {
 
 
 def by_role(graph: Graph, rules: Mapping[Role, Rule]) -> dict[str, Decision]:
-    """The decision of each parameter's rule; parameters whose role has no rule stay undecided."""
-    return {p.path: rules[p.role](p) for p in graph.parameters if p.role in rules}
+    """The decision of the first of each parameter's roles that has a rule; those without one stay undecided."""
+    first = {p.path: (p, next((rules[role] for role in p.roles if role in rules), None)) for p in graph.parameters}
+    return {path: rule(p) for path, (p, rule) in first.items() if rule is not None}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from fanin.errors import BadInput, NoParameters, UncoveredParameters
-from fanin.graph import Graph
-from fanin.initializers import Initializer, Keep, initializer
+from fanin.graph import Graph, Role
+from fanin.initializers import Constant, Initializer, Keep, Ones, initializer
 from fanin.plans.model import Decision, Entry, Plan
 from fanin.plans.recipes import Recipe, recipe
 
@@ -28,11 +29,33 @@ def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | N
     name, rule = recipe(how)
     undecided = as_built(graph, name)
     decisions = {path: _decision(what, f"given by {name}") for path, what in rule(graph).items()}
+    decisions |= magnitudes(graph, decisions)
     decisions |= {p.path: FROZEN for p in graph.parameters if p.frozen}
     plan = override(undecided.decide(decisions), overrides or {})
     if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
         raise UncoveredParameters(missing)
     return plan
+
+
+def magnitudes(graph: Graph, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
+    """For the lengths g where a weight is g · v/‖v‖: those of the rows of v, so that the weight starts as v does.
+
+    What scales a weight that is standardised otherwise starts at 1 (Brock et al. 2021).
+    """
+    found = {}
+    for p in graph.parameters:
+        if p.role is Role.MAGNITUDE and p.path not in decisions and p.node is not None:
+            node = graph.by_name[p.node]
+            directions = [graph.by_path[n] for n in node.inputs if n in graph.by_path and n != p.path]
+            directions = [v for v in directions if v.path in decisions]
+            if node.op.startswith("_weight_norm") and len(directions) == 1:
+                v = Entry(directions[0], *decisions[directions[0].path])
+                length = v.std * math.sqrt(math.prod(v.parameter.shape) / math.prod(p.shape))
+                source = "Salimans & Kingma 2016, eq. 2"
+                found[p.path] = Decision(Constant(length), f"the length of a row of {v.parameter.path}", source)
+            else:
+                found[p.path] = Decision(Ones(), "scales a weight that is standardised: 1 leaves it so")
+    return found
 
 
 def as_built(graph: Graph, name: str = "as built", why: str = "") -> Plan:

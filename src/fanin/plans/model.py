@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanin.errors import BadInput, UnknownName
-from fanin.graph import Fans, Parameter, Parts, Role
+from fanin.graph import Branch, Fans, Parameter, Parts, Role
 from fanin.initializers import Initializer, Keep, PerPart, Target, from_dict, to_dict
 
 if TYPE_CHECKING:
@@ -194,6 +194,8 @@ def _entry(row: dict[str, Any]) -> Entry:
         node=row["node"],
         frozen=row["frozen"],
         parts=Parts(**row["parts"]) if row.get("parts") else None,
+        further=tuple(Role(role) for role in row.get("further", ())),
+        branch=Branch(**row["branch"]) if row.get("branch") else None,
     )
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
 

@@ -5,6 +5,7 @@ What the exporter cannot follow, branches on values above all, is run once on th
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from fanin.frameworks.torch.program import Program, program_of
 from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.whole import any_sharded, unwrapped, whole
-from fanin.graph import Graph, Input, Node, Parameter, Ref, Role
+from fanin.graph import Graph, Input, Node, Parameter, Ref, Role, with_roles
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def _read(model: torch.nn.Module, found: Program) -> Traced:
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     names = {name: first.get(logical(path), logical(path)) for name, path in lifted.items()}
     stored = set(names)  # parameters, buffers and their views
+    made: dict[str, tuple[str, ...]] = {}  # what is computed from those alone, such as a normalised weight
     functions = CustomFunctions()
     nodes: list[Node] = []
     recorded: dict[str, FxNode] = {}
@@ -108,10 +110,17 @@ def _read(model: torch.nn.Module, found: Program) -> Traced:
         if fx.target is operator.getitem and (fx.args[1] == 0 or not fx.users.keys() - {end}):
             names[fx.name] = names.get(fx.args[0].name, fx.args[0].name)  # an operation stands for its first result
             continue
+        read = [i.name for i in fx.all_input_nodes]
+        if read and all(name in stored or name in made for name in read):
+            made[fx.name] = tuple(dict.fromkeys(s for name in read for s in made.get(name, (name,))))
         for entry, slot in _slots(fx, stored):
             path = names.get(entry.name, "")
+            seen_as = tuple(getattr(entry.meta["val"], "shape", ()))
             if path in parameters:
-                uses.setdefault(path, _Use(fx, slot, tuple(entry.meta["val"].shape)))
+                uses.setdefault(path, _Use(fx, slot, seen_as))
+            elif entry.name in made and fx.name not in made and slot is not UNKNOWN:
+                sources = {names[source] for source in made[entry.name]} & parameters.keys()
+                _computed(uses, {path: parameters[path][0] for path in sources}, _Use(fx, slot, seen_as))
         nodes.append(_node(fx, names, logical, functions))
         recorded[fx.name] = fx
     packed = {logical(path): slot for path, slot in _packed(model)}
@@ -122,7 +131,7 @@ def _read(model: torch.nn.Module, found: Program) -> Traced:
     nodes = [replace(node, arguments=plain_arguments(recorded[node.name], seen)) for node in nodes]
     notes = found.notes + tuple(dict.fromkeys(f"{note} (at {node.source})" for node in nodes for note in node.notes))
     graph = Graph(type(model).__name__, tuple(nodes), described, _inputs(program), _outputs(program, seen), notes)
-    return Traced(graph, program, names, found.output)
+    return Traced(with_roles(graph), program, names, found.output)
 
 
 def _inputs(program: torch.export.ExportedProgram) -> tuple[Input, ...]:
@@ -147,6 +156,16 @@ class _Use(NamedTuple):
     fx: FxNode
     slot: Slot
     shape: tuple[int, ...]
+
+
+def _computed(uses: dict[str, _Use], sources: Mapping[str, torch.Tensor], use: _Use) -> None:
+    """A tensor that an operation uses is computed from these: the one of its size is what is used, others scale it."""
+    alike = [path for path, tensor in sources.items() if tensor.numel() == math.prod(use.shape)]
+    if len(alike) == 1 and uses[alike[0]].slot is UNKNOWN:
+        uses[alike[0]] = use
+        for path in sources.keys() - set(alike):
+            if uses[path].slot is UNKNOWN:
+                uses[path] = uses[path]._replace(slot=Slot(Role.MAGNITUDE))
 
 
 def _packed(model: torch.nn.Module) -> Iterator[tuple[str, Slot]]:
