@@ -206,20 +206,22 @@ def test_a_product_of_two_weights_makes_neither_a_layer() -> None:
 
 
 def test_the_weight_behind_a_parametrization_is_a_weight() -> None:
-    pair = [parametrizations.weight_norm(nn.Linear(4, 3)), parametrizations.spectral_norm(nn.Linear(3, 2))]
-    found = seen(graph(nn.Sequential(*pair), X2))
+    first: nn.Module = parametrizations.weight_norm(nn.Linear(4, 3))
+    second: nn.Module = parametrizations.spectral_norm(nn.Linear(3, 2))
+    found = seen(graph(nn.Sequential(first, second), X2))
     assert found["0.parametrizations.weight.original1"] == (Role.WEIGHT, (4, 3))
     assert found["0.parametrizations.weight.original0"] == (Role.MAGNITUDE, None)
     assert found["1.parametrizations.weight.original"] == (Role.WEIGHT, (3, 2))
 
 
 def test_a_weight_with_its_own_length_starts_as_its_direction_would() -> None:
-    layer = parametrizations.weight_norm(nn.Linear(400, 300))
+    layer: nn.Linear = parametrizations.weight_norm(nn.Linear(400, 300))
     net = nn.Sequential(layer, nn.ReLU())
     plan = make_plan(graph(net, torch.zeros(2, 400)), "he")
     write_(net, plan, seed=0)
     length = plan["0.parametrizations.weight.original0"].initializer
-    assert length == Constant(math.sqrt(2))  # √400 · √(2/400); mutant: g left at 1
+    assert isinstance(length, Constant)
+    assert math.isclose(length.value, math.sqrt(2))  # √400 · √(2/400); mutant: g left at 1
     assert torch.allclose(layer.weight.norm(dim=1), torch.full((300,), math.sqrt(2)))
 
 
