@@ -206,8 +206,8 @@ def test_a_product_of_two_weights_makes_neither_a_layer() -> None:
 
 
 def test_the_weight_behind_a_parametrization_is_a_weight() -> None:
-    first: nn.Module = parametrizations.weight_norm(nn.Linear(4, 3))
-    second: nn.Module = parametrizations.spectral_norm(nn.Linear(3, 2))
+    first = parametrizations.weight_norm(nn.Linear(4, 3))
+    second = parametrizations.spectral_norm(nn.Linear(3, 2))
     found = seen(graph(nn.Sequential(first, second), X2))
     assert found["0.parametrizations.weight.original1"] == (Role.WEIGHT, (4, 3))
     assert found["0.parametrizations.weight.original0"] == (Role.MAGNITUDE, None)
