@@ -23,6 +23,7 @@ from fanin.initializers.identity import Dirac, Identity
 from fanin.initializers.isometry import DeltaOrthogonal, IsometricConvolution
 from fanin.initializers.keep import Keep
 from fanin.initializers.mimetic import Mimetic
+from fanin.initializers.mirrored import Mirrored
 from fanin.initializers.normal import Normal
 from fanin.initializers.orthogonal import Orthogonal
 from fanin.initializers.parts import PerPart, block_orthogonal, forget_gate_bias
@@ -85,6 +86,7 @@ ALL: Final[dict[str, Callable[..., Initializer]]] = {
     "dirac": Dirac,
     "hadamard_identity": ZerO,
     "mimetic": Mimetic,
+    "mirrored": Mirrored,
     "bilinear": Bilinear,
     "stft": STFT,
     "prior_bias": prior_bias,
@@ -130,6 +132,7 @@ __all__ = [
     "Keep",
     "Law",
     "Mimetic",
+    "Mirrored",
     "Normal",
     "Ones",
     "Orthogonal",

@@ -9,7 +9,8 @@ import numpy as np
 
 from fanin.errors import BadInput
 from fanin.graph import Parts
-from fanin.initializers import Dirac, Identity, Initializer, Keep, Law, PerPart, Structure, Target
+from fanin.initializers import Dirac, Identity, Initializer, Keep, Law, Mirrored, PerPart, Structure, Target
+from fanin.initializers import initializer as as_initializer
 from fanin.signals.values import Weight
 
 _SIMPLE = frozenset({Structure.INDEPENDENT, Structure.FIXED})
@@ -45,6 +46,10 @@ def weight_of(initializer: Initializer, target: Target, kept: Law | None = None)
         >>> weight.variance.tolist(), weight.sizes.tolist()
         ([0.25, 1.0], [4, 2])
     """
+    pairs = (False, False)
+    if isinstance(initializer, Mirrored):
+        initializer.law(target)
+        pairs = (initializer.rows, initializer.columns)
     rows = _joined(_rows(initializer, target, kept))
     mean = np.array([r.mean for r in rows])
     second = np.array([r.second for r in rows])
@@ -55,6 +60,7 @@ def weight_of(initializer: Initializer, target: Target, kept: Law | None = None)
         np.maximum(second - mean**2, 0.0),
         np.array([r.length for r in rows]),
         _common([r.structure for r in rows]),
+        pairs=pairs,
     )
 
 
@@ -87,7 +93,9 @@ def _length(target: Target) -> int:
 
 
 def _with_structure(initializer: Initializer, target: Target) -> Law:
-    """What hands its input on keeps its norm, as far as it hands it on."""
+    """What hands its input on keeps its norm, as far as it hands it on; pairs are seen as their block is."""
+    if isinstance(initializer, Mirrored):
+        return _with_structure(as_initializer(initializer.block), initializer.half(target))
     law = initializer.law(target)
     return replace(law, structure=Structure.ISOMETRY) if isinstance(initializer, (Identity, Dirac)) else law
 

@@ -46,6 +46,7 @@ class Weight:
         structure: how the elements hang together.
         mean_of: path of the weight of which these are means.
         marginal: the values at the nodes of `latent`, by the same rows; None where they are Gaussian or all alike.
+        pairs: whether outputs, and whether inputs, come in mirrored pairs.
         centred: the weights of each unit add up to 0, so that what its inputs have in common is gone.
     """
 
@@ -58,6 +59,7 @@ class Weight:
     mean_of: str = ""
     centred: bool = False
     marginal: Array | None = None
+    pairs: tuple[bool, bool] = (False, False)
 
     def seen(self, shape: tuple[int, ...], rows: tuple[int, int] | None) -> Weight:
         """Through a view: these rows, in this shape."""

@@ -13,6 +13,7 @@ from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
+from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import Sizes, State, gaussian
 from fanin.signals.taps import Meeting, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -49,7 +50,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     gather = Meeting.of(met, fitting(x.profile, sizes_in))
     if weight.structure is Structure.ISOMETRY:  # the squares of all taps together count, and one is always inside
         gather = _everywhere(weight, sizes_out)
-    rows, mean, second, positions, samples = _sums(x, weight, gather, groups, n_out, transposed)
+    rows, mean, second, positions, samples = _sums(*heard(x, weight), gather, groups, n_out, transposed)
     bias_mean, bias_second = _bias(call["bias"], len(rows))
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, n_out), *axes_of(sizes_out, [Kind.POSITION] * spatial))
     added = 2 * mean * bias_mean + bias_second
@@ -71,7 +72,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         spread = Meeting.of([t.flipped() for t in met], profile)
         if weight.structure is Structure.ISOMETRY:
             spread = _everywhere(weight, sizes_in)
-        yield "input", _back(seen, out, x, weight, spread, n_out // groups, groups == x.features)
+        back = handed_back(gradients[0], out, weight)
+        yield "input", _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )

@@ -9,6 +9,7 @@ import numpy as np
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
+from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
@@ -53,7 +54,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         return _over_positions(x, x_name, weight, w_name, n_in, n_out)
     kept = count(x.axes[:-1], Kind.FEATURE)  # heads, say, that share the weight
     sizes = _rows_out(weight, n_out, kept)
-    mean, second, positions, samples = _sum(x, weight, n_in, len(sizes))
+    mean, second, positions, samples = _sum(*heard(x, weight), n_in, len(sizes))
     b_mean, b_second = _bias(bias, sizes)
     out = gaussian(
         axes,
@@ -68,7 +69,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
-        yield x_name, _back(seen, out, weight, x, n_out)
+        yield x_name, _back(handed_back(gradients[0], out, weight), out, weight, x, n_out)
         yield w_name, _weight_gradient(x, seen, out)
         if isinstance(bias, Weight):
             yield "bias" if w_name == "weight" else "self", WeightGradient(seen.summed(out))
