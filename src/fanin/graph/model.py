@@ -175,6 +175,7 @@ class Graph:
         inputs: what the model is called with.
         outputs: what it returns, tensor by tensor.
         notes: how it was recorded, where it holds for one run only, and what it does not show.
+        modules_only: nothing was run: what each module holds is known, not how signals flow between them.
     """
 
     model: str
@@ -183,6 +184,7 @@ class Graph:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Ref, ...] = ()
     notes: tuple[str, ...] = ()
+    modules_only: bool = False
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

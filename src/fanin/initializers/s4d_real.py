@@ -22,7 +22,7 @@ class S4DReal(ByIndex):
     Raises:
         BadInput: later, the target is a scalar.
 
-    Reference: Gu et al. 2022, "On the parameterization and initialization of diagonal state space models", §4.3.
+    Reference: Gu & Dao 2023, "Mamba", §3.6, which names it after the S4D of Gu et al. 2022.
     Not for: decays in another form than −exp(a), such as those of S4D-Lin, or of RWKV.
 
     Example:
@@ -40,7 +40,7 @@ class S4DReal(ByIndex):
         if not target.shape:
             raise BadInput(f"{self} needs an axis of states; {target.name!r} is a scalar. Use Zeros, that is log 1.")
         states = target.shape[-1]
-        logs = natural_log(np.arange(1.0, states + 1))
+        logs = natural_log(np.arange(1, states + 1).astype(np.float64))
         channels = target.size // max(states, 1)
         total, squares = channels * float(logs.sum()), channels * float((logs**2).sum())
         return fixed_law(total, squares, target.size, 0.0, float(logs[-1]) if states else 0.0)
