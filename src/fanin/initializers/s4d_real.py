@@ -47,4 +47,4 @@ class S4DReal(ByIndex):
 
     def at(self, shape: tuple[int, ...], place: tuple[Indices, ...]) -> npt.NDArray[np.float64]:
         """From the index of the state."""
-        return natural_log(place[-1] + 1.0)
+        return natural_log(place[-1].astype(np.float64) + 1)
