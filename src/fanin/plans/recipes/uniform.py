@@ -15,7 +15,7 @@ def uniform(graph: Graph, *, std: float = 0.01) -> Mapping[str, Decision]:
 
     For: comparing distributions at equal variance.
     Not for: models of several widths; it is too small or too large for the others.
-    Reference: LeCun et al. 1998, §4.6: of a law, only mean and variance enter the signal.
+    Reference: Poole et al. 2016: in wide layers only a law's mean and variance count.
     """
     rule = always(Uniform.of_std(std), f"the same U(±√3 · {std:g}) for every weight, blind to its fan_in")
     return by_role(graph, {**PLAIN, **dict.fromkeys((Role.WEIGHT, Role.RECURRENT, Role.EMBEDDING, Role.ROUTER), rule)})
