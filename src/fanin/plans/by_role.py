@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from fanin.graph import Graph, Parameter, Role
@@ -38,9 +38,14 @@ ZERO_BIASES: Final[Mapping[Role, Rule]] = {
 }
 
 
+def tied(p: Parameter) -> bool:
+    """Whether an embedding's table is also a readout, under a second name or by the operation that reads it."""
+    return bool(p.also) or Role.READOUT in p.roles
+
+
 def unit_embedding(p: Parameter) -> Decision:
     """Vectors of unit second moment; where the table is also a readout, of unit length so that logits stay near 1."""
-    if p.also:
+    if tied(p):
         return Decision(
             Normal(std=p.shape[-1] ** -0.5), "embedding tied to a readout: std 1/√d keeps the logits near 1"
         )
@@ -82,6 +87,13 @@ PLAIN: Final[Mapping[Role, Rule]] = {
 
 
 def by_role(graph: Graph, rules: Mapping[Role, Rule]) -> dict[str, Decision]:
-    """The decision of the first of each parameter's roles that has a rule; those without one stay undecided."""
-    first = {p.path: (p, next((rules[role] for role in p.roles if role in rules), None)) for p in graph.parameters}
+    """The decision of the first of each parameter's roles that has a rule; those without one stay undecided.
+
+    An embedding's table that is also a readout is an embedding: its rule knows that it is `tied`.
+    """
+
+    def asked(p: Parameter) -> Iterator[Role]:
+        return (role for role in p.roles if role is not Role.READOUT or p.role is not Role.EMBEDDING)
+
+    first = {p.path: (p, next((rules[role] for role in asked(p) if role in rules), None)) for p in graph.parameters}
     return {path: rule(p) for path, (p, rule) in first.items() if rule is not None}

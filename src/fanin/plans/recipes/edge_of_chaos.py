@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 
-from fanin.activations import EdgeOfChaos
+from fanin.activations import CriticalPoint, EdgeOfChaos
 from fanin.activations import edge_of_chaos as edge
 from fanin.errors import BadInput
 from fanin.graph import ActivationCall, Graph, Parameter, Role
@@ -34,22 +34,22 @@ def edge_of_chaos(graph: Graph, *, bias_var: float = 0.0) -> Mapping[str, Decisi
 
     @cache
     def critical(name: str, parameters: tuple[tuple[str, float], ...]) -> EdgeOfChaos:
-        found = edge(name, bias_var=bias_var, **dict(parameters))
+        return edge(name, bias_var=bias_var, **dict(parameters))
+
+    def point_for(phi: ActivationCall, path: str) -> CriticalPoint:
+        found = critical(phi.name, tuple(sorted(phi.parameters.items())))
         if not found.points:
             raise BadInput(
-                f"edge_of_chaos: {name} has none at bias_var={bias_var:g}. {found.reason} "
-                "Give another bias_var, edge_of_chaos(bias_var=…), or use auto."
+                f"edge_of_chaos: {phi}, which {path} feeds, has none at bias_var={bias_var:g}. {found.reason} "
+                "Give another bias_var, edge_of_chaos(bias_var=…), where that can help, or use auto."
             )
-        return found
-
-    def found_for(phi: ActivationCall) -> EdgeOfChaos:
-        return critical(phi.name, tuple(sorted(phi.parameters.items())))
+        return found.point
 
     def weight(p: Parameter) -> Decision:
         phi = fed.get(p.path)
         if phi is None:
             return Decision(VarianceScaling(), "no activation follows: Var(w) = 1/fan_in", SOURCE)
-        point = found_for(phi).point
+        point = point_for(phi, p.path)
         unstable = "" if point.stable else "; the variance drifts away from q*: add a norm, or keep the net shallow"
         why = f"feeds {phi}: σ_w² = {point.weight_var:.5g} at σ_b² = {bias_var:g}, q* = {point.variance:.4g}{unstable}"
         return Decision(VarianceScaling(math.sqrt(point.weight_var)), why, SOURCE)

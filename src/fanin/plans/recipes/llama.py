@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import CutNormal, Initializer, Normal, Ones, torch_truncated_normal
-from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.by_role import PLAIN, always, by_role, tied
 from fanin.plans.depth import require_roles
 from fanin.plans.model import Decision
 
@@ -49,7 +49,7 @@ def llama(graph: Graph, *, std: float = 0.02, by_layer: bool = True) -> Mapping[
         return plain(p)._replace(why=f"N(0, {std:g}²), cut at ±2; {why}")
 
     def embedding(p: Parameter) -> Decision:
-        if p.also:
+        if tied(p):
             return Decision(_readout(p.shape[-1]), "tied to the readout: std 1/√d, cut at ±3σ", SOURCE)
         return Decision(Normal(), "N(0, 1), as torchtitan draws it", SOURCE)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fanin.errors import BadInput
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import Normal, Zeros, lecun_normal
-from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.by_role import PLAIN, always, by_role, tied
 from fanin.plans.depth import require_roles
 from fanin.plans.model import Decision
 
@@ -48,8 +48,8 @@ def mup(graph: Graph, *, base_width: float | None = None) -> Mapping[str, Decisi
         return Decision(Normal(base_width**0.5 / fan_in), why, SOURCE)
 
     def embedding(p: Parameter) -> Decision:
-        tied = f", and logits multiplied by {base}/{p.shape[-1]}" if p.also else ""
-        return Decision(Normal(), f"N(0, 1) at every width; presumes Adam at η{tied}", SOURCE)
+        logits = f", and logits multiplied by {base}/{p.shape[-1]}" if tied(p) else ""
+        return Decision(Normal(), f"N(0, 1) at every width; presumes Adam at η{logits}", SOURCE)
 
     return by_role(
         graph,
