@@ -43,6 +43,11 @@ def test_a_module_says_of_its_parameters_what_its_operation_does(layer: nn.Modul
     assert [seen(p) for p in read_modules(layer).parameters] == [seen(p) for p in traced]  # mutant: groups left out
 
 
+def test_the_groups_of_a_convolution_are_seen() -> None:
+    found = fanin.plan(nn.Conv1d(4, 6, 3, groups=2), recipe="orthogonal")["weight"]
+    assert found.why.endswith("each of 2 groups for itself; orthogonal")
+
+
 def test_attention_packs_query_key_and_value() -> None:
     found = read_modules(nn.MultiheadAttention(8, 2)).by_path["in_proj_weight"]
     assert (found.role, found.fans) == (Role.WEIGHT, Fans(8, 8))

@@ -1,9 +1,11 @@
-"""Closed forms of the recipes that see the whole model, on small models of each family (conftest.py)."""
+"""Closed forms of the recipes that see the whole model, on small models of each family (families.py)."""
 
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +21,13 @@ D = 8
 HE, GLOROT = math.sqrt(2 / D), math.sqrt(2 / (D + D))
 CUT = math.sqrt(1 - 6 * math.exp(-4.5) / math.sqrt(2 * math.pi) / math.erf(3 / math.sqrt(2)))  # std of N(0, 1) in ±3
 Families = Callable[[str], Graph]
+
+
+@pytest.fixture(scope="module")
+def graph_of() -> Families:
+    """The graph of a family of families.py, by its name."""
+    found: Families = runpy.run_path(str(Path(__file__).parent / "families.py"))["graph_of"]
+    return found
 
 
 def stds(plan: Plan, *paths: str) -> list[float]:

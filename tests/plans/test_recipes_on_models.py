@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -13,7 +15,7 @@ from fanin.graph import Graph, Role
 from fanin.initializers import Keep
 from fanin.plans import RECIPES, make_plan
 
-Families = Callable[[str], Graph]  # tests/plans/conftest.py
+Families = Callable[[str], Graph]
 FAMILIES: Final = ("resnet", "gpt", "t5", "llama", "moe", "mamba", "vit", "lstm", "cnn")
 FOR_TRANSFORMERS: Final = {"deepnorm", "deepscale", "t_fixup"}
 FOR_BRANCHES: Final = FOR_TRANSFORMERS | {"fixup", "rezero", "skipinit"}
@@ -26,6 +28,13 @@ REFUSED: Final = {  # what a family does not have
     "t5": {"deepscale"},
 }
 TEACHES: Final = r"is made for (residual branches|transformers).*[Uu]se |N = 2 layers, too few|softplus.*use auto"
+
+
+@pytest.fixture(scope="module")
+def graph_of() -> Families:
+    """The graph of a family of families.py, by its name."""
+    found: Families = runpy.run_path(str(Path(__file__).parent / "families.py"))["graph_of"]
+    return found
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -42,6 +51,15 @@ def test_it_covers_the_family_or_says_what_the_model_lacks(graph_of: Families, f
         assert entry.why
         if entry.parameter.role in {Role.NORM_SCALE, Role.NORM_SHIFT}:
             assert entry.std == 0  # mutant: a glob "*weight" for all
+
+
+@pytest.mark.parametrize("family", ["resnet", "mamba", "lstm", "cnn", "moe"])
+@pytest.mark.parametrize("recipe", ["orthogonal", "delta_orthogonal", "zero", "keras_default", "flax_default", "bert"])
+def test_what_it_decides_can_be_drawn(graph_of: Families, family: str, recipe: str) -> None:
+    for entry in make_plan(graph_of(family), recipe):
+        drawn = entry.initializer.draw(entry.target, seed=0)
+        assert drawn.size == math.prod(entry.parameter.shape)
+        assert abs(drawn).max(initial=0) < 10
 
 
 # What stands beside the layers, in every recipe that does not say otherwise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 
@@ -76,13 +76,19 @@ def _nodes(model: torch.nn.Module, layers: Iterable[_Layer]) -> Iterator[Node]:
     for layer in layers:
         if not any(slot.role is Role.WEIGHT for slot in layer.kind.slots.values()):
             continue
-        yield Node(layer.name, layer.kind.op, (f"{layer.name}:input", *layer.own.values()), (), "")
+        inputs = (f"{layer.name}:input", *layer.own.values())
+        yield Node(layer.name, layer.kind.op, inputs, (), "", arguments=_arguments(layer.module))
         ends = layer.kind.ends or id(layer.module) in attention
         behind = seen.get(layer.path, "the rest of the model" if ends else assumed)
         if isinstance(behind, ActivationCall):
             yield Node(f"{layer.name}:activation", behind.name, (layer.name,), (), "", behind)
         elif behind != OUTPUT:
             yield Node(f"{layer.name}:next", behind, (layer.name,), (), "")
+
+
+def _arguments(module: torch.nn.Module) -> Mapping[str, Any]:
+    """Of the operation, as far as fans depend on them."""
+    return {name: getattr(module, name) for name in ("groups", "stride") if hasattr(module, name)}
 
 
 def _parameter(
@@ -94,8 +100,7 @@ def _parameter(
     if found is None:
         return Parameter(path, shape, dtype, also=also, frozen=frozen)
     layer, slot = found
-    arguments = {name: getattr(layer.module, name) for name in ("groups", "stride") if hasattr(layer.module, name)}
-    fans = slot.fans(arguments, shape) if slot.fans else None
+    fans = slot.fans(_arguments(layer.module), shape) if slot.fans else None
     return Parameter(path, shape, dtype, slot.role, fans, also, layer.name, frozen, slot.packs(shape))
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import DeltaOrthogonal, IsometricConvolution, Orthogonal
 from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.convolution import groups_of, is_convolution
 from fanin.plans.feeding import activations_fed, gain_for, says_what_it_feeds
 from fanin.plans.model import Decision
-from fanin.plans.recipes.orthogonal import groups_of, orthogonal_weight
+from fanin.plans.recipes.orthogonal import orthogonal_weight
 
 SOURCE = "Xiao et al. 2018 (delta-orthogonal)"
 
@@ -28,7 +29,7 @@ def delta_orthogonal(graph: Graph, *, gain: float | None = None) -> Mapping[str,
 
     def weight(p: Parameter) -> Decision:
         phi = fed.get(p.path)
-        if len(p.shape) < 3 or p.parts or groups_of(graph, p) > 1:
+        if not is_convolution(graph, p) or groups_of(graph, p) > 1:
             return orthogonal_weight(graph, p, phi, gain)
         factor = gain_for(phi) if gain is None else gain
         why = says_what_it_feeds(phi) if gain is None else f"gain {factor:g}, as asked"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fanin.graph import ActivationCall, Graph, Parameter, Parts, Role
 from fanin.initializers import Initializer, Orthogonal, PerPart, VarianceScaling
 from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.convolution import groups_of
 from fanin.plans.feeding import activations_fed, gain_for, says_what_it_feeds
 from fanin.plans.model import Decision
 
@@ -46,10 +47,3 @@ def orthogonal_weight(graph: Graph, p: Parameter, phi: ActivationCall | None, ga
         what = PerPart(what, parts=Parts(tuple(map(str, range(groups)))))
         why += f"; each of {groups} groups for itself"
     return Decision(what, f"{why}; orthogonal", SOURCE)
-
-
-def groups_of(graph: Graph, p: Parameter) -> int:
-    """Of the convolution that reads the weight; 1 for others."""
-    node = graph.by_name.get(p.node or "")
-    groups = node.arguments.get("groups", 1) if node else 1
-    return groups if isinstance(groups, int) else 1

@@ -14,6 +14,7 @@ from fanin.initializers import (
     torch_truncated_normal,
 )
 from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.convolution import is_convolution
 from fanin.plans.depth import require_roles
 from fanin.plans.model import Decision
 from fanin.plans.packed import PACKED
@@ -39,7 +40,7 @@ def timm_jax(graph: Graph, *, head_bias: float = 0.0) -> Mapping[str, Decision]:
     read = {p.node: p for p in graph.parameters if p.role is Role.WEIGHT and p.node}
 
     def weight(p: Parameter) -> Decision:
-        if len(p.shape) > 2 and not p.parts:
+        if is_convolution(graph, p):
             return Decision(lecun_truncated_normal(), "a convolution: Var(w) = 1/fan_in, cut at ±2σ", SOURCE)
         why = "Var(w) = 2/(fan_in + fan_out), uniform"
         if set(p.roles) >= PACKED:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import lecun_truncated_normal, torch_truncated_normal
 from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.convolution import is_convolution
 from fanin.plans.model import Decision
 
 SOURCE = "timm init_weights_vit_timm; Touvron et al. 2021 (DeiT), _init_weights"
@@ -25,7 +26,7 @@ def vit(graph: Graph, *, std: float = 0.02) -> Mapping[str, Decision]:
     small = always(torch_truncated_normal(std), f"N(0, {std:g}²), cut at ±2", SOURCE)
 
     def weight(p: Parameter) -> Decision:
-        if len(p.shape) > 2 and not p.parts:
+        if is_convolution(graph, p):
             return Decision(lecun_truncated_normal(), "a convolution: Var(w) = 1/fan_in, cut at ±2σ", PATCHES)
         return small(p)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import Dirac, ZerO, Zeros, lecun_normal
 from fanin.plans.by_role import PLAIN, always, by_role
+from fanin.plans.convolution import groups_of
 from fanin.plans.depth import require_roles
 from fanin.plans.model import Decision
-from fanin.plans.recipes.orthogonal import groups_of
 
 SOURCE = "Zhao, Schäfer & Anandkumar 2022, Algorithms 1 and 2"
 

@@ -1,4 +1,4 @@
-"""Small models of each family, traced once, for tests of what recipes make of real roles."""
+"""Small models of each family, for tests of what recipes make of real roles; no tests are here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -205,7 +204,7 @@ FAMILIES: Final[dict[str, Callable[[], Graph]]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def graph_of() -> Callable[[str], Graph]:
-    """The graph of a family by its name."""
-    return cache(lambda family: FAMILIES[family]())
+@cache
+def graph_of(family: str) -> Graph:
+    """Traced once."""
+    return FAMILIES[family]()
