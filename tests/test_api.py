@@ -50,7 +50,17 @@ def test_a_finished_plan_needs_no_example() -> None:
     assert fanin.initialize_(second, recipe=found, seed=1) == found
     assert values(first) == values(second)
     with pytest.raises(BadInput, match="An example input is needed"):
-        fanin.initialize_(second, recipe="he", seed=1)
+        fanin.measure(second)
+
+
+def test_without_an_example_modules_alone_decide() -> None:
+    found = fanin.initialize_(model := net(), recipe="he", seed=1)
+    assert found.notes[0].startswith("Made without an example input, from modules alone")
+    assert str(found).endswith("Pass one batch to see them.")
+    assert type(found).from_json(found.to_json()) == found
+    seen = fanin.initialize_(other := net(), X, recipe="he", seed=1)
+    assert (seen.notes, seen.diff(found)) == ((), ())
+    assert values(model) == values(other)
 
 
 def test_overrides_change_a_recipe_and_a_finished_plan_alike() -> None:

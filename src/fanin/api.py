@@ -39,13 +39,15 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
         example: one batch as the model is called with; only its shapes and dtypes matter, so that its tensors may be on
             the meta device if the model is. A mapping at the end, such as a tokenizer returns, is passed as keywords
             if one of its keys is an argument of the model's: plan(model, {"input_ids": ids, "attention_mask": mask}).
+            Without one, only what the modules hold is known: `Plan.notes` says what is not, and recipes that need to
+            see residual branches, attention or the readout refuse.
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
             decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
         overrides: glob over paths → initializer, or its spelling; the last match wins.
 
     Raises:
-        BadInput: no example, or one that the model cannot be called with; lazy layers that have no shape yet; an
-            override that matches nothing; an initializer that cannot serve its parameter.
+        BadInput: an example that the model cannot be called with, or none where the recipe needs one; lazy layers that
+            have no shape yet; an override that matches nothing; an initializer that cannot serve its parameter.
         UnknownName: no such recipe or initializer; the message names the nearest.
         ShapeMismatch, CannotTrace, NoParameters, UncoveredParameters: see `fanin.errors`.
 
@@ -56,7 +58,8 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
         >>> str(p["0.weight"].initializer), round(p["0.weight"].std, 4)
         ('normal 1.414/√fan_in', 0.1768)
     """
-    graph = adapter_of(model).trace(model, *example).graph
+    adapter = adapter_of(model)
+    graph = adapter.trace(model, *example).graph if example else adapter.read_modules(model)
     if hasattr(recipe, "built"):
         return override(recipe.built(model, graph).plan, overrides or {})
     return make_plan(graph, recipe, overrides)
@@ -74,7 +77,7 @@ def initialize_(
     Of a sharded model, each process writes the elements that it holds, and sends nothing (docs/sharding.md).
 
     Args:
-        example: as for `plan`; a finished `Plan` needs none.
+        example: as for `plan`, or none; a finished `Plan` needs none.
         recipe: as for `plan`, or a finished `Plan`.
         seed: 0 … 2¹²⁸ − 1; every value is a function of the seed, the parameter's name and the element's index.
             None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning; not for a

@@ -66,11 +66,11 @@ class CannotTrace(FaninError):
 class UncoveredParameters(FaninError):
     """A plan leaves parameters without an initializer."""
 
-    def __init__(self, missing: Iterable[str]) -> None:
+    def __init__(self, missing: Iterable[str], hint: str = "") -> None:
         self.missing = tuple(missing)
         shown = ", ".join(self.missing[:50]) + (", …" if len(self.missing) > 50 else "")
         super().__init__(
-            f"{len(self.missing)} parameter(s) have no initializer: {shown}. "
+            f"{len(self.missing)} parameter(s) have no initializer: {shown}. {hint}"
             "Give each one in overrides={'path.or.glob': initializer}, or fanin.Keep() to leave it as it is; "
             "on the command line, --override 'path.or.glob=keep'."
         )

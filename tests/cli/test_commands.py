@@ -160,6 +160,12 @@ def test_a_plan_is_printed_and_written_as_json(folder: Path) -> None:
     assert data["parameters"][1]["initializer"] == {"law": "Constant", "value": 0.1}
 
 
+def test_a_plan_needs_no_example_and_says_what_it_does_not_know_then(folder: Path) -> None:
+    printed = CliRunner().invoke(app, ["plan", str(folder / "net.py") + ":deep"])
+    assert printed.exit_code == 0, printed.output
+    assert "note: Made without an example input" in printed.output
+
+
 @pytest.mark.parametrize("what", ["recipes", "checks", "initializers", "activations"])
 def test_lists_have_a_sentence_for_every_name(what: str) -> None:
     rows = json.loads(CliRunner().invoke(app, ["list", what, "--json"]).output)

@@ -356,7 +356,7 @@ def test_wrappers_leave_no_mark_on_the_graph() -> None:
 def test_what_cannot_be_traced_at_all_is_said_before_trying() -> None:
     with pytest.raises(BadInput, match=r"Expected a torch\.nn\.Module; got int"):
         trace(3, X2)  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match=r"pass one batch, plan\(model, x\)"):
+    with pytest.raises(BadInput, match=r"pass one batch, measure\(model, x\)"):
         trace(nn.Linear(4, 4))
     with pytest.raises(NoParameters, match="ReLU has no parameters"):
         trace(nn.ReLU(), X2)

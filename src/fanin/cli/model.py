@@ -15,7 +15,9 @@ from fanin.errors import BadInput, MissingExtra, ShapeMismatch, UnknownName
 from fanin.stream import key
 
 
-def load_model(reference: str, shape: str | None, seed: int = 0) -> tuple[Any, tuple[Any, ...]]:
+def load_model(
+    reference: str, shape: str | None, seed: int = 0, *, needs_example: bool = True
+) -> tuple[Any, tuple[Any, ...]]:
     """Call the factory; returns the model and the example to call it with.
 
     The factory takes no arguments and returns a model, or (model, example input, …). `shape` ("32,3,224,224") asks for
@@ -43,7 +45,7 @@ def load_model(reference: str, shape: str | None, seed: int = 0) -> tuple[Any, t
         from fanin.frameworks.torch import example_input
 
         return model, (example_input(parse_shape(shape)),)
-    if not example:
+    if not example and needs_example:
         raise BadInput(f"{reference}() gives no example input. Add --input with its shape, for example --input 32,64.")
     return model, tuple(example)
 

@@ -7,7 +7,9 @@ import typer
 
 def plan(
     model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
-    shape: str = typer.Option(None, "--input", help="Shape of the example input, such as 32,3,224,224."),
+    shape: str = typer.Option(
+        None, "--input", help="Shape of the example input, such as 32,3,224,224; else modules alone."
+    ),
     recipe: str = typer.Option("auto", help="A recipe, with arguments if need be: 'normal(std=0.02)'."),
     override: list[str] = typer.Option([], help="PATH=INITIALIZER, such as '*head.weight=zeros'; may be repeated."),
     as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
@@ -22,7 +24,7 @@ def plan(
     if wrong := [path for path, _, what in pairs if not what]:
         raise BadInput(f"--override takes PATH=INITIALIZER, such as '*head.weight=zeros'; got {wrong[0]!r}.")
     overrides = {path: what for path, _, what in pairs}
-    built, example = load_model(model, shape)
+    built, example = load_model(model, shape, needs_example=False)
     with noise_hint(shape):
         decided = api.plan(built, *example, recipe=recipe, overrides=overrides)
     if as_json:

@@ -1,8 +1,9 @@
 """EDGE: the only place where a framework's models are read and written.
 
-Each adapter is a package with the same functions: trace, observe, write_, materialize_ for models; dtype_of, permuted,
-fill_ for one tensor. `adapter_of(model)` and `adapter_of_tensor(tensor)` find it without importing any framework that
-the caller has not imported already. To add a framework: a package here and lines in `ADAPTERS` and `TENSORS`.
+Each adapter is a package with the same functions: trace, read_modules, observe, write_, materialize_ for models;
+dtype_of, permuted, fill_ for one tensor. `adapter_of(model)` and `adapter_of_tensor(tensor)` find it without importing
+any framework that the caller has not imported already. To add a framework: a package here and lines in `ADAPTERS` and
+`TENSORS`.
 """
 
 from __future__ import annotations

@@ -50,14 +50,20 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class ActivationCall:
-    """A pointwise activation by its name in `fanin.activations.TABLE`, with the parameters it is called with."""
+    """A pointwise activation by its name in `fanin.activations.TABLE`, with the parameters it is called with.
+
+    Attributes:
+        assumed: why it is taken to be there, where it is not seen.
+    """
 
     name: str
     parameters: Mapping[str, float] = field(default_factory=dict)
+    assumed: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         inside = ", ".join(f"{k}={v:g}" for k, v in self.parameters.items())
-        return f"{self.name}({inside})" if inside else self.name
+        called = f"{self.name}({inside})" if inside else self.name
+        return f"{called} ({self.assumed})" if self.assumed else called
 
 
 class Ref(NamedTuple):
@@ -175,6 +181,7 @@ class Graph:
         inputs: what the model is called with.
         outputs: what it returns, tensor by tensor.
         notes: how it was recorded, where it holds for one run only, and what it does not show.
+        modules_only: nothing was run: what each module holds is known, not how signals flow between them.
     """
 
     model: str
@@ -183,6 +190,7 @@ class Graph:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Ref, ...] = ()
     notes: tuple[str, ...] = ()
+    modules_only: bool = False
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

@@ -29,8 +29,10 @@ from fanin.initializers.orthogonal import Orthogonal
 from fanin.initializers.parts import PerPart, block_orthogonal, forget_gate_bias
 from fanin.initializers.pretrained import Pretrained
 from fanin.initializers.prior_bias import prior_bias
+from fanin.initializers.s4d_real import S4DReal
 from fanin.initializers.sparse import Sparse
 from fanin.initializers.spelling import from_dict, initializer, to_dict
+from fanin.initializers.step_bias import StepBias
 from fanin.initializers.stft import STFT
 from fanin.initializers.truncated_normal import TruncatedNormal
 from fanin.initializers.uniform import Uniform
@@ -92,6 +94,8 @@ ALL: Final[dict[str, Callable[..., Initializer]]] = {
     "prior_bias": prior_bias,
     "forget_gate_bias": forget_gate_bias,
     "chrono": Chrono,
+    "s4d_real": S4DReal,
+    "step_bias": StepBias,
     "per_part": PerPart,
     "pretrained": Pretrained,
     "keep": Keep,
@@ -138,7 +142,9 @@ __all__ = [
     "Orthogonal",
     "PerPart",
     "Pretrained",
+    "S4DReal",
     "Sparse",
+    "StepBias",
     "Structure",
     "Target",
     "TruncatedNormal",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from fanin.errors import BadInput, NoParameters, UncoveredParameters
 from fanin.graph import Graph, Role
@@ -12,6 +13,10 @@ from fanin.plans.model import Decision, Entry, Plan
 from fanin.plans.recipes import Recipe, recipe
 
 FROZEN = Decision(Keep(), "frozen (requires_grad is False): kept as it is; an override can change that")
+WITHOUT_EXAMPLE = (
+    "Without an example input, only what the framework's own modules hold is known: pass one batch, plan(model, x), to "
+    "see what these do. Or: "
+)
 Overrides = Mapping[str, Decision | Initializer | str]
 
 
@@ -33,8 +38,8 @@ def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | N
     decisions |= {p.path: FROZEN for p in graph.parameters if p.frozen}
     plan = override(undecided.decide(decisions), overrides or {})
     if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
-        raise UncoveredParameters(missing)
-    return plan
+        raise UncoveredParameters(missing, WITHOUT_EXAMPLE if graph.modules_only else "")
+    return replace(plan, notes=graph.notes)
 
 
 def magnitudes(graph: Graph, decisions: Mapping[str, Decision]) -> dict[str, Decision]:

@@ -67,10 +67,14 @@ class Plan:
     """A decision for every parameter of a model, in the order of `named_parameters`.
 
     Iterating gives the entries; `plan["layers.0.weight"]` gives one; `print(plan)` gives the table.
+
+    Attributes:
+        notes: what the graph that it was made from does not show.
     """
 
     recipe: str
     entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
@@ -133,6 +137,7 @@ class Plan:
         return {
             "fanin_plan": FORMAT,
             "recipe": self.recipe,
+            "notes": list(self.notes),
             "parameters": [
                 asdict(e.parameter)
                 | {"initializer": to_dict(e.initializer), "std": _json_number(e.std), "why": e.why, "source": e.source}
@@ -156,7 +161,8 @@ class Plan:
             version = data["fanin_plan"]
             if version != FORMAT:
                 raise BadInput(f"This plan has format {version}; this fanin reads format {FORMAT}.")
-            return cls(data["recipe"], tuple(_entry(row) for row in data["parameters"]))
+            entries = tuple(_entry(row) for row in data["parameters"])
+            return cls(data["recipe"], entries, tuple(map(str, data.get("notes", ()))))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, BadInput):
                 raise

@@ -18,9 +18,10 @@ NUMBERS = {"fan_in", "fan_out", "std"}
 
 
 def table(plan: Plan) -> Group:
-    """Parameter, shape, fans, initializer, std, why."""
+    """Parameter, shape, fans, initializer, std, why; below them, what could not be known."""
     grid = Grid(HEADERS, rows(plan), ["right" if name in NUMBERS else "left" for name in HEADERS])
-    return Group(Text(f"plan: {plan.recipe}", "bold"), grid)
+    notes = [Text(f"note: {note}") for note in plan.notes]
+    return Group(Text(f"plan: {plan.recipe}", "bold"), grid, *notes)
 
 
 def rows(plan: Plan) -> list[tuple[str, ...]]:

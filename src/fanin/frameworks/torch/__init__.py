@@ -1,8 +1,8 @@
 """PyTorch: trace a module, observe its signals, write a plan into it.
 
-`trace` records the graph with `torch.export`; `observe` runs that graph once, forward and backward, on the module's
-own parameters, and `predict` sends moments through it instead; `write_` fills the parameters. None of them touches the
-module's mode, gradients, hooks or buffers.
+`trace` records the graph with `torch.export`; `read_modules` is what can be said without an example. `observe` runs
+that graph once, forward and backward, on the module's own parameters, and `predict` sends moments through it instead;
+`write_` fills the parameters. None of them touches the module's mode, gradients, hooks or buffers.
 `materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
 the plan that such a model's constructor follows. `fill_` fills one tensor.
 """
@@ -12,6 +12,7 @@ from fanin.frameworks.torch.built import Built, built
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.materialize import materialize_
+from fanin.frameworks.torch.modules import read_modules
 from fanin.frameworks.torch.observe import observe
 from fanin.frameworks.torch.predict import predict
 from fanin.frameworks.torch.record import Recording, on_meta
@@ -37,6 +38,7 @@ __all__ = [
     "on_meta",
     "permuted",
     "predict",
+    "read_modules",
     "trace",
     "write_",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import torch
+
+from fanin.errors import BadInput, NoParameters
 
 # torch.compile, FSDP and checkpointing; whatever the depth, no user calls a submodule so.
 SEGMENTS: Final = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
@@ -45,3 +47,23 @@ def named_parameters(model: torch.nn.Module) -> dict[str, tuple[torch.nn.Paramet
         names.setdefault(id(parameter), {})[name(path)] = None
         tensors[id(parameter)] = parameter
     return {first: (tensors[i], tuple(also)) for i, (first, *also) in names.items()}
+
+
+def checked_parameters(model: Any) -> dict[str, tuple[torch.nn.Parameter, tuple[str, ...]]]:
+    """`named_parameters` of a model that can be planned.
+
+    Raises:
+        BadInput: not a module, or lazy layers that have no shape yet.
+        NoParameters: the model has none.
+    """
+    if not isinstance(model, torch.nn.Module):
+        raise BadInput(f"Expected a torch.nn.Module; got {type(model).__name__}.")
+    parameters = named_parameters(model)
+    if not parameters:
+        raise NoParameters(f"{type(model).__name__} has no parameters: there is nothing to initialize.")
+    if lazy := [path for path, (tensor, _) in parameters.items() if torch.nn.parameter.is_lazy(tensor)]:
+        raise BadInput(
+            f"{len(lazy)} parameter(s) have no shape yet: {', '.join(lazy[:5])}{', …' if len(lazy) > 5 else ''}. "
+            "Run the model once to make its lazy layers, model(x), and call again."
+        )
+    return parameters

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch.fx.node import Node as FxNode
 
-from fanin.errors import BadInput, NoParameters
+from fanin.errors import BadInput
 from fanin.frameworks.torch.arguments import gives_tensors, plain_arguments, ref
 from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import CustomFunctions
 from fanin.frameworks.torch.failure import line_in
-from fanin.frameworks.torch.names import named_parameters, naming
+from fanin.frameworks.torch.names import checked_parameters, named_parameters, naming
 from fanin.frameworks.torch.operations import (
     ACTIVATIONS,
     GATES,
@@ -63,18 +63,9 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
         ShapeMismatch: the example does not fit; the message names the layer, expected and got.
         CannotTrace: the forward pass cannot be recorded; the message names the line.
     """
-    if not isinstance(model, torch.nn.Module):
-        raise BadInput(f"Expected a torch.nn.Module; got {type(model).__name__}.")
-    if not example:
-        raise BadInput("An example input is needed to see what the model does: pass one batch, plan(model, x).")
-    parameters = named_parameters(model)
-    if not parameters:
-        raise NoParameters(f"{type(model).__name__} has no parameters: there is nothing to initialize.")
-    if lazy := [path for path, (tensor, _) in parameters.items() if torch.nn.parameter.is_lazy(tensor)]:
-        raise BadInput(
-            f"{len(lazy)} parameter(s) have no shape yet: {', '.join(lazy[:5])}{', …' if len(lazy) > 5 else ''}. "
-            "Run the model once to make its lazy layers, model(x), and call again."
-        )
+    if isinstance(model, torch.nn.Module) and not example:
+        raise BadInput("An example input is needed to see what the model does: pass one batch, measure(model, x).")
+    checked_parameters(model)
     model, sharded = unwrapped(model), any_sharded(model)
     call = call_of(model, example)
     on_meta = {tensor.is_meta for tensor in (*model.parameters(), *model.buffers())}

@@ -13,7 +13,12 @@ SOURCE = "He et al. 2015, eq. 10"
 
 
 def he(graph: Graph, *, negative_slope: float = 0.0, uniform: bool = False) -> Mapping[str, Decision]:
-    """Var(w) = 2/((1 + a²) fan_in). For ReLU and leaky ReLU; in deep tanh nets it makes gradients grow."""
+    """Var(w) = 2/((1 + a²) fan_in), a the slope below 0: gives back what the rectifier takes.
+
+    For: ReLU and leaky ReLU.
+    Not for: deep tanh nets, in which it makes gradients grow.
+    Reference: He et al. 2015, "Delving deep into rectifiers", eq. 10 and 15.
+    """
     what = (he_uniform if uniform else he_normal)(negative_slope)
     rule = always(
         what, f"Var(w) = {2 / (1 + negative_slope**2):.4g}/fan_in gives back what the rectifier takes", SOURCE

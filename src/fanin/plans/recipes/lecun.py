@@ -13,7 +13,12 @@ SOURCE = "LeCun et al. 1998, §4.6"
 
 
 def lecun(graph: Graph, *, uniform: bool = False) -> Mapping[str, Decision]:
-    """Var(w) = 1/fan_in. For linear layers, SELU, and layers that a norm follows; deep ReLU nets vanish with it."""
+    """Var(w) = 1/fan_in: keeps the second moment through the layer.
+
+    For: linear layers, SELU, and layers that a norm follows.
+    Not for: deep ReLU nets, which vanish with it.
+    Reference: LeCun et al. 1998, "Efficient backprop", §4.6.
+    """
     what = lecun_uniform() if uniform else lecun_normal()
     rule = always(what, "Var(w) = 1/fan_in keeps the second moment through the layer", SOURCE)
     return by_role(graph, {**PLAIN, Role.WEIGHT: rule})

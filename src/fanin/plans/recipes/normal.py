@@ -11,6 +11,11 @@ from fanin.plans.model import Decision
 
 
 def normal(graph: Graph, *, std: float = 0.01) -> Mapping[str, Decision]:
-    """Every weight N(0, std²), blind to fans. Right for one width at most; too small or too large for the others."""
+    """Every weight N(0, std²), blind to fans.
+
+    For: one width at most.
+    Not for: models of several widths; it is too small or too large for the others.
+    Reference: Krizhevsky, Sutskever & Hinton 2012 (AlexNet), §5: std 0.01.
+    """
     rule = always(Normal(std=std), f"the same N(0, {std:g}²) for every weight, blind to its fan_in")
-    return by_role(graph, {**PLAIN, Role.WEIGHT: rule, Role.RECURRENT: rule, Role.EMBEDDING: rule})
+    return by_role(graph, {**PLAIN, **dict.fromkeys((Role.WEIGHT, Role.RECURRENT, Role.EMBEDDING, Role.ROUTER), rule)})
