@@ -59,10 +59,11 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
         ('normal 1.414/√fan_in', 0.1768)
     """
     adapter = adapter_of(model)
-    graph = adapter.trace(model, *example).graph if example else adapter.read_modules(model)
+    traced = adapter.trace(model, *example) if example else None
+    graph = traced.graph if traced else adapter.read_modules(model)
     if hasattr(recipe, "built"):
         return override(recipe.built(model, graph).plan, overrides or {})
-    return make_plan(graph, recipe, overrides)
+    return make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
 
 
 def initialize_(

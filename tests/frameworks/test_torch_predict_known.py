@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanin.frameworks.torch import known, trace
+from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.input_axes import input_axes
 from fanin.frameworks.torch.known import input_state, known_tensors
 from fanin.signals.axes import Kind, usual
@@ -20,7 +21,7 @@ from fanin.signals.values import Constant, Unknown, Value
 
 
 def values_of(model: nn.Module, *example: Any) -> dict[str, Value]:
-    return known_tensors(trace(model, *example), model, example)
+    return known_tensors(trace(model, *example), call_of(model, example))
 
 
 class Mixer(nn.Module):

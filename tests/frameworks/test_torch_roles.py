@@ -150,11 +150,12 @@ def parallel(m: Does, x: Tensor) -> Any:
 @pytest.mark.parametrize("block", [pre, post, parallel])
 def test_branches_know_their_stream_their_number_and_their_last_weight(block: Callable[..., Any]) -> None:
     g = graph(block, "abcd")
+    normed = block is post
     assert branches(g) == {
-        "a": Branch(0, 0, 2, 1, 2),
-        "b": Branch(0, 0, 2, 2, 2),
-        "c": Branch(0, 1, 2, 1, 2),
-        "d": Branch(0, 1, 2, 2, 2),
+        "a": Branch(0, 0, 2, 1, 2, normed),
+        "b": Branch(0, 0, 2, 2, 2, normed),
+        "c": Branch(0, 1, 2, 1, 2, normed),
+        "d": Branch(0, 1, 2, 2, 2, normed),
     }
     found = roles(g)
     assert {n for n in "abcd" if Role.RESIDUAL_OUT in found[n]} == {"b", "d"}  # mutant: every weight of the branch

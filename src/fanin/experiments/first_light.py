@@ -15,7 +15,7 @@ from fanin.experiments.data import digits
 from fanin.experiments.nets import Perceptron
 from fanin.experiments.runner import run_trials
 from fanin.experiments.study import Study, Training, Trial, TrialSpec
-from fanin.frameworks.torch import observe, trace, write_
+from fanin.frameworks.torch import observe, sweep, trace, write_
 from fanin.plans import Plan, make_plan
 
 DEPTH: Final = 40
@@ -69,12 +69,15 @@ def check(activation: str, depth: int = DEPTH, width: int = WIDTH, seed: int = 0
     traced = trace(net, inputs)
     loss = partial(nn.functional.cross_entropy, target=labels)
 
+    def planned(start: str) -> Plan:
+        return make_plan(traced.graph, start, sweep=sweep(traced, net, (inputs,)))
+
     def checked(start: str) -> Diagnosis:
-        write_(net, make_plan(traced.graph, start), seed)
+        write_(net, planned(start), seed)
         return diagnose(traced.graph, observe(traced, net, (inputs,), loss))
 
     diagnoses = {start: checked(start) for start in (*BAD_STARTS, CURE)}
-    return Checked(f"{depth}-layer {activation}", diagnoses, make_plan(traced.graph, CURE))
+    return Checked(f"{depth}-layer {activation}", diagnoses, planned(CURE))
 
 
 def trial_specs(seeds: int, training: Training, depth: int = DEPTH, width: int = WIDTH) -> list[TrialSpec]:

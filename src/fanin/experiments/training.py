@@ -12,8 +12,8 @@ from torch import nn
 from fanin.experiments.data import Data, digits, permutation
 from fanin.experiments.nets import Perceptron
 from fanin.experiments.study import Training, Trial, TrialSpec
-from fanin.frameworks.torch import Traced, trace, write_
-from fanin.plans import make_plan
+from fanin.frameworks.torch import Traced, sweep, trace, write_
+from fanin.plans import Plan, make_plan
 
 
 @lru_cache(maxsize=8)
@@ -24,6 +24,13 @@ def _net(depth: int, width: int, activation: str, data: str) -> tuple[Perceptron
     return net, trace(net, torch.from_numpy(known.inputs[:2]))
 
 
+@lru_cache(maxsize=64)
+def _plan(depth: int, width: int, activation: str, start: str) -> Plan:
+    net, traced = _net(depth, width, activation, "digits")
+    example = (torch.from_numpy(_data("digits").inputs[:2]),)
+    return make_plan(traced.graph, start, sweep=sweep(traced, net, example))
+
+
 @lru_cache(maxsize=1)
 def _data(name: str) -> Data:
     return {"digits": digits}[name]()
@@ -32,8 +39,8 @@ def _data(name: str) -> Data:
 def run_trial(spec: TrialSpec) -> Trial:
     """Build the net, start it as its recipe says, train it, test it: a function of the spec alone."""
     data = _data("digits")
-    net, traced = _net(spec.depth, spec.width, spec.activation, "digits")
-    write_(net, make_plan(traced.graph, spec.start), spec.seed)
+    net, _ = _net(spec.depth, spec.width, spec.activation, "digits")
+    write_(net, _plan(spec.depth, spec.width, spec.activation, spec.start), spec.seed)
     losses, diverged_at = train(net, data, spec.training, spec.seed)
     return Trial(spec, losses, accuracy(net, data), diverged_at)
 

@@ -9,13 +9,17 @@ from fanin.graph.paths import WEIGHTS, Paths
 
 # Operations that hand a signal on to the next activation. Normalisation is among them: the activation after it
 # is still the one that the weight feeds.
-PASSES_ON = frozenset(
+NORMS = frozenset(
+    {
+        *("batch_norm", "_native_batch_norm_legit_functional", "_native_batch_norm_legit_no_training"),
+        *("layer_norm", "rms_norm", "group_norm", "instance_norm"),
+    }
+)
+PASSES_ON = NORMS | frozenset(
     {
         *("alias", "clone", "contiguous", "dropout", "native_dropout", "to", "_to_copy"),
         *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"),
         *("transpose", "permute", "t"),
-        *("batch_norm", "_native_batch_norm_legit_functional", "_native_batch_norm_legit_no_training"),
-        *("layer_norm", "rms_norm", "group_norm", "instance_norm"),
         *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool2d"),
     }
 )

@@ -131,6 +131,7 @@ class Branch:
         count: the branches of the stream.
         step: of the weight along the branch, from 1; weights side by side, such as query and key, are one step.
         steps: of the branch.
+        normed: each addition of the stream goes through a norm at once, which stands on the skip ("post-LN").
     """
 
     stream: int
@@ -138,6 +139,7 @@ class Branch:
     count: int
     step: int
     steps: int
+    normed: bool = False
 
 
 @dataclass(frozen=True)

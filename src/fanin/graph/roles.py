@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from fanin.graph.attention import Attention, attentions
+from fanin.graph.layers import NORMS
 from fanin.graph.model import Branch, Graph, Node, Parameter, Ref, Role
 from fanin.graph.paths import WEIGHTS, Paths
 from fanin.graph.residual import ResidualBranch, residual_branches
@@ -235,6 +236,10 @@ def _places(paths: Paths, branches: Sequence[ResidualBranch]) -> dict[str, Branc
     counts: dict[int, int] = {}
     for branch in branches:
         counts[branch.stream] = counts.get(branch.stream, 0) + 1
+    normed = {stream: count > 1 for stream, count in counts.items()}
+    for branch in branches:
+        users = paths.graph.users.get(branch.add, ())
+        normed[branch.stream] &= bool(users) and all(user.op in NORMS for user in users)
     numbers: dict[int, int] = {}
     found: dict[str, Branch] = {}
     sized: dict[str, int] = {}
@@ -249,7 +254,7 @@ def _places(paths: Paths, branches: Sequence[ResidualBranch]) -> dict[str, Branc
             steps[name] = 1 + max((step for other, step in steps.items() if paths.depends(name, other)), default=0)
         of = max(steps.values())
         for name, step in steps.items():
-            place = Branch(branch.stream, number, counts[branch.stream], step, of)
+            place = Branch(branch.stream, number, counts[branch.stream], step, of, normed[branch.stream])
             for path in paths.weights[name]:
                 if size < sized.get(path, size + 1):
                     found[path], sized[path] = place, size

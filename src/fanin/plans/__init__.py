@@ -7,5 +7,6 @@ and insists that every parameter is covered. To add a recipe: a file in `recipes
 from fanin.plans.make import as_built, make_plan
 from fanin.plans.model import Change, Decision, Entry, Plan
 from fanin.plans.recipes import RECIPES, recipe
+from fanin.plans.tuned import Sweep, tuned
 
-__all__ = ["RECIPES", "Change", "Decision", "Entry", "Plan", "as_built", "make_plan", "recipe"]
+__all__ = ["RECIPES", "Change", "Decision", "Entry", "Plan", "Sweep", "as_built", "make_plan", "recipe", "tuned"]

@@ -10,7 +10,8 @@ from fanin.errors import BadInput, NoParameters, UncoveredParameters
 from fanin.graph import Graph, Role
 from fanin.initializers import Constant, Initializer, Keep, Ones, initializer
 from fanin.plans.model import Decision, Entry, Plan
-from fanin.plans.recipes import Recipe, recipe
+from fanin.plans.recipes import Recipe, is_tuned, recipe
+from fanin.plans.tuned import Sweep, tuned
 
 FROZEN = Decision(Keep(), "frozen (requires_grad is False): kept as it is; an override can change that")
 WITHOUT_EXAMPLE = (
@@ -20,8 +21,14 @@ WITHOUT_EXAMPLE = (
 Overrides = Mapping[str, Decision | Initializer | str]
 
 
-def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | None = None) -> Plan:
+def make_plan(
+    graph: Graph, how: str | Recipe = "auto", overrides: Overrides | None = None, sweep: Sweep | None = None
+) -> Plan:
     """Decide every parameter: by the recipe, then by the overrides (glob → initializer; the last match wins).
+
+    Args:
+        sweep: predicts signals from a plan; where the recipe is one that is tuned, its widths are, and what the
+            overrides decide is not. Where it fails, the plan says so and stays as the recipe has it.
 
     Raises:
         NoParameters: the model has none.
@@ -39,7 +46,16 @@ def make_plan(graph: Graph, how: str | Recipe = "auto", overrides: Overrides | N
     plan = override(undecided.decide(decisions), overrides or {})
     if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
         raise UncoveredParameters(missing, WITHOUT_EXAMPLE if graph.modules_only else "")
-    return replace(plan, notes=graph.notes)
+    plan = replace(plan, notes=graph.notes)
+    if sweep is None or not is_tuned(how):
+        return plan
+    by_recipe = undecided.decide(decisions)
+    kept = {e.parameter.path for e, before in zip(plan, by_recipe, strict=True) if e != before or e.parameter.frozen}
+    try:
+        return tuned(plan, graph, sweep, frozenset(kept))
+    except Exception as error:  # noqa: BLE001  # a plan must not fail because of what is only a refinement
+        why = f"Widths are not tuned on predicted signals: {type(error).__name__}: {error}"
+        return replace(plan, notes=(*plan.notes, why))
 
 
 def magnitudes(graph: Graph, decisions: Mapping[str, Decision]) -> dict[str, Decision]:

@@ -18,6 +18,9 @@ from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
 Rule: TypeAlias = Callable[[Call], Outcome]
+Values: TypeAlias = Mapping[str, tuple[Value, ...]]
+# Given a node with the values of all up to it: the parameters to make wider, and how many times.
+Tune: TypeAlias = Callable[[Node, Values], Mapping[str, float]]
 
 
 @dataclass
@@ -29,20 +32,30 @@ class Propagated:
         gradients: of every node's results.
         weights: E (∂loss/∂w)² by path of the parameter.
         sampled: nodes that were run on a sample, and why.
+        factors: by how much parameters were made wider on the way.
     """
 
     values: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     gradients: dict[str, tuple[Gradient, ...]] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, str] = field(default_factory=dict)
+    factors: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
 
 
-def forward(graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule) -> Propagated:
-    """The values of all nodes, from those of inputs, parameters and constants."""
+def forward(
+    graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule, tune: Tune | None = None
+) -> Propagated:
+    """The values of all nodes, from those of inputs, parameters and constants.
+
+    Args:
+        tune: asked at every node, in order; where it changes a parameter, the node is done again, so that what follows
+            sees the change. What it changed is in `Propagated.factors`.
+    """
     found = Propagated()
+    known = dict(known)
     for node in graph.nodes:
         if node.name in known:  # a constant
             found.values[node.name] = (known[node.name],)
@@ -50,6 +63,16 @@ def forward(graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule],
         call, sources = _call(node, known, found.values)
         outcome = _outcome(call, rules, sample, found)
         found.values[node.name] = outcome.values
+        factors = tune(node, found.values) if tune else {}
+        if factors:
+            for path, by in factors.items():
+                weight = known[path]
+                assert isinstance(weight, Weight)  # only parameters are tuned
+                known[path] = weight.times(by)
+                found.factors[path] = found.factors.get(path, 1.0) * by
+            call, sources = _call(node, known, found.values)
+            outcome = _outcome(call, rules, sample, found)
+            found.values[node.name] = outcome.values
         found._pulls.append((node, outcome, sources))
     return found
 

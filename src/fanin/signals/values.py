@@ -79,6 +79,11 @@ class Weight:
         mean, variance = np.array([share @ self.mean]), np.array([share @ self.variance])
         return replace(self, shape=shape, mean=mean, variance=variance, sizes=one, marginal=None)
 
+    def times(self, by: float) -> Weight:
+        """Every value multiplied."""
+        marginal = None if self.marginal is None else self.marginal * by
+        return replace(self, mean=self.mean * by, variance=self.variance * by**2, marginal=marginal)
+
     @property
     def second(self) -> Array:
         """E w²."""

@@ -120,6 +120,7 @@ def _predicted(
     import torch
 
     from fanin.frameworks.torch import trace
+    from fanin.frameworks.torch.call import call_of
     from fanin.frameworks.torch.known import known_tensors
     from fanin.frameworks.torch.surrogate import sampler
 
@@ -141,7 +142,7 @@ def _predicted(
     paths = iter([f"weights.{at}" for at in range(len(shapes))])
     outputs = iter(traced.graph.outputs)
     counts = [len(outs) for outs in module(*example)]
-    known: dict[str, Any] = dict(known_tensors(traced, module, example))
+    known: dict[str, Any] = dict(known_tensors(traced, call_of(module, example)))
     named = [_next(names, own) for own in states]
     for own, run_names in zip(states, named, strict=True):
         known |= dict(zip(run_names, own, strict=True))

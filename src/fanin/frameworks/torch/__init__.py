@@ -19,6 +19,7 @@ from fanin.frameworks.torch.record import Recording, on_meta
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
+from fanin.frameworks.torch.tune import sweep
 from fanin.frameworks.torch.write import write_
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "permuted",
     "predict",
     "read_modules",
+    "sweep",
     "trace",
     "write_",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.fx.node import Node as FxNode
 
-from fanin.frameworks.torch.call import call_of
+from fanin.frameworks.torch.call import Call
 from fanin.frameworks.torch.input_axes import input_axes
 from fanin.frameworks.torch.operations import op_of
 from fanin.frameworks.torch.state import unchanged_randomness
@@ -27,7 +27,7 @@ _TABLES: Final = ("embedding", "embedding_bag")
 _CONSTRUCTED: Final = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
 
 
-def known_tensors(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...]) -> dict[str, Value]:
+def known_tensors(traced: Traced, call: Call) -> dict[str, Value]:
     """Inputs as states or, where they are integers, by their values; constants by their values.
 
     Integers on the meta device get values that the model can be called with: indices below the size of the table that
@@ -35,7 +35,7 @@ def known_tensors(traced: Traced, model: torch.nn.Module, example: tuple[Any, ..
     """
     program = traced.program
     kinds = torch.export.graph_signature.InputKind
-    leaves = iter(call_of(model, example).leaves)
+    leaves = iter(call.leaves)
     real: dict[FxNode, Any] = {}
     found: dict[str, Value] = {}
     placeholders = program.graph.find_nodes(op="placeholder")

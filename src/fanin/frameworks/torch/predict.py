@@ -10,6 +10,7 @@ import torch
 
 from fanin.errors import BadInput
 from fanin.frameworks.torch.built import built
+from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.observe import RANDOM_COTANGENT, Loss, bounds_of, moments, name_of
@@ -60,7 +61,7 @@ def predict(
         )
     model, graph = unwrapped(model), traced.graph
     with undisturbed(model):
-        known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, model, example)}
+        known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, call_of(model, example))}
         found = forward(graph, known, rules, sampler(traced))
         if loss is None:
             scalar, seeds = of_fixed_noise(traced, found, known)

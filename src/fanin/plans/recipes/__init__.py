@@ -87,3 +87,8 @@ def recipe(how: str | Recipe) -> tuple[str, Recipe]:
     if not callable(how):
         raise BadInput(f"Expected a recipe's name or a function from a graph to decisions; got {how!r}.")
     return getattr(how, "__name__", "custom"), how
+
+
+def is_tuned(how: str | Recipe) -> bool:
+    """Whether the recipe's widths are tuned on predicted signals: what it decides from the graph is a first guess."""
+    return how == "auto"

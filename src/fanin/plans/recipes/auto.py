@@ -1,22 +1,97 @@
-"""The activation that consumes each layer's output decides its gain."""
+"""What follows each weight decides its law: an activation, a sum, a softmax, a norm, or nothing."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
-from fanin.activations import activation, moments
-from fanin.graph import ActivationCall, Graph, Layer, Role, layers
-from fanin.initializers import VarianceScaling, glorot_normal, he_normal, lecun_normal
+from fanin.activations import activation
+from fanin.graph import Branch, Graph, Layer, Parameter, Parts, Role, layers
+from fanin.graph.chains import Link, links
+from fanin.graph.layers import NORMS, PASSES_ON
+from fanin.initializers import (
+    Chrono,
+    Orthogonal,
+    VarianceScaling,
+    forget_gate_bias,
+    glorot_normal,
+    he_normal,
+    lecun_normal,
+)
+from fanin.initializers.parts import LSTM_GATES
+from fanin.initializers.scaled import scaled
 from fanin.plans.by_role import PLAIN, by_role
+from fanin.plans.feeding import gain_for
+from fanin.plans.isometry import chain_is_deep, keeps_isometry
 from fanin.plans.model import Decision
+
+LECUN: Final = "LeCun et al. 1998, §4.6"
+LONG: Final = 100  # steps, beyond which a forget gate of ½ or ¾ remembers nothing
 
 
 def auto(graph: Graph) -> Mapping[str, Decision]:
-    """Gain from the activation that each weight really feeds; biases zero, norms at identity. The default."""
-    feeding = {layer.weight: weight_for(layer) for layer in reversed(layers(graph))}  # the first use decides
-    further = Decision(lecun_normal(), "not the first weight of its operation: unit gain")  # stacked LSTMs
-    return by_role(graph, {**PLAIN, Role.WEIGHT: lambda p: feeding.get(p.path, further)})
+    """Gain from the activation that each weight really feeds, branches by depth, long chains isometric. The default.
+
+    Then the laws are tuned to what the graph predicts (docs/plans.md). For any model. Not for: reproducing a paper,
+    whose recipe may have its own name here. Reference: each decision names its own.
+    """
+    feeding = {layer.weight: layer for layer in reversed(layers(graph))}  # the first use decides
+    chains = links(graph)
+    normed = normalised_at_once(graph)
+
+    def weight(p: Parameter) -> Decision:
+        return _weight(p, feeding.get(p.path), chains.get(p.path), p.path in normed)
+
+    rules = {
+        **PLAIN,
+        Role.WEIGHT: weight,
+        Role.RECURRENT: lambda _: Decision(
+            Orthogonal(), "unit gain through time, for every direction", "Saxe et al. 2014"
+        ),
+    }
+    return by_role(graph, rules) | _gates(graph)
+
+
+def _weight(p: Parameter, layer: Layer | None, link: Link | None, normed: bool) -> Decision:
+    """In the order of what says most: a deep chain, attention, a branch's end, the readout, what is fed."""
+    if layer is None:  # the second of an operation's weights: stacked LSTMs
+        return Decision(lecun_normal(), "not the first weight of its operation: unit gain", LECUN)
+    isometric = keeps_isometry(p, link) if link is not None and chain_is_deep(link) else None
+    asks = bool({Role.QUERY, Role.KEY} & set(p.roles))
+    if isometric is not None:
+        decided = isometric
+    elif p.branch and p.branch.normed and (not asks or Role.VALUE in p.roles):
+        decided = _behind_norms(p.branch, layer)
+    elif asks:
+        decided = Decision(lecun_normal(), "unit queries and keys, logits of variance about 1", LECUN)
+    elif Role.RESIDUAL_OUT in p.roles and p.branch and not normed:
+        n = p.branch.count
+        why = f"ends one of {n} branches: gain 1/√{n}, so that all of them together add what the stream has"
+        decided = Decision(VarianceScaling(gain=n**-0.5), why, "Radford et al. 2019, §2.3; De & Smith 2020, §3")
+    else:
+        decided = weight_for(layer)
+    return _small_readout(decided) if Role.READOUT in p.roles and layer.activation is None else decided
+
+
+SMALL: Final = math.sqrt(0.1)
+
+
+def _small_readout(decided: Decision) -> Decision:
+    """Logits of second moment 0.1: a loss of at most 0.05 above chance, and still a gradient for what is behind."""
+    why = f"{decided.why}; readout: gain √0.1, so that the first loss is nearly what chance gives"
+    return Decision(scaled(decided.initializer, SMALL), why, decided.source)
+
+
+def _behind_norms(branch: Branch, layer: Layer) -> Decision:
+    """A norm on the skip divides the gradient by 1 + E f² at every addition: E f² of 0.63/√N, shared by the weights."""
+    n, m = branch.count, branch.steps
+    gain = (0.63 / math.sqrt(n)) ** (1 / m) * gain_for(layer.activation)
+    why = (
+        f"step {branch.step} of {m} in one of {n} branches with a norm behind the sum: "
+        f"gain {gain:.3g}, so that the norms leave the gradient its size"
+    )
+    return Decision(VarianceScaling(gain=gain), why, "Huang et al. 2020 (T-Fixup), §4.2; Xiong et al. 2020")
 
 
 def weight_for(layer: Layer) -> Decision:
@@ -24,20 +99,18 @@ def weight_for(layer: Layer) -> Decision:
     phi = layer.activation
     if phi is None:
         follows = "it makes the output" if layer.next_op == "output" else f"no activation follows, {layer.next_op} does"
-        return Decision(lecun_normal(), f"{follows}: unit gain", "LeCun et al. 1998, §4.6")
+        return Decision(lecun_normal(), f"{follows}: unit gain", LECUN)
     if phi.name in RECTIFIERS:
         rectifier = he_normal(dict(phi.parameters).get("negative_slope", RECTIFIERS[phi.name]))
         why = f"feeds {phi}: gain 1/√E[φ²] = {rectifier.gain:.4g} gives back what it takes"
         return Decision(rectifier, why, "He et al. 2015, eq. 10 and 15")
-    known = activation(phi.name, **phi.parameters)
+    known, gain = activation(phi.name, **phi.parameters), gain_for(phi)
     if known.saturates and known.slope_at_zero:
         # Near 0 the net is linear with slope φ'(0). If φ(0) = 0, this is the gain at which, without biases, neither the
         # signal nor the gradient grows or shrinks exponentially (χ = 1 at q* = 0).
-        gain = 1 / abs(known.slope_at_zero)
         but = "" if known(0.0) == 0 else f"; {phi.name} is not 0 at 0, so depth still costs gradient"
         why = f"feeds {phi}, which saturates: gain 1/|φ'(0)| = {gain:.4g}{but}"
         return Decision(glorot_normal(gain), why, "Glorot & Bengio 2010, eq. 12; Schoenholz et al. 2017, §3")
-    gain = _forward_gain(phi)
     why = f"feeds {phi}: gain 1/√E[φ²] = {gain:.4g} gives back what it takes"
     return Decision(VarianceScaling(gain=gain), why, "He et al. 2015, eq. 10, for any activation")
 
@@ -45,5 +118,36 @@ def weight_for(layer: Layer) -> Decision:
 RECTIFIERS: Final = {"relu": 0.0, "leaky_relu": 0.01, "prelu": 0.25}  # their slopes below 0, unless the call says
 
 
-def _forward_gain(phi: ActivationCall) -> float:
-    return moments(phi.name, **phi.parameters).forward
+def normalised_at_once(graph: Graph) -> set[str]:
+    """The weights whose result goes into a norm and nowhere else: their scale does not matter."""
+    found = set()
+    for layer in layers(graph):
+        name = layer.node.name
+        while len(users := graph.users.get(name, ())) == 1 and users[0].op in PASSES_ON - NORMS:
+            name = users[0].name
+        if len(users) == 1 and users[0].op in NORMS:
+            found.add(layer.weight)
+    return found
+
+
+def _gates(graph: Graph) -> dict[str, Decision]:
+    """An LSTM's biases: of the two that torch adds, the first opens the forget gates."""
+    found: dict[str, Decision] = {}
+    for node in graph.nodes:
+        biases = [p for n in node.inputs if (p := graph.by_path.get(n)) and p.parts == Parts(LSTM_GATES)]
+        biases = [p for p in biases if p.role is Role.BIAS]
+        steps = _steps(graph, node.name)
+        for first in biases[::2]:
+            if steps >= LONG:
+                why = f"{steps} steps: forget gates open for memories of up to as many"
+                found[first.path] = Decision(Chrono(float(steps)), why, "Tallec & Ollivier 2018, eq. 16")
+            else:
+                why = "forget gates start open, the others at 0"
+                found[first.path] = Decision(forget_gate_bias(), why, "Jozefowicz et al. 2015, §5")
+    return found
+
+
+def _steps(graph: Graph, name: str) -> int:
+    """How many steps a recurrent layer runs: the longer of the first two axes of a sequence."""
+    shape = graph.by_name[name].shape
+    return max(shape[:2]) if len(shape) == 3 else 1

@@ -1,0 +1,121 @@
+"""A plan whose widths are tuned on what the graph predicts: every signal of the size that it should have, in one sweep.
+
+It is LSUV without data (Mishkin & Matas 2016): layer by layer in the order they run, with moments in the place of a
+batch, so that the first layer counts as every other, and a weight that is used twice is tuned once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from fanin.activations import activation
+from fanin.graph import Graph, Layer, Node, Role, layers
+from fanin.graph.attention import attentions
+from fanin.graph.layers import NORMS, PASSES_ON
+from fanin.graph.paths import Paths
+from fanin.graph.residual import residual_branches
+from fanin.initializers.scaled import can_be_scaled, scaled
+from fanin.plans.model import Entry, Plan
+from fanin.signals.propagate import Tune, Values
+from fanin.signals.state import State
+
+Sweep: TypeAlias = Callable[[Plan, Tune], Mapping[str, float]]  # predict forward, tuning; what was changed
+STEP: Final = 32  # a factor is a multiple of 2^(1/32), 2 %, so that layers that are alike stay alike
+LARGEST: Final = 16.0  # beyond, the cause is elsewhere and no width should hide it
+
+
+def tuned(plan: Plan, graph: Graph, sweep: Sweep, keep: frozenset[str] = frozenset()) -> Plan:
+    """The plan with each weight as wide as its result asks for, where that has a scale.
+
+    A pre-activation is given E z² = 1, but for activations that saturate, whose decision is one about slopes; the end
+    of a residual branch 1/N of what the stream has there, N branches to a stream; logits 0.1. What a norm takes in, and
+    what attends, stays as the recipe has it.
+
+    Args:
+        sweep: predicts forward from a plan, asking its second argument at each node.
+        keep: paths that are not to be changed, such as those the caller has decided.
+    """
+    goals = _goals(plan, graph, keep)
+
+    def tune(node: Node, values: Values) -> Mapping[str, float]:
+        goal = goals.get(node.name)
+        if goal is None:
+            return {}
+        path, wanted = goal[0], goal[1](values)
+        found = values[node.name][0]
+        if wanted is None or not isinstance(found, State) or not found.average(found.second) > 0:
+            return {}
+        by = _rounded(math.sqrt(wanted / found.average(found.second)))
+        return {} if by == 1 or not 1 / LARGEST <= by <= LARGEST else {path: by}
+
+    factors = sweep(plan, tune)
+    return replace(plan, entries=tuple(_wider(e, factors.get(e.parameter.path, 1.0)) for e in plan))
+
+
+Goal: TypeAlias = tuple[str, Callable[[Values], float | None]]  # the weight, and the E z² that it should make
+
+
+def _goals(plan: Plan, graph: Graph, keep: frozenset[str]) -> dict[str, Goal]:
+    """Node → which weight to tune there, and to what; the first use of a weight decides."""
+    paths = Paths(graph)
+    routers = [p.path for p in graph.parameters if Role.ROUTER in p.roles]
+    ends = {}
+    for branch in residual_branches(paths, attentions(paths), routers):
+        for name in branch.last:
+            ends[name] = branch
+    found: dict[str, Goal] = {}
+    done: set[str] = set(keep)
+    for layer in layers(graph):
+        p = graph.by_path[layer.weight]
+        if p.path in done or not can_be_scaled(plan[p.path].initializer):
+            continue
+        done.add(p.path)
+        asks = {Role.QUERY, Role.KEY, Role.ATTENTION_OUT, Role.ROUTER, Role.GATE, Role.UP} & set(p.roles)
+        if asks or (p.branch and p.branch.normed) or _goes_to_a_norm(graph, layer):
+            continue
+        end = ends.get(layer.node.name)
+        if end is not None and p.branch is not None:
+            found[layer.node.name] = (p.path, _share_of((end.skip, end.fork), p.branch.count))
+        elif Role.READOUT in p.roles and layer.activation is None:
+            found[layer.node.name] = (p.path, lambda _: 0.1)
+        elif layer.activation is not None and not _saturates(layer):
+            found[layer.node.name] = (p.path, lambda _: 1.0)
+    return found
+
+
+def _share_of(stream: tuple[str, ...], count: int) -> Callable[[Values], float | None]:
+    """Of the first of these places in the stream that is known by then: a shortcut may be computed after its branch."""
+
+    def wanted(values: Values) -> float | None:
+        known = next((name for name in stream if name in values), None)
+        there = values[known][0] if known else None
+        return there.average(there.second) / count if isinstance(there, State) else None
+
+    return wanted
+
+
+def _saturates(layer: Layer) -> bool:
+    assert layer.activation is not None
+    return activation(layer.activation.name, **layer.activation.parameters).saturates
+
+
+def _goes_to_a_norm(graph: Graph, layer: Layer) -> bool:
+    """Whether a norm is all that sees the result."""
+    name = layer.node.name
+    while len(users := graph.users.get(name, ())) == 1 and users[0].op in PASSES_ON - NORMS:
+        name = users[0].name
+    return bool(users) and all(user.op in NORMS for user in users)
+
+
+def _rounded(by: float) -> float:
+    return float(2 ** (round(math.log2(by) * STEP) / STEP))
+
+
+def _wider(entry: Entry, by: float) -> Entry:
+    if by == 1:
+        return entry
+    why = f"{entry.why}; × {by:.3g} for what the graph predicts here"
+    return replace(entry, initializer=scaled(entry.initializer, by), why=why)
