@@ -23,12 +23,13 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """What all trials of a study have in common: plain SGD with momentum."""
+    """What all trials of a study have in common: plain SGD with momentum, or Adam (`optimizer`: "sgd", "adam")."""
 
     steps: int = 400
     batch_size: int = 64
     learning_rate: float = 1e-3
     momentum: float = 0.9
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)
