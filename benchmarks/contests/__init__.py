@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fanin.experiments import Training
 
-from .contest import ADAM_RATES, SGD_RATES, Contest, trains
+from .contest import ADAM_RATES, SGD_RATES, Contest
 
 DEEP = Training(steps=250, batch_size=64)
 PICTURES = Training(steps=200, batch_size=32)
@@ -139,4 +139,4 @@ ENTRIES = (
 )
 CONTESTS = {entry.name: entry for entry in ENTRIES}
 
-__all__ = ["CONTESTS", "Contest", "trains"]
+__all__ = ["CONTESTS", "Contest"]

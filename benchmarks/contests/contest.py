@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from fanin.experiments import Training
@@ -44,11 +43,3 @@ class Contest:
         steps = max(10, self.training.steps // 5)
         middle = self.rates[len(self.rates) // 2]
         return replace(self, training=replace(self.training, steps=steps), rates=(middle,))
-
-
-def trains(final_loss: float, chance: float, bar: float) -> bool:
-    """Has the run learned? Its loss at the end is a number, and at most `bar` × chance.
-
-    Chance is the loss of the best constant answer, which a net reaches by its last bias alone.
-    """
-    return math.isfinite(final_loss) and final_loss <= bar * chance

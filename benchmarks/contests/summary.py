@@ -7,10 +7,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .contest import Contest, trains
-from .trials import Outcome, Run
+from fanin.experiments.criterion import steps_to, trains
 
-WINDOW = 10  # steps that a loss is averaged over when it is asked when it was reached
+from .contest import Contest
+from .trials import Outcome
+
 NOTHING = 0.01  # of chance: by how much losses may differ that are taken for equal
 
 
@@ -52,16 +53,8 @@ def summary(contest: Contest, outcome: Outcome) -> Summary:
         statistics.stdev(best) if finite and len(best) > 1 else 0.0,
         sum(trains(final, outcome.chance, contest.bar) for final in best),
         len(best),
-        statistics.fmean(steps_to(bar, r) for r in outcome.runs if r.rate == rate),
+        statistics.fmean(steps_to(bar, r.losses) for r in outcome.runs if r.rate == rate),
     )
-
-
-def steps_to(bar: float, run: Run) -> float:
-    """The last step of the first window of `WINDOW` steps whose mean loss is at most the bar."""
-    for end in range(WINDOW, len(run.losses) + 1):
-        if statistics.fmean(run.losses[end - WINDOW : end]) <= bar:
-            return end
-    return math.inf
 
 
 def verdict(chance: float, rows: Sequence[Summary]) -> str:

@@ -15,6 +15,7 @@ from torch import nn
 
 from fanin.call import bind
 from fanin.errors import FaninError
+from fanin.experiments.criterion import final_loss
 from fanin.experiments.data import DATA, Data
 from fanin.experiments.nets import NETS
 from fanin.experiments.together import train_together
@@ -27,7 +28,7 @@ from .store import Store
 
 @dataclass(frozen=True)
 class Run:
-    """One training run; `final` is the mean loss over the last tenth of the steps, infinite if it diverged."""
+    """One training run."""
 
     seed: int
     rate: float
@@ -36,8 +37,8 @@ class Run:
 
     @property
     def final(self) -> float:
-        last = self.losses[-max(1, len(self.losses) // 10) :]
-        return float("inf") if self.diverged_at or not last else sum(last) / len(last)
+        """The loss at the end."""
+        return final_loss(self.losses, self.diverged_at)
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,18 @@ class Block(nn.Module):
         self.scalars = scalars
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, width, height, width) → the same."""
+        """(batch, channels, height, width) → the same."""
+        return x + self.branch(x)
+
+    def branch(self, x: torch.Tensor) -> torch.Tensor:
+        """What is added to the stream."""
         if self.scalars:
             y = self.conv1(self.activation(x) + self.bias1a)
-            y = self.conv2(self.activation(y + self.bias1b) + self.bias2a)
-            out: torch.Tensor = x + (y * self.scale + self.bias2b)
-            return out
-        y = self.conv1(self.activation(self.norm1(x)))
-        return x + self.conv2(self.activation(self.norm2(y)))
+            out: torch.Tensor = self.conv2(self.activation(y + self.bias1b) + self.bias2a) * self.scale + self.bias2b
+        else:
+            y = self.conv1(self.activation(self.norm1(x)))
+            out = self.conv2(self.activation(self.norm2(y)))
+        return out
 
 
 class ResidualCNN(nn.Module):
