@@ -26,6 +26,7 @@ from contests.summary import cells, summary, verdict
 from contests.trials import Outcome, run
 from page import Section
 
+from fanin.call import parse_call
 from fanin.plans import RECIPES
 from fanin.stream.parallel import cores
 
@@ -38,9 +39,13 @@ Job = tuple[Contest, str]
 
 def jobs(contests: Sequence[Contest]) -> tuple[list[Job], list[Outcome]]:
     """What is to be run; and what cannot be, as there is no such recipe."""
-    known = [(c, r) for c in contests for r in c.recipes if r in RECIPES]
-    unknown = [Outcome(c.name, r, 0.0, left_out="there is no such recipe") for c in contests for r in c.recipes]
-    return known, [o for o in unknown if o.recipe not in RECIPES]
+    every = [(contest, recipe) for contest in contests for recipe in contest.recipes]
+    known = [job for job in every if parse_call(job[1])[0] in RECIPES]
+    return known, [
+        Outcome(contest.name, recipe, 0.0, left_out="there is no such recipe")
+        for contest, recipe in every
+        if (contest, recipe) not in known
+    ]
 
 
 def run_all(todo: Sequence[Job], seeds: Sequence[int], folder: Path, workers: int) -> Iterator[Outcome]:
