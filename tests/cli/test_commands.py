@@ -160,7 +160,7 @@ def test_a_plan_is_printed_and_written_as_json(folder: Path) -> None:
     assert data["parameters"][1]["initializer"] == {"law": "Constant", "value": 0.1}
 
 
-@pytest.mark.parametrize("what", ["recipes", "checks", "initializers", "activations"])
+@pytest.mark.parametrize("what", ["recipes", "checks", "initializers", "activations", "nets", "data"])
 def test_lists_have_a_sentence_for_every_name(what: str) -> None:
     rows = json.loads(CliRunner().invoke(app, ["list", what, "--json"]).output)
     assert len(rows) >= 7
