@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from contests import CONTESTS, Contest
-from contests.summary import cells, summary, verdict
+from contests.table import page
 from contests.trials import Outcome, run
 from page import Section
 
@@ -33,7 +33,6 @@ from fanin.stream.parallel import cores
 PAGE = Path(__file__).parents[1] / "docs" / "start.md"
 STORE = Path(__file__).parents[1] / ".start"
 SEEDS = 3
-HEAD = ("recipe", "runs that train", "at the best rate", "best rate", "loss at the end", "steps to the bar")
 Job = tuple[Contest, str]
 
 
@@ -75,34 +74,25 @@ def cost(job: Job, seeds: int) -> float:
     return contest.milliseconds / 1000 * contest.training.steps * seeds * len(contest.rates)
 
 
-def tell(outcome: Outcome, done: float, total: float, started: float) -> None:
-    """A line of progress with the time left."""
-    left = (time.monotonic() - started) * (total - done) / done
-    what = outcome.left_out or f"{outcome.trained} trained, {len(outcome.runs) - outcome.trained} from the store"
-    print(
-        f"{done / total:4.0%}  {left / 60:3.0f} min left  {outcome.contest}, {outcome.recipe}: {what}", file=sys.stderr
-    )
+class Progress:
+    """A line for each outcome, with the time left by what those that were trained took."""
 
+    def __init__(self, todo: Sequence[Job], seeds: int, workers: int) -> None:
+        self.costs = {(contest.name, recipe): cost((contest, recipe), seeds) for contest, recipe in todo}
+        self.left, self.total, self.trained = sum(self.costs.values()), sum(self.costs.values()), 0.0
+        self.workers, self.started = workers, time.monotonic()
 
-def table(contest: Contest, outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """A contest's part of the page."""
-    ran = [o for o in outcomes if o.runs]
-    how = contest.training
-    yield f"\n### {contest.name}\n"
-    if not ran:
-        yield "No recipe could start it."
-        return
-    chance = ran[0].chance
-    yield (
-        f"`{contest.net}` on `{contest.data}`; {how.steps} steps of {how.batch_size}, {how.optimizer}, rates "
-        f"{', '.join(f'{r:g}' for r in contest.rates)}. Chance {chance:.3f}; the bar is {contest.bar:g} of it, "
-        f"{contest.bar * chance:.3f}.\n"
-    )
-    rows = sorted((summary(contest, o) for o in ran), key=lambda row: row.mean)
-    yield f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}"
-    yield from (f"| {' | '.join(cells(row))} |" for row in rows)
-    yield f"\nauto: {verdict(chance, rows)}."
-    yield from (f"\n{o.recipe} is left out: {o.left_out}" for o in outcomes if o.left_out)
+    def tell(self, outcome: Outcome) -> None:
+        seconds = self.costs[outcome.contest, outcome.recipe]
+        self.left = max(0.0, self.left - seconds)
+        self.trained += seconds if outcome.trained else 0.0
+        each = (time.monotonic() - self.started) / self.trained if self.trained else 1 / self.workers
+        what = outcome.left_out or f"{outcome.trained} trained, {len(outcome.runs) - outcome.trained} from the store"
+        print(
+            f"{1 - self.left / self.total:4.0%}  {self.left * each / 60:3.0f} min left  "
+            f"{outcome.contest}, {outcome.recipe}: {what}",
+            file=sys.stderr,
+        )
 
 
 def main() -> None:
@@ -117,16 +107,13 @@ def main() -> None:
     quiet()
     contests = [CONTESTS[name].quick() if asked.quick else CONTESTS[name] for name in asked.only]
     todo, outcomes = jobs(contests)
-    total, done, started = sum(cost(job, asked.seeds) for job in todo), 0.0, time.monotonic()
-    costs = {(contest.name, recipe): cost((contest, recipe), asked.seeds) for contest, recipe in todo}
+    progress = Progress(todo, asked.seeds, asked.workers)
     for outcome in run_all(todo, range(asked.seeds), asked.store, asked.workers):
-        done += costs[outcome.contest, outcome.recipe]
         outcomes.append(outcome)
-        tell(outcome, done, total, started)
+        progress.tell(outcome)
     section = Section("start", "numpy", "torch", "scikit-learn", page=PAGE)
-    for contest in contests:
-        for line in table(contest, [o for o in outcomes if o.contest == contest.name]):
-            section.say(line)
+    for line in page(contests, outcomes):
+        section.say(line)
     if asked.write:
         section.write()
 

@@ -72,13 +72,6 @@ def verdict(chance: float, rows: Sequence[Summary]) -> str:
     return f"ahead of {best.recipe}" if auto.mean < best.mean - tolerance else f"level with {best.recipe}"
 
 
-def cells(row: Summary) -> tuple[str, ...]:
-    """As the table has them."""
-    loss = f"{short(row.mean)} ± {short(row.std)}" if math.isfinite(row.mean) else "diverged"
-    steps = f"{row.steps:.0f}" if math.isfinite(row.steps) else "–"
-    return (row.recipe, f"{row.share:.0%}", f"{row.at_best} of {row.seeds}", f"{row.rate:g}", loss, steps)
-
-
 def short(x: float) -> str:
     """Three digits."""
     return f"{x:#.3g}"

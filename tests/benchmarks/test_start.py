@@ -98,6 +98,7 @@ def test_what_cannot_be_read_is_run_anew(start: Any, tmp_path: Path) -> None:
 def test_what_the_command_prints(
     start: Any, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    table = importlib.import_module("contests.table")
     monkeypatch.setitem(start.CONTESTS, "tiny", tiny)
     page = tmp_path / "start.md"
     page.write_text((ROOT / "docs" / "start.md").read_text(encoding="utf-8"), encoding="utf-8")
@@ -111,12 +112,15 @@ def test_what_the_command_prints(
     )
     start.main()
     printed, progress = capsys.readouterr()
-    rows = [line for line in printed.splitlines() if line.startswith("| ")]
+    overview, _, rest = printed.partition("### tiny")
+    rows = [line for line in rest.splitlines() if line.startswith("| ")]
     assert {row.split(" | ")[0].removeprefix("| ") for row in rows} == {"recipe", "auto", "torch_default", "he"}
-    assert all(row.count("|") == 1 + len(start.HEAD) for row in rows)
-    assert "auto: " in printed
+    assert all(row.count("|") == 1 + len(table.HEAD) for row in rows)
+    assert sum(line.startswith("| tiny |") for line in overview.splitlines()) == 1
     assert "no_such_recipe is left out: there is no such recipe" in printed
-    assert "100%    0 min left  tiny, " in progress
+    assert "100%    0 min left  tiny, he: 4 trained, 0 from the store" in progress
+    start.main()
+    assert "100%    0 min left  tiny, he: 0 trained, 4 from the store" in capsys.readouterr().err
     assert all(row in page.read_text(encoding="utf-8") for row in rows)
 
 
