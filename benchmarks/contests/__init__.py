@@ -132,7 +132,7 @@ ENTRIES = (
         "text(length=32)",
         ("gpt2", "llama", "xavier", "mup"),
         CHARACTERS,
-        ADAM_RATES,
+        (1e-3, 3e-3, 1e-2),
         bar=0.9,
         milliseconds=25.0,
     ),
