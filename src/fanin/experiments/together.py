@@ -1,7 +1,7 @@
 """Many models of one architecture, trained at once: their parameters are stacked, and one step moves all of them.
 
 The models differ in their start, their learning rate and their batches, and do not touch each other. Deep nets of
-narrow layers spend most of their time on calls; a stack of them shares each call (docs/start.md says how much it saves).
+narrow layers spend most of their time on calls; a stack of them shares each call (docs/start.md: how much it saves).
 """
 
 from __future__ import annotations
