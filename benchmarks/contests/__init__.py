@@ -10,7 +10,7 @@ from fanin.experiments import Training
 from .contest import ADAM_RATES, SGD_RATES, Contest
 
 DEEP = Training(steps=250, batch_size=64)
-PICTURES = Training(steps=200, batch_size=32)
+PICTURES = Training(steps=400, batch_size=32)
 CHARACTERS = Training(steps=150, batch_size=8, optimizer="adam")
 SEQUENCES = Training(steps=200, batch_size=32, optimizer="adam")
 
@@ -58,7 +58,7 @@ ENTRIES = (
         ("delta_orthogonal", "xavier", "orthogonal", "edge_of_chaos"),
         PICTURES,
         SGD_RATES[1:],
-        milliseconds=35.0,
+        milliseconds=12.0,
     ),
     Contest(
         "plain ReLU CNN, 50 layers",
@@ -67,7 +67,7 @@ ENTRIES = (
         ("delta_orthogonal", "he", "orthogonal"),
         PICTURES,
         SGD_RATES[1:],
-        milliseconds=35.0,
+        milliseconds=12.0,
     ),
     Contest(
         "residual CNN without norm, 24 blocks",
@@ -75,8 +75,8 @@ ENTRIES = (
         "pictures",
         ("fixup", "skipinit", "zero", "he"),
         PICTURES,
-        SGD_RATES[1:],
-        milliseconds=35.0,
+        (*SGD_RATES[1:], 0.1),
+        milliseconds=12.0,
     ),
     Contest(
         "residual CNN with Fixup's scalars, 24 blocks",
@@ -84,8 +84,8 @@ ENTRIES = (
         "pictures",
         ("fixup", "skipinit", "zero", "he"),
         PICTURES,
-        SGD_RATES[1:],
-        milliseconds=40.0,
+        (*SGD_RATES[1:], 0.1),
+        milliseconds=14.0,
     ),
     Contest(
         "post-LN GPT, 48 blocks, no warm-up",

@@ -19,12 +19,20 @@ from fanin.experiments.nets.activations import activation as activation_named
 
 
 class PlainCNN(nn.Module):
-    """`depth` convolutions of 3 × 3 with `width` channels, x → φ(W ∗ x + b); the average over places; a readout."""
+    """`depth` convolutions of 3 × 3 with `width` channels, x → φ(W ∗ x + b); the average over places; a readout.
 
-    def __init__(self, depth: int, width: int, channels: int, outputs: int, activation: str = "tanh") -> None:
+    Args:
+        stride: of the first convolution.
+    """
+
+    def __init__(
+        self, depth: int, width: int, channels: int, outputs: int, activation: str = "tanh", stride: int = 1
+    ) -> None:
         super().__init__()
         sizes = [channels] + [width] * depth
-        self.hidden = nn.ModuleList(nn.Conv2d(n, m, 3, padding=1) for n, m in pairwise(sizes))
+        strides = [stride] + [1] * (depth - 1)
+        layers = zip(pairwise(sizes), strides, strict=True)
+        self.hidden = nn.ModuleList(nn.Conv2d(n, m, 3, step, padding=1) for (n, m), step in layers)
         self.activation = activation_named(activation)
         self.readout = nn.Linear(width, outputs)
 
@@ -36,6 +44,6 @@ class PlainCNN(nn.Module):
         return out
 
 
-def plain_cnn(data: Data, *, depth: int = 50, width: int = 16, activation: str = "tanh") -> PlainCNN:
+def plain_cnn(data: Data, *, depth: int = 50, width: int = 16, activation: str = "tanh", stride: int = 2) -> PlainCNN:
     """Convolutions without norm or skip: all places of a picture become alike (Xiao et al. 2018)."""
-    return PlainCNN(depth, width, data.inputs.shape[1], data.outputs, activation)
+    return PlainCNN(depth, width, data.inputs.shape[1], data.outputs, activation, stride)

@@ -51,6 +51,7 @@ class ResidualCNN(nn.Module):
 
     Args:
         norm: "none", or "batch" within each branch.
+        stride: of the first convolution.
         scalars: Fixup's biases and multipliers, one number each, in the place of norms and biases.
     """
 
@@ -64,9 +65,10 @@ class ResidualCNN(nn.Module):
         norm: str = "none",
         *,
         scalars: bool = False,
+        stride: int = 1,
     ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        self.stem = nn.Conv2d(channels, width, 3, stride, padding=1)
         self.blocks = nn.ModuleList(Block(width, activation, norm, scalars=scalars) for _ in range(blocks))
         self.activation = activation_named(activation)
         self.readout = nn.Linear(width, outputs)
@@ -88,6 +90,8 @@ def residual_cnn(
     activation: str = "relu",
     norm: str = "none",
     scalars: bool = False,
+    stride: int = 2,
 ) -> ResidualCNN:
     """Residual blocks without norm: each doubles the signal (Zhang et al. 2019)."""
-    return ResidualCNN(blocks, width, data.inputs.shape[1], data.outputs, activation, norm, scalars=scalars)
+    channels = data.inputs.shape[1]
+    return ResidualCNN(blocks, width, channels, data.outputs, activation, norm, scalars=scalars, stride=stride)
