@@ -138,6 +138,16 @@ class Mutant:
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a net that says the same for all inputs counts as one that trains",
+        put("fanin.experiments.criterion", "trains", lambda loss, chance, bar=0.5: loss <= chance * 1.01),
+        ("experiments/test_criterion.py",),
+    ),
+    Mutant(
+        "a run that left the finite numbers is judged by those before",
+        put("fanin.experiments.criterion", "final_loss", lambda losses, diverged_at=None: losses[-1]),
+        ("experiments/test_criterion.py",),
+    ),
+    Mutant(
         "fan_in and fan_out swapped",
         put("fanin.graph.fans", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
         ("graph/test_fans.py",),

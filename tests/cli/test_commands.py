@@ -166,7 +166,7 @@ def test_a_plan_needs_no_example_and_says_what_it_does_not_know_then(folder: Pat
     assert "note: Made without an example input" in printed.output
 
 
-@pytest.mark.parametrize("what", ["recipes", "checks", "initializers", "activations"])
+@pytest.mark.parametrize("what", ["recipes", "checks", "initializers", "activations", "nets", "data"])
 def test_lists_have_a_sentence_for_every_name(what: str) -> None:
     rows = json.loads(CliRunner().invoke(app, ["list", what, "--json"]).output)
     assert len(rows) >= 7

@@ -75,10 +75,10 @@ def test_batches_depend_on_the_seed_alone_and_cover_each_epoch() -> None:
 
 def test_digits_are_standardised_and_split() -> None:
     data = digits()
-    assert (len(data.labels), len(data.test_labels)) == (1438, 359)
+    assert (len(data.targets), len(data.test_targets)) == (1438, 359)
     assert data.inputs.mean() == pytest.approx(0, abs=1e-4)
     assert np.square(data.inputs).mean() == pytest.approx(1, abs=1e-4)
-    assert set(np.unique(data.test_labels)) == set(range(10))
+    assert set(np.unique(data.test_targets)) == set(range(10))
 
 
 def test_a_permutation_is_one_and_a_function_of_seed_and_name() -> None:

@@ -9,10 +9,10 @@ import typer
 
 
 def list_(
-    what: str = typer.Argument("recipes", help="recipes, checks, initializers, or activations."),
+    what: str = typer.Argument("recipes", help="recipes, checks, initializers, activations, nets, or data."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """List recipes, checks, initializers or activations, a line each."""
+    """List recipes, checks, initializers, activations, or the nets and data of comparisons, a line each."""
     import json
 
     from rich.table import Table
@@ -26,6 +26,8 @@ def list_(
         "checks": _checks,
         "initializers": _initializers,
         "activations": _activations,
+        "nets": _nets,
+        "data": _data,
     }
     if what not in tables:
         raise UnknownName("list", what, tables)
@@ -68,3 +70,15 @@ def _activations() -> dict[str, str]:
     from fanin.activations import TABLE, moments
 
     return {name: str(moments(phi)) for name, phi in TABLE.items()}
+
+
+def _nets() -> dict[str, str]:
+    from fanin.experiments.nets import NETS
+
+    return {name: _first_line(net) for name, net in NETS.items()}
+
+
+def _data() -> dict[str, str]:
+    from fanin.experiments.data import DATA
+
+    return {name: _first_line(data) for name, data in DATA.items()}

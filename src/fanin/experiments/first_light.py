@@ -64,8 +64,8 @@ class FirstLight:
 def check(activation: str, depth: int = DEPTH, width: int = WIDTH, seed: int = 0) -> Checked:
     """Measure every start of one net on 256 digits with their real loss."""
     data = digits()
-    inputs, labels = torch.from_numpy(data.inputs[:256]), torch.from_numpy(data.labels[:256])
-    net = Perceptron(depth, width, inputs.shape[1], data.classes, activation)
+    inputs, labels = torch.from_numpy(data.inputs[:256]), torch.from_numpy(data.targets[:256])
+    net = Perceptron(depth, width, inputs.shape[1], data.outputs, activation)
     traced = trace(net, inputs)
     loss = partial(nn.functional.cross_entropy, target=labels)
 

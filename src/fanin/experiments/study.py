@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from fanin.experiments.criterion import final_loss
+
 
 class Spread(NamedTuple):
     """Mean and sample standard deviation over seeds; std is 0 for one seed, NaN where the mean is infinite."""
@@ -23,12 +25,13 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Training:
-    """What all trials of a study have in common: plain SGD with momentum."""
+    """What all trials of a study have in common: plain SGD with momentum, or Adam (`optimizer`: "sgd", "adam")."""
 
     steps: int = 400
     batch_size: int = 64
     learning_rate: float = 1e-3
     momentum: float = 0.9
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,7 @@ class Trial:
     @property
     def final_loss(self) -> float:
         """Mean over the last tenth of the steps; infinite for a diverged run."""
-        if self.diverged_at is not None or not self.losses:
-            return math.inf
-        return statistics.fmean(self.losses[-max(1, len(self.losses) // 10) :])
+        return final_loss(self.losses, self.diverged_at)
 
 
 @dataclass(frozen=True)

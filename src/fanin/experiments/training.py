@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import torch
 from torch import nn
 
-from fanin.experiments.data import Data, digits, permutation
+from fanin.experiments.data import IGNORED, Data, Loss, digits, permutation
 from fanin.experiments.nets import Perceptron
 from fanin.experiments.study import Training, Trial, TrialSpec
 from fanin.frameworks.torch import Traced, sweep, trace, write_
 from fanin.plans import Plan, make_plan
+
+Losses = tuple[tuple[float, ...], int | None]
+"""At every step, up to the last finite one; and the step whose loss was not finite, if any."""
 
 
 @lru_cache(maxsize=8)
 def _net(depth: int, width: int, activation: str, data: str) -> tuple[Perceptron, Traced]:
     """The net and its graph, traced once; a trial overwrites every weight."""
     known = _data(data)
-    net = Perceptron(depth, width, known.inputs.shape[1], known.classes, activation)
+    net = Perceptron(depth, width, known.inputs.shape[1], known.outputs, activation)
     return net, trace(net, torch.from_numpy(known.inputs[:2]))
 
 
@@ -45,24 +48,41 @@ def run_trial(spec: TrialSpec) -> Trial:
     return Trial(spec, losses, accuracy(net, data), diverged_at)
 
 
-def train(model: nn.Module, data: Data, how: Training, seed: int) -> tuple[tuple[float, ...], int | None]:
+def train(model: nn.Module, data: Data, how: Training, seed: int) -> Losses:
     """Train in place from the weights that the model has; returns the losses and the step that was not finite, if any.
 
     The batches depend on the seed alone, so that trials of one seed see the same ones.
     """
-    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
-    optimizer = torch.optim.SGD(model.parameters(), lr=how.learning_rate, momentum=how.momentum)
+    inputs, targets = torch.from_numpy(data.inputs), torch.from_numpy(data.targets)
+    criterion, optimizer = loss_function(data.loss), optimizer_of(model, how)
     model.train()
     losses: list[float] = []
-    for step, batch in zip(range(1, how.steps + 1), batches(seed, len(labels), how.batch_size), strict=False):
-        loss = nn.functional.cross_entropy(model(inputs[batch]), labels[batch])
+    for step, batch in zip(range(1, how.steps + 1), batches(seed, len(targets), how.batch_size), strict=False):
+        outputs = model(inputs[batch])  # forward
+        loss = criterion(outputs, targets[batch])  # how wrong it is
         if not math.isfinite(value := loss.item()):
             return tuple(losses), step
         losses.append(value)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        loss.backward()  # type: ignore[no-untyped-call]  # the gradient of every parameter
+        optimizer.step()  # against it, a little
     return tuple(losses), None
+
+
+def loss_function(loss: Loss) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """(outputs, targets) → a scalar; the classes of an output are along its last axis."""
+    if loss is Loss.SQUARED_ERROR:
+        return nn.functional.mse_loss
+    return lambda outputs, targets: nn.functional.cross_entropy(
+        outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED
+    )
+
+
+def optimizer_of(model: nn.Module, how: Training) -> torch.optim.Optimizer:
+    """PyTorch's own."""
+    if how.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), how.learning_rate, betas=(how.momentum, 0.999))
+    return torch.optim.SGD(model.parameters(), how.learning_rate, how.momentum)
 
 
 def batches(seed: int, samples: int, size: int) -> Iterator[torch.Tensor]:
@@ -79,5 +99,5 @@ def accuracy(model: nn.Module, data: Data) -> float:
     model.eval()
     with torch.no_grad():
         outputs = model(torch.from_numpy(data.test_inputs))
-    right = (outputs.argmax(1) == torch.from_numpy(data.test_labels)) & outputs.isfinite().all(1)
+    right = (outputs.argmax(1) == torch.from_numpy(data.test_targets)) & outputs.isfinite().all(1)
     return float(right.double().mean())

@@ -24,6 +24,7 @@ from fanin.signals.state import State
 
 Sweep: TypeAlias = Callable[[Plan, Tune], Mapping[str, float]]  # predict forward, tuning; what was changed
 STEP: Final = 32  # a factor is a multiple of 2^(1/32), 2 %, so that layers that are alike stay alike
+LOGITS: Final = 0.25  # E z² of a readout: a loss of about ⅛ above chance, and still a gradient for what is behind
 LARGEST: Final = 16.0  # beyond, the cause is elsewhere and no width should hide it
 
 
@@ -31,7 +32,7 @@ def tuned(plan: Plan, graph: Graph, sweep: Sweep, keep: frozenset[str] = frozens
     """The plan with each weight as wide as its result asks for, where that has a scale.
 
     A pre-activation is given E z² = 1, but for activations that saturate, whose decision is one about slopes; the end
-    of a residual branch 1/N of what the stream has there, N branches to a stream; logits 0.1. What a norm takes in, and
+    of a residual branch 1/N of what the stream has there, N branches to a stream; logits ¼. What a norm takes in, and
     what attends, stays as the recipe has it.
 
     Args:
@@ -80,7 +81,7 @@ def _goals(plan: Plan, graph: Graph, keep: frozenset[str]) -> dict[str, Goal]:
         if end is not None and p.branch is not None:
             found[layer.node.name] = (p.path, _share_of((end.skip, end.fork), p.branch.count))
         elif Role.READOUT in p.roles and layer.activation is None:
-            found[layer.node.name] = (p.path, lambda _: 0.1)
+            found[layer.node.name] = (p.path, lambda _: LOGITS)
         elif layer.activation is not None and not _saturates(layer):
             found[layer.node.name] = (p.path, lambda _: 1.0)
     return found

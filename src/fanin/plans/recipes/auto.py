@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -25,6 +24,7 @@ from fanin.plans.by_role import PLAIN, by_role
 from fanin.plans.feeding import gain_for
 from fanin.plans.isometry import chain_is_deep, keeps_isometry
 from fanin.plans.model import Decision
+from fanin.plans.tuned import LOGITS
 
 LECUN: Final = "LeCun et al. 1998, §4.6"
 LONG: Final = 100  # steps, beyond which a forget gate of ½ or ¾ remembers nothing
@@ -74,19 +74,16 @@ def _weight(p: Parameter, layer: Layer | None, link: Link | None, normed: bool) 
     return _small_readout(decided) if Role.READOUT in p.roles and layer.activation is None else decided
 
 
-SMALL: Final = math.sqrt(0.1)
-
-
 def _small_readout(decided: Decision) -> Decision:
-    """Logits of second moment 0.1: a loss of at most 0.05 above chance, and still a gradient for what is behind."""
-    why = f"{decided.why}; readout: gain √0.1, so that the first loss is nearly what chance gives"
-    return Decision(scaled(decided.initializer, SMALL), why, decided.source)
+    """Logits of second moment ¼: a loss of about ⅛ above chance. Smaller ones cost the layers behind their gradient."""
+    why = f"{decided.why}; readout: × ½, so that the first loss is about what chance gives"
+    return Decision(scaled(decided.initializer, LOGITS**0.5), why, decided.source)
 
 
 def _behind_norms(branch: Branch, layer: Layer) -> Decision:
     """A norm on the skip divides the gradient by 1 + E f² at every addition: E f² of 0.63/√N, shared by the weights."""
     n, m = branch.count, branch.steps
-    gain = (0.63 / math.sqrt(n)) ** (1 / m) * gain_for(layer.activation)
+    gain = (0.63 / n**0.5) ** (1 / m) * gain_for(layer.activation)
     why = (
         f"step {branch.step} of {m} in one of {n} branches with a norm behind the sum: "
         f"gain {gain:.3g}, so that the norms leave the gradient its size"
