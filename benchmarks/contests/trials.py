@@ -19,7 +19,7 @@ from fanin.experiments.criterion import final_loss
 from fanin.experiments.data import DATA, Data
 from fanin.experiments.nets import NETS
 from fanin.experiments.together import train_together
-from fanin.frameworks.torch import Traced, trace, write_
+from fanin.frameworks.torch import Traced, sweep, trace, write_
 from fanin.plans import Plan, make_plan
 
 from .contest import Contest
@@ -55,9 +55,10 @@ class Outcome:
 
 def run(contest: Contest, recipe: str, seeds: Sequence[int], folder: Path) -> Outcome:
     """All seeds and rates of a recipe."""
-    data, _, traced = prepared(contest.net, contest.data)
+    data, net, traced = prepared(contest.net, contest.data)
     try:
-        plan = make_plan(traced.graph, recipe)
+        example = (torch.from_numpy(data.inputs[:2]),)
+        plan = make_plan(traced.graph, recipe, sweep=sweep(traced, net, example))
     except FaninError as error:
         return Outcome(contest.name, recipe, data.chance, left_out=str(error))
     store = Store(folder)
