@@ -12,7 +12,7 @@ from .contest import ADAM_RATES, SGD_RATES, Contest
 DEEP = Training(steps=250, batch_size=64)
 PICTURES = Training(steps=400, batch_size=32)
 CHARACTERS = Training(steps=150, batch_size=8, optimizer="adam")
-SEQUENCES = Training(steps=200, batch_size=32, optimizer="adam")
+SEQUENCES = Training(steps=250, batch_size=32, optimizer="adam")
 
 ENTRIES = (
     Contest(
@@ -113,7 +113,7 @@ ENTRIES = (
         "copy(symbols=1, delay=198)",
         ("keras_default", "orthogonal", "xavier"),
         SEQUENCES,
-        (1e-3, 3e-3, 1e-2),
+        (3e-3, 1e-2, 3e-2),
         milliseconds=50.0,
     ),
     Contest(
