@@ -67,11 +67,11 @@ def test_overrides_change_a_recipe_and_a_finished_plan_alike() -> None:
     model = net()
     overrides: dict[str, Any] = {"*.bias": "normal(std=0.01)", "2.weight": fanin.Zeros(), "0.bias": fanin.Keep()}
     kept = model[0].bias.tolist()
-    found = fanin.initialize_(model, X, overrides=overrides, seed=0)
+    found = fanin.initialize_(model, X, recipe="he", overrides=overrides, seed=0)
     assert not model[2].weight.any()
     assert model[0].bias.tolist() == kept  # the last match wins
     assert model[2].bias.any()
-    assert found == fanin.initialize_(model, recipe=fanin.plan(model, X), overrides=overrides, seed=0)
+    assert found == fanin.initialize_(model, recipe=fanin.plan(model, X, recipe="he"), overrides=overrides, seed=0)
     with pytest.raises(BadInput, match="'head' matches no parameter"):
         fanin.plan(model, X, overrides={"head": "zeros"})
 

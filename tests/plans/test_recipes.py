@@ -260,7 +260,7 @@ def test_auto_gives_unit_gain_to_the_further_weights_of_one_operation() -> None:
         ),
     )
     plan = make_plan(stacked)
-    assert {e.std for e in plan} == {0.5}
+    assert [e.std for e in plan] == [0.5, 0.25, 0.5, 0.25]  # lecun, and orthogonal with 16 rows
     assert plan["ih1"].why == "not the first weight of its operation: unit gain"
 
 

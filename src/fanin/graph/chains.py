@@ -41,7 +41,7 @@ class Link:
 def links(graph: Graph) -> dict[str, Link]:
     """Weight → its place in a plain chain, for every weight that has one activation before or behind it.
 
-    A chain holds dense layers and convolutions of one group, each weight used once. It ends where a signal is used
+    A chain holds dense layers and convolutions of one group, each weight used once and not frozen. It ends where a signal is used
     twice, meets another, or is normalised.
 
     Example: of `linear → relu → linear → relu → linear` the three weights are links of a chain of depth 2.
@@ -77,7 +77,7 @@ def _owners(paths: Paths) -> dict[str, str]:
     def plain(node: Node, read: tuple[str, ...]) -> Iterator[str]:
         if node.op in _LAYERS and len(read) == 1 and node.arguments.get("groups", 1) == 1 and uses[read[0]] == 1:
             p = by_path[read[0]]
-            if p.role is Role.WEIGHT and p.path in node.inputs and not p.parts and not p.also:
+            if p.role is Role.WEIGHT and p.path in node.inputs and not (p.parts or p.also or p.frozen):
                 yield p.path
 
     return {node.name: path for node in paths.graph.nodes for path in plain(node, paths.weights.get(node.name, ()))}
