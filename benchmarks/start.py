@@ -98,6 +98,7 @@ class Progress:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=CONTESTS, default=tuple(CONTESTS), metavar="NET")
+    parser.add_argument("--recipes", nargs="+", metavar="RECIPE", help="of each contest's recipes, only these")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of weights and batches")
     parser.add_argument("--quick", action="store_true", help="few steps and one rate: does it run?")
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
@@ -107,6 +108,8 @@ def main() -> None:
     quiet()
     contests = [CONTESTS[name].quick() if asked.quick else CONTESTS[name] for name in asked.only]
     todo, outcomes = jobs(contests)
+    if asked.recipes:
+        todo = [job for job in todo if job[1] in asked.recipes]
     progress = Progress(todo, asked.seeds, asked.workers)
     for outcome in run_all(todo, range(asked.seeds), asked.store, asked.workers):
         outcomes.append(outcome)

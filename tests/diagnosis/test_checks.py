@@ -151,7 +151,7 @@ def test_constant_weights_are_symmetric_from_the_first_such_layer() -> None:
 
 def test_the_place_names_module_and_source_line(started: Callable[[str], Started]) -> None:
     (finding,) = started("relu").diagnosis("torch_default")
-    assert finding.source.startswith("nets.py:")
+    assert finding.source.startswith("perceptron.py:")
     assert finding.place == f"layer {finding.layer} of 21 (hidden.{(finding.layer or 0) - 1}, {finding.source})"
     assert "fan_in · E[w²] = 0.3" in finding.why
     assert finding.severity is Severity.ERROR

@@ -41,8 +41,8 @@ class Link:
 def links(graph: Graph) -> dict[str, Link]:
     """Weight → its place in a plain chain, for every weight that has one activation before or behind it.
 
-    A chain holds dense layers and convolutions of one group, each weight used once and not frozen. It ends where a signal is used
-    twice, meets another, or is normalised.
+    A chain holds dense layers and convolutions of one group, each weight used once and not frozen. It ends where a
+    signal is used twice, meets another, or is normalised.
 
     Example: of `linear → relu → linear → relu → linear` the three weights are links of a chain of depth 2.
     """
