@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fanin import activations
@@ -20,7 +21,7 @@ from fanin.frameworks import ADAPTERS, activation_of, adapter_of, adapter_of_ten
 from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
 from fanin.initializers import initializer as spelled
-from fanin.plans import Plan, make_plan
+from fanin.plans import Plan, make_plan, tuned
 from fanin.plans.make import Overrides, override
 from fanin.plans.recipes import Recipe
 from fanin.signals import Signals, averaged
@@ -103,6 +104,47 @@ def initialize_(
         decided = plan(model, *example, recipe=recipe, overrides=overrides)
     adapter.write_(model, decided, adapter.draw_seed_for(model) if seed is None else seed)
     return decided
+
+
+def calibrate(
+    model: Any, *example: Any, plan: Plan, seed: int = 0, keep: Sequence[str] = (), measured: bool = True
+) -> Plan:
+    """The plan with each weight as wide as its result asks for, seen on one real batch; nothing is written.
+
+    Layer by layer in the order they run, the weights that the plan draws are multiplied until their result has the
+    second moment that it should have: 1 before an activation that does not saturate, 1/N of the stream at the end of
+    one of its N residual branches, ¼ at the readout. What a norm takes in is left, as is what attends. This is LSUV for
+    any graph: the first layer counts as every other, and a weight used twice is tuned at its first use.
+
+    Args:
+        example: one batch, as for `plan`; its values count.
+        plan: where to start, of any recipe.
+        seed: of the draw that is measured; give the same to `initialize_`.
+        keep: paths, or globs over them, that are not to be changed.
+        measured: False predicts the signals instead, of white noise: no weight is drawn and values do not count.
+
+    Raises:
+        BadInput: a plan for another model, a model on the meta device or sharded (unless measured is False).
+        All that `plan` raises about the model.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
+        >>> x = 10 * torch.randn(128, 64)
+        >>> he = plan(net, x, recipe="he")
+        >>> seen = [measure(net, x, plan=p).values["linear"].second_moment for p in (he, calibrate(net, x, plan=he))]
+        >>> seen[0] > 100, 0.95 < seen[1] < 1.05
+        (True, True)
+
+    Reference: Mishkin & Matas 2016, "All you need is a good init", algorithm 1.
+    """
+    adapter = adapter_of(model)
+    traced = adapter.trace(model, *example)
+    kept = {path for path in traced.graph.by_path if any(fnmatchcase(path, pattern) for pattern in keep)}
+    if measured:
+        sweep = adapter.measured_sweep(traced, model, example, seed)
+        return tuned(plan, traced.graph, sweep, frozenset(kept), "this batch shows")
+    return tuned(plan, traced.graph, adapter.sweep(traced, model, example), frozenset(kept))
 
 
 def on_meta() -> AbstractContextManager[Any]:

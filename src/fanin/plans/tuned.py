@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from fanin.activations import activation
 from fanin.graph import Graph, Layer, Node, Role, layers
@@ -19,16 +19,17 @@ from fanin.graph.paths import Paths
 from fanin.graph.residual import residual_branches
 from fanin.initializers.scaled import can_be_scaled, scaled
 from fanin.plans.model import Entry, Plan
-from fanin.signals.propagate import Tune, Values
-from fanin.signals.state import State
+from fanin.signals.propagate import Second, Tune
 
-Sweep: TypeAlias = Callable[[Plan, Tune], Mapping[str, float]]  # predict forward, tuning; what was changed
+Sweep: TypeAlias = Callable[[Plan, Tune], Mapping[str, float]]  # forward, tuning; by how much each was changed
 STEP: Final = 32  # a factor is a multiple of 2^(1/32), 2 %, so that layers that are alike stay alike
 LOGITS: Final = 0.25  # E z² of a readout: a loss of about ⅛ above chance, and still a gradient for what is behind
 LARGEST: Final = 16.0  # beyond, the cause is elsewhere and no width should hide it
 
 
-def tuned(plan: Plan, graph: Graph, sweep: Sweep, keep: frozenset[str] = frozenset()) -> Plan:
+def tuned(
+    plan: Plan, graph: Graph, sweep: Sweep, keep: frozenset[str] = frozenset(), seen: str = "the graph predicts"
+) -> Plan:
     """The plan with each weight as wide as its result asks for, where that has a scale.
 
     A pre-activation is given E z² = 1, but for activations that saturate, whose decision is one about slopes; the end
@@ -36,27 +37,30 @@ def tuned(plan: Plan, graph: Graph, sweep: Sweep, keep: frozenset[str] = frozens
     what attends, stays as the recipe has it.
 
     Args:
-        sweep: predicts forward from a plan, asking its second argument at each node.
+        sweep: predicts or measures forward from a plan, asking its second argument at each node.
         keep: paths that are not to be changed, such as those the caller has decided.
+        seen: where the signals come from, for the reasons.
     """
     goals = _goals(plan, graph, keep)
 
-    def tune(node: Node, values: Values) -> Mapping[str, float]:
+    def tune(node: Node, second: Second) -> Mapping[str, float]:
         goal = goals.get(node.name)
-        if goal is None:
+        found = second(node.name)
+        wanted = goal.second(second) if goal else None
+        if goal is None or not found or not wanted or not math.isfinite(wanted / found):
             return {}
-        path, wanted = goal[0], goal[1](values)
-        found = values[node.name][0]
-        if wanted is None or not isinstance(found, State) or not found.average(found.second) > 0:
-            return {}
-        by = _rounded(math.sqrt(wanted / found.average(found.second)))
+        path, by = goal.weight, _rounded(math.sqrt(wanted / found))
         return {} if by == 1 or not 1 / LARGEST <= by <= LARGEST else {path: by}
 
     factors = sweep(plan, tune)
-    return replace(plan, entries=tuple(_wider(e, factors.get(e.parameter.path, 1.0)) for e in plan))
+    return replace(plan, entries=tuple(_wider(e, factors.get(e.parameter.path, 1.0), seen) for e in plan))
 
 
-Goal: TypeAlias = tuple[str, Callable[[Values], float | None]]  # the weight, and the E z² that it should make
+class Goal(NamedTuple):
+    """The weight to tune at a node, and the E z² that it should make there."""
+
+    weight: str
+    second: Callable[[Second], float | None]
 
 
 def _goals(plan: Plan, graph: Graph, keep: frozenset[str]) -> dict[str, Goal]:
@@ -79,21 +83,20 @@ def _goals(plan: Plan, graph: Graph, keep: frozenset[str]) -> dict[str, Goal]:
             continue
         end = ends.get(layer.node.name)
         if end is not None and p.branch is not None:
-            found[layer.node.name] = (p.path, _share_of((end.skip, end.fork), p.branch.count))
+            found[layer.node.name] = Goal(p.path, _share_of((end.skip, end.fork), p.branch.count))
         elif Role.READOUT in p.roles and layer.activation is None:
-            found[layer.node.name] = (p.path, lambda _: LOGITS)
+            found[layer.node.name] = Goal(p.path, lambda _: LOGITS)
         elif layer.activation is not None and not _saturates(layer):
-            found[layer.node.name] = (p.path, lambda _: 1.0)
+            found[layer.node.name] = Goal(p.path, lambda _: 1.0)
     return found
 
 
-def _share_of(stream: tuple[str, ...], count: int) -> Callable[[Values], float | None]:
+def _share_of(stream: tuple[str, ...], count: int) -> Callable[[Second], float | None]:
     """Of the first of these places in the stream that is known by then: a shortcut may be computed after its branch."""
 
-    def wanted(values: Values) -> float | None:
-        known = next((name for name in stream if name in values), None)
-        there = values[known][0] if known else None
-        return there.average(there.second) / count if isinstance(there, State) else None
+    def wanted(second: Second) -> float | None:
+        there = next((found for name in stream if (found := second(name)) is not None), None)
+        return None if there is None else there / count
 
     return wanted
 
@@ -115,8 +118,8 @@ def _rounded(by: float) -> float:
     return float(2 ** (round(math.log2(by) * STEP) / STEP))
 
 
-def _wider(entry: Entry, by: float) -> Entry:
+def _wider(entry: Entry, by: float, seen: str) -> Entry:
     if by == 1:
         return entry
-    why = f"{entry.why}; × {by:.3g} for what the graph predicts here"
+    why = f"{entry.why}; × {by:.3g} for what {seen} here"
     return replace(entry, initializer=scaled(entry.initializer, by), why=why)

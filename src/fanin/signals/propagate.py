@@ -18,9 +18,9 @@ from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
 Rule: TypeAlias = Callable[[Call], Outcome]
-Values: TypeAlias = Mapping[str, tuple[Value, ...]]
-# Given a node with the values of all up to it: the parameters to make wider, and how many times.
-Tune: TypeAlias = Callable[[Node, Values], Mapping[str, float]]
+Second: TypeAlias = Callable[[str], float | None]  # E x² of what is known by then, by name
+# Given a node, and what is known up to it: the parameters to make wider, and how many times.
+Tune: TypeAlias = Callable[[Node, Second], Mapping[str, float]]
 
 
 @dataclass
@@ -40,6 +40,11 @@ class Propagated:
     weights: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, str] = field(default_factory=dict)
     factors: dict[str, float] = field(default_factory=dict)
+
+    def second(self, name: str) -> float | None:
+        """E x² of a node, if it is known by now."""
+        value = self.values[name][0] if name in self.values else None
+        return value.average(value.second) if isinstance(value, State) else None
 
     def __post_init__(self) -> None:
         self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
@@ -63,7 +68,7 @@ def forward(
         call, sources = _call(node, known, found.values)
         outcome = _outcome(call, rules, sample, found)
         found.values[node.name] = outcome.values
-        factors = tune(node, found.values) if tune else {}
+        factors = tune(node, found.second) if tune else {}
         if factors:
             for path, by in factors.items():
                 weight = known[path]

@@ -19,7 +19,7 @@ from fanin.frameworks.torch.record import Recording, on_meta
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
-from fanin.frameworks.torch.tune import sweep
+from fanin.frameworks.torch.tune import measured_sweep, sweep
 from fanin.frameworks.torch.write import write_
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "example_input",
     "fill_",
     "materialize_",
+    "measured_sweep",
     "observe",
     "on_meta",
     "permuted",

@@ -26,7 +26,7 @@ from fanin.signals import Moments, ParameterSignal, Signals
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
-_LAID_OUT = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)  # fail unless strides allow it
+LAID_OUT = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)  # fail unless strides allow it
 RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
@@ -66,7 +66,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
         recorder = _Recorder(traced, model, call)
-        outputs = _own(traced.program, recorder.run(*_inputs(traced, leaves, path_of, call)))
+        outputs = _own(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
@@ -109,7 +109,7 @@ class _Recorder(torch.fx.Interpreter):
         return result
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if target in _LAID_OUT:  # kernels may lay their results out otherwise than was recorded
+        if target in LAID_OUT:  # kernels may lay their results out otherwise than was recorded
             return torch.reshape(*args, **kwargs)
         return super().call_function(target, args, kwargs)
 
@@ -169,7 +169,9 @@ def bounds_of(graph: Graph) -> dict[str, tuple[float, float]]:
     }
 
 
-def _inputs(traced: Traced, leaves: Mapping[str, torch.Tensor], path_of: Callable[[str], str], call: Call) -> list[Any]:
+def flat_inputs(
+    traced: Traced, leaves: Mapping[str, torch.Tensor], path_of: Callable[[str], str], call: Call
+) -> list[Any]:
     """The program's flat inputs in its own order: parameters, buffers, constants, and the user's.
 
     Buffers are copies and the user's tensors are detached, since some operations write into their inputs and hooks are

@@ -1,4 +1,4 @@
-"""The sweep on which a plan is tuned: forward, from the laws of the plan, for inputs of which only shapes count."""
+"""The sweeps on which a plan is tuned: forward, from the plan's laws and shapes alone, or on its draws and a batch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.fx.node import Node as FxNode
 
 from fanin.frameworks.torch.call import call_of
+from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.known import known_tensors
-from fanin.frameworks.torch.state import undisturbed
+from fanin.frameworks.torch.names import named_parameters, naming
+from fanin.frameworks.torch.observe import LAID_OUT, flat_inputs, moments
+from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.surrogate import sampler
 from fanin.frameworks.torch.trace import Traced
 from fanin.frameworks.torch.weights import weights_of
@@ -34,3 +38,56 @@ def sweep(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...]) -> S
             return forward(traced.graph, known, RULES, sampler(traced), tune).factors
 
     return swept
+
+
+def measured_sweep(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], seed: int) -> Sweep:
+    """Run forward on one batch from what a plan draws, tuning; the model gets its own weights back.
+
+    Every node is run once, and again where a weight of it was changed: what follows sees the change. Dropout and the
+    like draw the same in every sweep.
+    """
+
+    def swept(plan: Plan, tune: Tune) -> Mapping[str, float]:
+        own = unwrapped(model)
+        with drawn(own, plan, seed), undisturbed(own), torch.no_grad():
+            fixed_randomness()
+            tuning = _Tuning(traced, tune)
+            stored = {path: p.detach() for path, (p, _) in named_parameters(own).items()}
+            tuning.stored = stored
+            tuning.run(*flat_inputs(traced, stored, naming(own), call_of(own, example)))
+            return tuning.factors
+
+    return swept
+
+
+class _Tuning(torch.fx.Interpreter):
+    """Runs the program node by node, making parameters wider on the way."""
+
+    def __init__(self, traced: Traced, tune: Tune) -> None:
+        super().__init__(traced.program.graph_module)
+        self.extra_traceback = False
+        self.factors: dict[str, float] = {}
+        self.stored: dict[str, torch.Tensor] = {}
+        self._nodes, self._tune = traced.graph.by_name, tune
+        self._second: dict[str, float] = {}
+
+    def run_node(self, n: FxNode) -> Any:
+        result = self._run(n)
+        if n.name in self._nodes and (factors := self._tune(self._nodes[n.name], self._second.get)):
+            for path, by in factors.items():
+                self.stored[path].mul_(by)
+                self.factors[path] = self.factors.get(path, 1.0) * by
+            result = self._run(n)
+        return result
+
+    def _run(self, n: FxNode) -> Any:
+        result = super().run_node(n)
+        first = result[0] if isinstance(result, (tuple, list)) and result else result
+        if n.name in self._nodes and isinstance(first, torch.Tensor) and first.is_floating_point():
+            self._second[n.name] = moments(first).second_moment
+        return result
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if target in LAID_OUT:
+            return torch.reshape(*args, **kwargs)
+        return super().call_function(target, args, kwargs)
