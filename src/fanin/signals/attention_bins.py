@@ -101,20 +101,20 @@ class BinnedAttended:
         """E (v_j − Σ_l A_il v_l)² of a key in bin c, as a query in bin b sees it; A² is left to the slopes."""
         return _differences(self.rows, self.value, self.value.second / self.keep)
 
-    def received(self, second: Array, across: Array) -> tuple[Array, Array, Array]:
+    def received(self, second: Array, across: Array) -> tuple[Array, Array, Array, Array]:
         """∂loss/∂A_ij = δ_i·V_j, less what all keys of a query have in common.
 
         Variance over keys, by bin of queries and of keys; the same of two queries, (b, d); and the covariance of two
-        keys for two queries, (b, d, c, c'), the variance of δ_i on the diagonal of b and d.
+        keys for one query, (b, c, c'), and for two, (b, d, c, c').
         """
         seen = self.differences
         mean = _weighted(self.rows, seen)
-        of_two = across[0] + np.diag(second - np.diag(across[0]))
-        between = self.width * of_two[..., None, None] * _between_keys(self.rows, self.value)
+        between = self.width * _between_keys(self.rows, self.value)
         return (
             self.width * second[:, None] * seen,
             self.width * across[0] * np.sqrt(np.outer(mean, mean)),
-            between,
+            second[:, None, None] * np.einsum("bbcd->bcd", between),
+            across[0][..., None, None] * between,
         )
 
     def plain(self, second: Array) -> float:
@@ -133,20 +133,20 @@ class BinnedLogits:
     scale: float
     features: int
 
-    def to_query(self, received: Array, shared: Array, between: Array) -> Spreading:
+    def to_query(self, received: Array, shared: Array, alike: Array, alike_of_two: Array) -> Spreading:
         """∂loss/∂Q_i = c Σ_j ∂loss/∂L_ij K_j.
 
         Keys of two bins may be more alike than others, and values with them: that adds Σ A A' E v v' E k k'.
         """
         rows, seen = self.rows, _differences(self.rows, self.key, self.key.second)
         aligned = ((1 - rows.overlap.sum(1)) ** 2 + rows.slope.sum(1)) / self.features
-        second = self.scale**2 * _weighted(rows, received * seen) * (rows.to_query + aligned)
         mean, line = _weighted(rows, seen), np.sqrt(np.outer(aligned, aligned))
-        along = self.scale**2 * np.sqrt(np.outer(mean, mean)) * shared * (rows.slope_shared + line)
-        alike = self.scale**2 * np.einsum(
-            "bc,de,bdce->bd", rows.mass, rows.mass, between * _between_keys(rows, self.key), optimize=True
-        )
-        return second + np.diag(alike), np.stack([along + alike, np.zeros_like(along)])
+        keys = _between_keys(rows, self.key)
+        own = np.einsum("bc,be,bce->b", rows.mass, rows.mass, alike * np.einsum("bbcd->bcd", keys))
+        of_two = np.einsum("bc,de,bdce->bd", rows.mass, rows.mass, alike_of_two * keys, optimize=True)
+        second = _weighted(rows, received * seen) * (rows.to_query + aligned) + np.maximum(own, 0.0)
+        along = np.sqrt(np.outer(mean, mean)) * shared * (rows.slope_shared + line) + of_two
+        return self.scale**2 * second, self.scale**2 * np.stack([along, np.zeros_like(along)])
 
     def to_key(self, received: Array, shared: Array, repeats: int = 1) -> Spreading:
         """∂loss/∂K_j = c Σ_i ∂loss/∂L_ij Q_i; those of all keys add up to 0."""

@@ -25,7 +25,8 @@ class Received(NamedTuple):
 
     own: Array
     shared: Array
-    between: Array
+    alike: Array
+    alike_of_two: Array
     plain: float
 
 
@@ -64,11 +65,11 @@ class Binned:
         query, key = self.logits.query.state, self.logits.key.state
         own = sum((r.own for r in self.received), np.full_like(self.rows.overlap, further))
         shared = sum((r.shared for r in self.received), np.zeros_like(self.rows.slope_shared))
-        between = sum((r.between for r in self.received), np.zeros(()))
+        alike, of_two = (sum((r[at] for r in self.received), np.zeros(())) for at in (2, 3))
         law = BinnedLogits(
             self.rows, query.in_bins(self.queries), key.in_bins(self.keys), self.logits.scale, self.logits.features
         )
-        of_query = gradient_in_bins(query, self.queries, law.to_query(own, shared, between))
+        of_query = gradient_in_bins(query, self.queries, law.to_query(own, shared, alike, of_two))
         return of_query.times(repeats[0]), gradient_in_bins(key, self.keys, law.to_key(own, shared, repeats[1]))
 
     def to_scores(self) -> float:

@@ -175,9 +175,10 @@ def _first(handler: Handler, generic: Generic) -> Rule:
     def rule(call: Call) -> Outcome:
         for name, value in call.values.items():
             note = getattr(value, "note", None)
-            hides = isinstance(value, State) and any(
-                isinstance(other, Constant) and Hidden.by(other.array) for other in call.values.values()
-            )
+            others = [other.array for other in call.values.values() if isinstance(other, Constant)]
+            if isinstance(call.plain.get("value"), float):  # of `masked_fill`
+                others.append(np.array(call.plain["value"]))
+            hides = isinstance(value, State) and any(map(Hidden.by, others))
             if note is not None or hides:
                 outcome = handler(call, name, note, generic)
                 if outcome is not None:

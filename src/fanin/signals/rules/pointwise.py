@@ -19,7 +19,7 @@ from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.gradient import Gradient, GradientMoments, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
-from fanin.signals.rules.pointwise_bins import multiplied_in_bins, summed_in_bins, times_in_bins
+from fanin.signals.rules.pointwise_bins import both_in_bins, multiplied_in_bins, summed_in_bins, times_in_bins
 from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, stretched, without_mean
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.taps import blended
@@ -224,7 +224,7 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
         out = shifted(ey, ex, b, a, sum_of(ey, replace(ex, marginal=None), b, a))
     else:
         out = sum_of(ex, ey, a, b)
-    out = out.binned(summed_in_bins(ex, ey, a, b, out))
+    out = out.binned(summed_in_bins(ex, ey, a, b, out, both_in_bins((call[left], call[right]), (ex, ey))))
 
     def pull(gradients: Any) -> Pulled:
         for name, operand, part, by, other, further in ((left, x, ex, a, ey, b), (right, y, ey, b, ex, a)):
@@ -297,8 +297,12 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     """X · y, or x / y."""
     ex, own = aligned(expanded(x, axes), expanded(y, axes))
     ey = own.of(_inverse(own.values)) if inverse else own
-    if inverse and own.bins is not None:
-        ey = ey.binned(own.bins.of(_inverse(own.bins.at_nodes)))
+    bins = both_in_bins((call["self"], call["other"]), (ex, own))
+    slopes = None
+    if inverse and bins is not None:
+        inverted = _inverse(bins[1].at_nodes)
+        bins, slopes = (bins[0], bins[1].of(inverted)), -(inverted**2)
+        ey = ey.binned(bins[1])
     together = ex.root is ey.root and not (ex.constant or ey.constant)
     moved = (ex, ey) if is_steady(y, ey, ex) else (ey, ex) if is_steady(x, ex, ey) else None
     if together:
@@ -310,13 +314,12 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
         out = stretched(*moved)
     else:
         out = _independent_product(ex, ey)
-    bins = multiplied_in_bins(ex, ey, out)
-    out = out.binned(bins)
+    out = out.binned(multiplied_in_bins(ex, ey, out, bins))
 
     def pull(gradients: Any) -> Pulled:
         (gradient,) = gradients
         for name, operand, part, other in (("self", x, ex, ey), ("other", y, ey, ex)):
-            by_bin = None if bins is None else other.in_bins(bins.counts)
+            by_bin = None if bins is None else bins[name == "self"]
             at_nodes = None if by_bin is None else by_bin.at_nodes
             if together or other.constant:
                 back = scaled(gradient, other.values if together else float(other.mean[0]), at_nodes)
@@ -330,7 +333,6 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
             else:
                 back = times(total(gradient, out), other).flow()
             if inverse and name == "other":
-                slopes = None if bins is None else -(_inverse(own.in_bins(bins.counts).at_nodes) ** 2)
                 back = scaled(back, -(_inverse(own.values) ** 2), slopes)
             yield from pulled(call, name, operand, part, back)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from fanin.signals.bins import MOST, Bins, Counts, refined
+import numpy as np
+
+from fanin.signals.axes import Axes, Kind, kinds_of
+from fanin.signals.bins import MOST, Bins, Counts, pairs, refined
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.rules.steady import is_mean, left_without, same_everywhere
 from fanin.signals.state import State
+from fanin.signals.values import Constant
 
 
 def bins_of_two(x: State, y: State) -> Counts | None:
@@ -19,12 +25,39 @@ def bins_of_two(x: State, y: State) -> Counts | None:
     return counts if len(counts) <= MOST else None
 
 
-def summed_in_bins(x: State, y: State, a: float, b: float, out: State) -> Bins | None:
-    """A·x + b·y, in the cases of the sum of all."""
-    counts = bins_of_two(x, y)
+def both_in_bins(values: Sequence[Any], states: Sequence[State]) -> tuple[Bins, Bins] | None:
+    """Two operands, of whose values some are known, as states that are expanded to the same axes."""
+    counts = bins_of_two(*states)
     if counts is None:
         return None
-    u, v = x.in_bins(counts), y.in_bins(counts)
+    first, second = (
+        _known(value, s.axes, counts) or s.in_bins(counts) for value, s in zip(values, states, strict=True)
+    )
+    return first, second
+
+
+def _known(value: Any, axes: Axes, counts: Counts) -> Bins | None:
+    """Moments by bin of a tensor whose values are known, as those of rotary positions."""
+    array = value.array if isinstance(value, Constant) else np.zeros(())
+    at = [i - len(axes) for i, own in enumerate(axes) if Kind.POSITION in kinds_of(own)]
+    if len(at) != 1 or -at[0] > array.ndim or array.shape[at[0]] != counts.sum():
+        return None
+    x = np.moveaxis(array, at[0], 0).reshape(int(counts.sum()), -1).astype(np.float64)
+    starts = np.cumsum(counts) - counts
+    sums = np.add.reduceat(x, starts, axis=0)
+    second = np.add.reduceat((x**2).mean(1), starts)
+    products = sums @ sums.T / x.shape[1]
+    many = pairs(counts)
+    positions = np.where(many > 0, (products - np.diag(second)) / np.where(many > 0, many, 1), np.diag(second))
+    across = np.stack([positions, products / np.outer(counts, counts)])
+    return Bins(counts, sums.mean(1) / counts, second / counts, across)
+
+
+def summed_in_bins(x: State, y: State, a: float, b: float, out: State, bins: tuple[Bins, Bins] | None) -> Bins | None:
+    """A·x + b·y, in the cases of the sum of all."""
+    if bins is None:
+        return None
+    u, v = bins
     if x.root is y.root:
         return u.of(a * u.at_nodes + b * v.at_nodes)
     if x.constant or y.constant:
@@ -38,12 +71,11 @@ def summed_in_bins(x: State, y: State, a: float, b: float, out: State) -> Bins |
     return exact
 
 
-def multiplied_in_bins(x: State, y: State, out: State) -> Bins | None:
+def multiplied_in_bins(x: State, y: State, out: State, bins: tuple[Bins, Bins] | None) -> Bins | None:
     """X · y, in the cases of the product of all."""
-    counts = bins_of_two(x, y)
-    if counts is None:
+    if bins is None:
         return None
-    u, v = x.in_bins(counts), y.in_bins(counts)
+    u, v = bins
     if x.constant or y.constant:
         return u.scaled(v.mean) if y.constant else v.scaled(u.mean)
     if x.root is y.root:

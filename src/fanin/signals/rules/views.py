@@ -374,7 +374,7 @@ def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: K
         samples,
         spread=max(s.spread for s in states),
         marks=frozenset().union(*(s.marks for s in states), {UNLIKE_MARK} if unlike else ()),
-    ).binned(bins)
+    ).binned(side_by_side(states, w.tolist()) if kind is Kind.FEATURE else bins)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
