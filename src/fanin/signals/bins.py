@@ -12,9 +12,9 @@ References: the kernel of positions of Noci et al. 2022; Cowsik et al. 2024.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from fanin.signals.latent import Array
 
 Counts = NDArray[np.int64]  # positions in each bin, in the order of the positions
 MOST: Final = 32  # bins
+SAME: Final = 1e-6  # values that differ by so much less than the largest are the same
 
 
 def octaves(positions: int) -> Counts:
@@ -47,15 +48,19 @@ def refined(a: Counts, b: Counts) -> Counts:
 
 def pairs(counts: Counts) -> Array:
     """How many pairs of two different positions there are in each pair of bins."""
+    return _pairs(tuple(counts.tolist()))
+
+
+@lru_cache(maxsize=256)
+def _pairs(counts: tuple[int, ...]) -> Array:
     return np.asarray(np.outer(counts, counts) - np.diag(counts), dtype=np.float64)
 
 
 def over_pairs(counts: Counts, across: Array) -> tuple[float, float]:
     """The averages over all pairs of different positions of one sample, and over all pairs in two samples."""
-    n = pairs(counts)
-    share = counts / counts.sum()
-    within = float((n * across[0]).sum() / n.sum()) if n.any() else float(across[0][0, 0])
-    return within, float(share @ across[1] @ share)
+    n, p = pairs(counts), int(counts.sum())
+    within = float(np.vdot(n, across[0])) / (p * (p - 1)) if p > 1 else float(across[0][0, 0])
+    return within, float(counts @ across[1] @ counts) / p**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,13 @@ class Bins:
         return Bins(
             self.counts, latent.expectation(values), latent.expectation(values**2), across, values, self.correlations
         )
+
+    def each(self, function: Callable[[Array], Array]) -> Array:
+        """φ(F_b(z)) at the nodes, found once where all bins have the same values, as behind a norm."""
+        x = self.at_nodes
+        if np.abs(x - x[:1]).max() <= SAME * np.abs(x).max():
+            return np.repeat(np.asarray(function(x[:1]), dtype=np.float64), len(x), 0)
+        return np.asarray(function(x), dtype=np.float64)
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> Bins:
         """By · x + shift, the same for all positions or one a bin."""

@@ -47,7 +47,8 @@ class Block(nn.Module):
         parts = self.qkv(self.norm1(x)).chunk(3, -1)
         q, k, v = (part.view(*x.shape[:2], HEADS, -1).transpose(1, 2) for part in parts)
         x = x + self.out(self.attend(q, k, v).transpose(1, 2).reshape(x.shape))
-        return x + self.reduce(F.gelu(self.expand(self.norm2(x))))
+        out: Tensor = x + self.reduce(F.gelu(self.expand(self.norm2(x))))
+        return out
 
 
 class Tokens(nn.Module):

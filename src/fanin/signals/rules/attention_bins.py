@@ -65,7 +65,8 @@ class Binned:
         query, key = self.logits.query.state, self.logits.key.state
         own = sum((r.own for r in self.received), np.full_like(self.rows.overlap, further))
         shared = sum((r.shared for r in self.received), np.zeros_like(self.rows.slope_shared))
-        alike, of_two = (sum((r[at] for r in self.received), np.zeros(())) for at in (2, 3))
+        alike: Array = sum((r.alike for r in self.received), np.zeros(()))
+        of_two: Array = sum((r.alike_of_two for r in self.received), np.zeros(()))
         law = BinnedLogits(
             self.rows, query.in_bins(self.queries), key.in_bins(self.keys), self.logits.scale, self.logits.features
         )

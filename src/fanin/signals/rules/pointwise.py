@@ -86,7 +86,7 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
     out, slopes = _with_spread(x, x.of(values), slope), None
     if x.bins is not None:
         with np.errstate(all="ignore"):
-            by_bin = function(x.bins.at_nodes), np.asarray(derivative(x.bins.at_nodes), dtype=np.float64)
+            by_bin = x.bins.each(function), x.bins.each(derivative)
         values, slopes = (_finite(v) for v in by_bin)
         out = out.binned(x.bins.of(values))
 
