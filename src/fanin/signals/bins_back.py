@@ -54,7 +54,7 @@ class Spread:
         squares = latent.expectation(a * a) if a.shape[1] > 1 else a[:, 0] ** 2
         if a.shape[1] == 1:
             return self.second * squares, self.across * np.outer(a, a)
-        if bins is None or len(bins.counts) != len(self.counts):
+        if bins is None or not np.array_equal(bins.counts, self.counts):
             return self.second * squares, self.across * np.sqrt(np.outer(squares, squares))
         return self.second * squares, self.across * latent.between(a, bins.correlations)
 

@@ -133,7 +133,7 @@ class GradientMoments:
     def in_bins(self, state: State, counts: Sizes) -> tuple[Array, Array]:
         """E δ² and the covariances by bin, averaged over features; what has no bins of its own is alike in all."""
         size = state.average(self.second)
-        if self.bins is not None and len(self.bins.counts) == len(counts):
+        if self.bins is not None and np.array_equal(self.bins.counts, counts):
             return size * self.bins.second, size * self.bins.across
         across = np.reshape([state.average(k) for k in (self.across_positions, self.across_samples)], (2, 1, 1))
         return np.full(len(counts), size), np.broadcast_to(across, (2, len(counts), len(counts)))

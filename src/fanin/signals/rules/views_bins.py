@@ -83,7 +83,7 @@ def everywhere(seen: GradientMoments, out: State, x: State) -> GradientMoments:
 def side_by_side(parts: Sequence[State], shares: Sequence[float]) -> Bins | None:
     """Of features of the same positions: the average over all."""
     counts = next((s.bins.counts for s in parts if s.bins is not None), None)
-    if counts is None or any(s.bins is not None and len(s.bins.counts) != len(counts) for s in parts):
+    if counts is None or any(s.bins is not None and not np.array_equal(s.bins.counts, counts) for s in parts):
         return None
     own = [s.in_bins(counts) for s in parts]
     mean, second, across = (
