@@ -383,7 +383,7 @@ def test_a_rule_that_fails_is_told_and_the_operation_is_run_on_a_sample() -> Non
     assert found.values["relu"].second_moment == pytest.approx(exact, rel=0.1)
 
 
-def test_a_class_token_among_patches_is_marked() -> None:
+def test_a_class_token_among_patches_is_divided_by_a_norm_of_its_own() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -394,5 +394,19 @@ def test_a_class_token_among_patches_is_marked() -> None:
             return out
 
     found = fanin.predict(Tokens(), torch.randn(4, 6, 8))
-    assert any("class token" in mark for mark in found.assumed["layer_norm"])
+    assert not found.assumed
+    assert found.values["layer_norm"].second_moment == pytest.approx(6 / 7, rel=1e-3)  # the token of zeros stays 0
+
+
+def test_parts_of_a_map_that_are_unlike_are_marked() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.map = nn.Conv2d(6, 6, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([x, 10 * self.map(x)], 2)
+
+    x = torch.randn(4, 6, 8, 8)
+    assert any("different kinds" in mark for mark in fanin.predict(Parts(), x).assumed["cat"])
     assert not fanin.predict(nn.LayerNorm(8), torch.randn(4, 6, 8)).assumed

@@ -122,7 +122,7 @@ def expanded(state: State, axes: Axes) -> State:
         out = out.rows(np.zeros(1, dtype=np.int64), np.array([to_c]))
     elif to_c != state.features:
         out = out.pooled([to_c])
-    return out
+    return out if state.bins is None or (to_p, to_b) != (p, b) else out.beside(state)
 
 
 def gathered(gradient: Gradient, out: State, state: State) -> Gradient:
@@ -140,7 +140,8 @@ def gathered(gradient: Gradient, out: State, state: State) -> Gradient:
         s = rp**2 * s
     if rb > 1:
         g, h, s = rb * (g + (rb - 1) * s), rb * (h + (rb - 1) * s), rb**2 * s
-    back = replace(seen, second=g, across_positions=h, across_samples=s, squares=None)
+    bins = None if rp > 1 or rb > 1 else seen.bins
+    back = replace(seen, second=g, across_positions=h, across_samples=s, squares=None, bins=bins)
     if out.features > state.features:
         each = out.features / state.features  # times a feature is repeated, by gradients that are independent
         return back.each(lambda m: np.full(len(state.sizes), each * out.average(m))).flow()

@@ -6,7 +6,7 @@ one carrier add up before they are squared, so that x·sigmoid(x), say, has one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count as counter
 from typing import TypeAlias
@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fanin.signals import latent
+from fanin.signals.bins_back import Spread
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State
 from fanin.signals.taps import Profile, blended
@@ -34,6 +35,7 @@ class Flow:
         spread: Var log E δ² over draws of the weights that δ came through.
         swing: what one standard deviation of the signals on the way adds to log E δ²; along depth they swing together.
         profile: how E δ² is spread along each axis of positions; None where all are alike.
+        bins: how it is spread over bins of positions, where the value is in bins.
     """
 
     second: Array
@@ -43,10 +45,14 @@ class Flow:
     spread: float = 0.0
     swing: float = 0.0
     profile: Profile | None = None
+    bins: Spread | None = None
 
-    def times(self, factor: Array | float) -> Flow:
-        """δ·A·B."""
-        return replace(self, factor=self.factor * factor)
+    def times(self, factor: Array | float, by_bin: Array | None = None) -> Flow:
+        """δ·A·B; `by_bin` is B in each bin, without which it is as large in all."""
+        bins = self.bins
+        if bins is not None:
+            bins = bins.times(_size(factor) if by_bin is None else by_bin)
+        return replace(self, factor=self.factor * factor, bins=bins)
 
     def squares(self, shape: tuple[int, ...]) -> Array:
         """E[(δA)² | z] at the nodes."""
@@ -72,7 +78,7 @@ class GradientMoments:
 
     Attributes:
         squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
-        spread, swing, profile: as of a `Flow`.
+        spread, swing, profile, bins: as of a `Flow`.
     """
 
     second: Array
@@ -82,6 +88,7 @@ class GradientMoments:
     spread: float = 0.0
     swing: float = 0.0
     profile: Profile | None = None
+    bins: Spread | None = None
 
     def __add__(self, other: GradientMoments) -> GradientMoments:
         """Of a sum of two that are independent."""
@@ -91,6 +98,7 @@ class GradientMoments:
             across_positions=self.across_positions + other.across_positions,
             across_samples=self.across_samples + other.across_samples,
             squares=None,
+            bins=None,
         )
 
     def each(self, change: Callable[[Array], Array]) -> GradientMoments:
@@ -115,11 +123,35 @@ class GradientMoments:
             across_positions=self.across_positions * positions,
             across_samples=self.across_samples * samples,
             squares=None,
+            bins=None if self.bins is None else self.bins.scaled(1.0, _relative(same, positions, samples)),
         )
 
     def become(self, second: Array, across_positions: Array, across_samples: Array) -> GradientMoments:
         """Others in their place, at other positions: only what is known of the spread stays."""
         return GradientMoments(second, across_positions, across_samples, spread=self.spread, swing=self.swing)
+
+    def in_bins(self, state: State, counts: Sizes) -> tuple[Array, Array]:
+        """E δ² and the covariances by bin, averaged over features; what has no bins of its own is alike in all."""
+        size = state.average(self.second)
+        if self.bins is not None and np.array_equal(self.bins.counts, counts):
+            return size * self.bins.second, size * self.bins.across
+        across = np.reshape([state.average(k) for k in (self.across_positions, self.across_samples)], (2, 1, 1))
+        return np.full(len(counts), size), np.broadcast_to(across, (2, len(counts), len(counts)))
+
+    def spread_over(self, state: State, counts: Sizes, second: Array, across: Array) -> GradientMoments:
+        """With these moments by bin, whose averages replace those over all positions."""
+        bins, size = Spread.of(counts, second, across)
+        own = state.average(self.second)
+        of_all = self.second * (size / own) if own > 0 else np.full(len(state.sizes), size)
+        positions, samples = bins.averages()
+        return replace(
+            self,
+            second=of_all,
+            across_positions=of_all * positions,
+            across_samples=of_all * samples,
+            squares=self.squares * (size / own) ** 2 if self.squares is not None and own > 0 else None,
+            bins=bins,
+        )
 
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
@@ -146,7 +178,7 @@ class GradientMoments:
         return {next(_carriers): self._carrying(ones, self.across_positions, self.across_samples)}
 
     def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
-        return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile)
+        return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile, self.bins)
 
 
 def total(gradient: Gradient, state: State) -> GradientMoments:
@@ -171,7 +203,18 @@ def total(gradient: Gradient, state: State) -> GradientMoments:
         spread=float(weights**2 @ [m.spread for m in found]),
         swing=float(weights @ [m.swing for m in found]),
         profile=blended([m.profile for m in found], weights.tolist()),
+        bins=_together(found, state),
     )
+
+
+def _together(found: Sequence[GradientMoments], state: State) -> Spread | None:
+    """Of independent parts, some of which are alike in all bins."""
+    known = next((m.bins for m in found if m.bins is not None), None)
+    if known is None:
+        return None
+    parts = [m.in_bins(state, known.counts) for m in found]
+    second, across = (np.sum(of, axis=0) for of in zip(*parts, strict=True))
+    return Spread.of(known.counts, second, across)[0]
 
 
 def _over_pairs(state: State, same: Array, positions: Array, samples: Array) -> Array:
@@ -187,6 +230,17 @@ def _gaussian_squares(of: GradientMoments | Flow, state: State) -> Array:
 
 
 def _moments(flow: Flow, state: State) -> GradientMoments:
+    found = _of_all(flow, state)
+    if flow.bins is None:
+        return found
+    alike = state.average(flow.second)
+    second, across = flow.bins.at(state.bins)
+    found = found.spread_over(state, flow.bins.counts, alike * second, alike * across)
+    return found if state.bins is not None else replace(found, bins=None)
+
+
+def _of_all(flow: Flow, state: State) -> GradientMoments:
+    """Whatever the bins are."""
     if flow.factor.shape[1] == 1:
         by = flow.factor[:, 0] ** 2
         return GradientMoments(
@@ -223,15 +277,30 @@ def merged(gradients: Iterable[Gradient]) -> Gradient:
             if known is None:
                 found[carrier] = flow
             elif known.factor.shape[0] == flow.factor.shape[0]:
-                found[carrier] = replace(known, factor=known.factor + flow.factor)
+                found[carrier] = replace(known, factor=known.factor + flow.factor, bins=_added(known, flow))
             else:  # the same, seen through other segments
                 found[next(_carriers)] = flow
     return found
 
 
+def _added(a: Flow, b: Flow) -> Spread | None:
+    """Of two parts of one carrier: one that has no bins has the factor of all positions in each."""
+    known = a.bins or b.bins
+    if known is None:
+        return None
+    factors = [f.bins.factor if f.bins is not None else f.factor.mean(0, keepdims=True) for f in (a, b)]
+    return replace(known, factor=factors[0] + factors[1])
+
+
 def condensed(gradient: Gradient, state: State) -> Gradient:
-    """One part with a carrier of its own and the same moments; how δ² depends on the latent stays."""
-    return gradient if len(gradient) < 2 else depending(gradient, state, total(gradient, state))
+    """One part with a carrier of its own and the same moments; how δ² depends on the latent stays.
+
+    Where the state has no bins, what comes back has none either.
+    """
+    unknown = state.bins is None and any(flow.bins is not None for flow in gradient.values())
+    if len(gradient) < 2 and not unknown:
+        return gradient
+    return depending(gradient, state, total(gradient, state))
 
 
 def depending(gradient: Gradient, state: State, wanted: GradientMoments) -> Gradient:
@@ -248,12 +317,30 @@ def with_factor(factor: Array, state: State, wanted: GradientMoments) -> Gradien
     shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
     positions, samples = (np.maximum(k, TINY) for k in latent.covariances(shape, state.correlations))
     carrier = wanted._carrying(shape, wanted.across_positions / positions, wanted.across_samples / samples)
+    if wanted.bins is not None and state.bins is not None:
+        rows = np.repeat(shape.mean(0, keepdims=True), len(wanted.bins.counts), 0)
+        across = wanted.bins.across / np.maximum(latent.between(rows, state.bins.correlations), TINY)
+        carrier = replace(carrier, bins=replace(wanted.bins, across=across, factor=rows))
     return {next(_carriers): carrier}
 
 
-def scaled(gradient: Gradient, factor: Array | float) -> Gradient:
-    """Every part times a factor: a number, one a segment (segments, 1), or one a node."""
-    return {carrier: flow.times(factor) for carrier, flow in gradient.items()}
+def scaled(gradient: Gradient, factor: Array | float, by_bin: Array | None = None) -> Gradient:
+    """Every part times a factor: a number, one a segment (segments, 1), or one a node; and what it is in each bin."""
+    return {carrier: flow.times(factor, by_bin) for carrier, flow in gradient.items()}
+
+
+def _size(factor: Array | float) -> float:
+    """√E A² over all segments alike, with the sign of a number."""
+    a = np.asarray(factor, dtype=np.float64)
+    if a.ndim == 2 and a.shape[1] > 1:
+        return float(np.sqrt(latent.expectation(a * a).mean()))
+    return float(a.flat[0]) if a.size == 1 else float(np.sqrt((a * a).mean()))
+
+
+def _relative(same: Array | float, positions: Array | float, samples: Array | float) -> Array:
+    """How much more covariances change than squares do."""
+    q = float(np.mean(same))
+    return np.reshape([float(np.mean(k)) / q if q else 0.0 for k in (positions, samples)], (2, 1, 1))
 
 
 def swung(gradient: Gradient, by: float) -> Gradient:

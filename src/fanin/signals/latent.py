@@ -143,3 +143,14 @@ def given_one(squares: Array, total: Array, one: Array, other: Array) -> Array:
         seen = np.interp((x[:, None] + at[None, :]).ravel(), whole, s).reshape(len(x), -1)
         rows.append(seen @ _CROSS_WEIGHTS)
     return np.stack(rows)
+
+
+def between(values: Array, rho: Array) -> Array:
+    """E f_b(z₁) f_c(z₂) for every two rows b and c, at latents of correlation ρ_bc; shape of ρ: (…, rows, rows)."""
+    a = coefficients(values)
+    found = np.zeros_like(rho)
+    power = np.ones_like(rho)
+    for k in range(a.shape[1]):
+        found += np.multiply.outer(a[:, k], a[:, k]) * power
+        power = power * rho
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -97,21 +98,31 @@ class Mask:
         if self.uniform:
             n = min(self.queries, ROWS)
             return np.zeros((1, n, 1)), np.full(n, 1 / n)
-        whole = np.zeros((1, 1, 1)) if self.added is None else self.added
-        seen = np.isfinite(whole).mean(0)
-        if self.causal:
-            seen = np.minimum(np.broadcast_to(seen.sum(-1), self.queries), np.arange(self.queries) + 1.0)
-        else:
-            seen = np.broadcast_to(seen.sum(-1) * (self.keys / whole.shape[-1]), self.queries)
+        seen = self.seen
         order = np.argsort(seen, kind="stable")[np.count_nonzero(seen == 0) :]  # a row of no keys is not looked at
         fewest, rest = order[:FEWEST], order[FEWEST:]
         thinned = rest[np.unique(np.linspace(0, len(rest) - 1, OTHERS).astype(int))] if len(rest) else rest
-        at = np.concatenate([fewest, thinned])
         weight = np.concatenate([np.ones(len(fewest)), np.full(len(thinned), len(rest) / max(len(thinned), 1))])
-        added = np.asarray(whole[:, at] if whole.shape[1] > 1 else whole, dtype=np.float64)
+        return self.at(np.concatenate([fewest, thinned])), weight / weight.sum()
+
+    @property
+    def seen(self) -> Array:
+        """How many keys each query sees, on average over the slices."""
+        if self.added is None:
+            up_to = np.arange(1.0, self.queries + 1) if self.causal else np.full(self.queries, float(self.keys))
+            return np.asarray(up_to, dtype=np.float64)
+        each = np.isfinite(self.added).mean(0)
         if self.causal:
-            added = added + np.where(np.arange(self.keys) <= at[:, None], 0.0, -np.inf)
-        return np.asarray(np.broadcast_to(added, (len(added), len(at), added.shape[-1]))), weight / weight.sum()
+            return np.asarray(np.minimum(np.broadcast_to(each.sum(-1), self.queries), np.arange(self.queries) + 1.0))
+        return np.asarray(np.broadcast_to(each.sum(-1) * (self.keys / each.shape[-1]), self.queries))
+
+    def at(self, rows: NDArray[np.int64]) -> Array:
+        """What is added to the logits of these rows, (slices, rows, keys)."""
+        whole = np.zeros((1, 1, 1)) if self.added is None else self.added
+        added = np.asarray(whole[:, rows] if whole.shape[1] > 1 else whole, dtype=np.float64)
+        if self.causal:
+            added = added + np.where(np.arange(self.keys) <= rows[:, None], 0.0, -np.inf)
+        return np.asarray(np.broadcast_to(added, (len(added), len(rows), added.shape[-1])))
 
 
 def softmax_rows(variance: float, width: int, correlation: float, mask: Mask) -> Rows:
@@ -127,17 +138,23 @@ def softmax_rows(variance: float, width: int, correlation: float, mask: Mask) ->
         >>> round(rows.overlap, 4), round(sum(1 / n for n in range(1, 17)) / 16, 4)
         (0.2113, 0.2113)
     """
+    found = interpolated(lambda s, rho: np.array(astuple(_drawn(s, width, rho, mask))), variance, correlation)
+    return Rows(*(float(x) for x in found))
+
+
+def interpolated(drawn: Callable[[float, float], Array], variance: float, correlation: float) -> Array:
+    """Between the points of a grid of logit variances and correlations of two queries."""
     low, high, t = _grid(variance)
     at = min(max(correlation, 0.0), 1.0) * 2
     rho, u = min(int(at), 1) / 2, at - min(int(at), 1)
 
-    def found(s: float) -> NDArray[np.float64]:
-        first = np.array(astuple(_drawn(s, width, rho, mask)))
+    def found(s: float) -> Array:
+        first = drawn(s, rho)
         if not u or not s:  # two rows of one distribution over keys are alike, whatever the queries are
             return first
-        return _between(first, np.array(astuple(_drawn(s, width, rho + 0.5, mask))), u)
+        return _between(first, drawn(s, rho + 0.5), u)
 
-    return Rows(*(float(x) for x in _between(found(low), found(high), t))) if t else Rows(*map(float, found(low)))
+    return _between(found(low), found(high), t) if t else found(low)
 
 
 def _grid(variance: float) -> tuple[float, float, float]:
@@ -161,11 +178,20 @@ def _drawn(variance: float, width: int, correlation: float, mask: Mask) -> Rows:
     added, weights = mask.rows()
     if not len(weights):
         return Rows(*(0.0,) * 8)
-    rows, keys = len(weights), mask.keys
+    found = np.zeros(8)
+    for share, logits, unit, squared_length in drawn_logits(variance, width, correlation, mask.keys, added):
+        found += share * _averages(logits, unit, squared_length, weights, width)
+    return Rows(*(float(x) for x in found))
+
+
+def drawn_logits(
+    variance: float, width: int, correlation: float, keys: int, added: Array
+) -> Iterator[tuple[float, Array, Array, Array]]:
+    """Parts of all draws: their share, logits, these without |query|, and |query|²/width; (draws, rows, keys)."""
+    rows = added.shape[1]
     draws = max(2, ELEMENTS // (rows * keys), len(added))
     draws = draws if variance else len(added) * max(1, min(8, ELEMENTS // (rows * keys * len(added))))
     random = np.random.default_rng(0)
-    found = np.zeros(8)
     for part in np.array_split(np.arange(draws), min(draws, max(1, draws * rows * keys // ELEMENTS))):
         n = len(part)
         common = random.standard_normal((n, 1, width))
@@ -174,8 +200,7 @@ def _drawn(variance: float, width: int, correlation: float, mask: Mask) -> Rows:
         length = np.linalg.norm(query, axis=-1, keepdims=True)
         unit = (query / length) @ key.swapaxes(-1, -2)
         logits = math.sqrt(variance / width) * length * unit + added[part % len(added)]
-        found += n / draws * _averages(logits, unit, length[..., 0] ** 2 / width, weights, width)
-    return Rows(*(float(x) for x in found))
+        yield n / draws, logits, unit, length[..., 0] ** 2 / width
 
 
 def _averages(logits: Array, unit: Array, squared_length: Array, weights: Array, width: int) -> NDArray[np.float64]:

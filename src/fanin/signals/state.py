@@ -7,6 +7,7 @@ nets many times over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.bins import Bins, over_pairs
 from fanin.signals.latent import Array
 from fanin.signals.taps import Profile
 
@@ -72,6 +74,7 @@ class State:
     fixed: bool = False
     profile: Profile | None = None
     note: Any = field(default=None, init=False)
+    bins: Bins | None = field(default=None, init=False)
 
     @cached_property
     def features(self) -> int:
@@ -193,7 +196,7 @@ class State:
 
     def rows(self, chosen: NDArray[np.int64], sizes: Sizes, *, root: Root | None = None) -> State:
         """These segments, with new sizes."""
-        return replace(
+        out = replace(
             self,
             sizes=np.asarray(sizes, dtype=np.int64),
             mean=self.mean[chosen],
@@ -204,14 +207,15 @@ class State:
             root=root or self.root,
             latents=None if self.latents is None else (self.latents[0][chosen], self.latents[1][chosen]),
         )
+        return out if self.bins is None else out.beside(self)
 
     def pooled(self, sizes: Sequence[int] | None = None) -> State:
         """One segment: the features are taken for one population. Of another number of features, if sizes are given."""
         new = np.asarray([self.features] if sizes is None else sizes, dtype=np.int64)
         if len(self.sizes) == 1:
-            return replace(self, sizes=new)
+            return replace(self, sizes=new).beside(self)
         w = self.shares
-        return gaussian(
+        out = gaussian(
             self.axes,
             new,
             *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
@@ -219,6 +223,7 @@ class State:
             marks=self.marks,
             profile=self.profile,
         )
+        return out if self.bins is None else out.beside(self)
 
     def average(self, of: Array) -> float:
         """Over all features."""
@@ -226,13 +231,70 @@ class State:
 
     def noted(self, note: Any) -> State:
         """With a note."""
-        out = replace(self)
-        object.__setattr__(out, "note", note)
-        return out
+        return self._also(replace(self), note=note, bins=self.bins)
 
     def marked(self, *marks: str) -> State:
         """With further assumptions."""
-        return replace(self, marks=self.marks | set(marks))
+        return self._also(replace(self, marks=self.marks | set(marks)), bins=self.bins)
+
+    @staticmethod
+    def _also(new: State, **fields: Any) -> State:
+        for name, value in fields.items():
+            object.__setattr__(new, name, value)
+        return new
+
+    def binned(self, bins: Bins | None) -> State:
+        """With moments by bin, and those of all positions that follow."""
+        if bins is None:
+            return self
+        mean, second, positions, samples = bins.averages()
+        marginal, latents = self.marginal, None
+        if len(self.sizes) == 1:
+            moments = [np.array([m]) for m in (mean, second, positions, samples)]
+            marginal = None if bins.values is None else (bins.shares @ bins.values)[None]
+            if marginal is not None:
+                known = over_pairs(bins.counts, bins.correlations)
+                latents = (np.array([known[0]]), np.array([known[1]]))
+        else:
+            ratio = self.second / (self.average(self.second) or 1.0)
+            before = (self.across_positions, self.across_samples)
+            across = [k + ratio * (new - self.average(k)) for k, new in zip(before, (positions, samples), strict=True)]
+            moments = [self.mean, ratio * second, *across]
+        mean_, second_, positions_, samples_ = moments
+        out = replace(
+            self,
+            mean=mean_,
+            second=second_,
+            across_positions=positions_,
+            across_samples=samples_,
+            marginal=marginal,
+            latents=latents,
+        )
+        return self._also(out, bins=bins if len(bins.counts) > 1 else None)
+
+    def beside(self, other: State) -> State:
+        """With the bins of another state of as many positions, brought to the second moment of this one."""
+        bins = other.bins
+        if bins is None or self.positions != other.positions:
+            return self
+        known, own = other.average(other.second), self.average(self.second)
+        if known > 0 and abs(own - known) > 1e-9 * known:
+            bins = bins.scaled(math.sqrt(own / known))
+        return self._also(replace(self), bins=bins)
+
+    def in_bins(self, counts: Sizes) -> Bins:
+        """Its moments in these bins, which are those of all positions if it has none of its own."""
+        if self.bins is not None:
+            return self.bins.repeated(counts)
+        mean, second, positions, samples = (
+            self.average(m) for m in (self.mean, self.second, self.across_positions, self.across_samples)
+        )
+        values = None if self.marginal is None else np.asarray(self.shares @ self.marginal)
+        found = Bins.alike(counts, mean, second, (positions, samples), values)
+        if values is None:
+            return found
+        latents = np.array([self.average(k) for k in self.correlations])
+        return replace(found, latents=np.broadcast_to(latents[:, None, None], found.across.shape))
 
 
 def gaussian(

@@ -122,3 +122,33 @@ def test_a_module_with_its_sequence_first() -> None:
             return torch.as_tensor(self.attention(x, x, x, need_weights=False)[0])
 
     check(First)
+
+
+@pytest.mark.parametrize("op", ["masked_fill", "where"])
+def test_a_bias_that_hides_the_future_makes_attention_causal(op: str) -> None:
+    """Of logits that are all 0, E Σ_j A_ij² is the mean of 1/(i + 1), and not the 1/T of a mask that is lost."""
+    n = 16
+
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias, self.q = nn.Embedding(2 * n - 1, 2), nn.Linear(64, 64, bias=False)
+            nn.init.zeros_(self.bias.weight)
+            nn.init.zeros_(self.q.weight)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            at, future = torch.arange(n), torch.ones(n, n, dtype=torch.bool).triu(1)
+            bias = self.bias(at[:, None] - at[None] + n - 1).permute(2, 0, 1)
+            if op == "where":
+                bias = torch.where(future, torch.finfo(torch.float64).min, bias)
+            else:
+                bias = bias.masked_fill(future, -torch.inf)
+            q, v = (y.view(*x.shape[:2], 2, 32).transpose(1, 2) for y in (self.q(x), x))
+            shares = torch.softmax(q @ v.transpose(-2, -1) + bias, -1)
+            return (shares @ v).transpose(1, 2).reshape(x.shape)
+
+    x = torch.randn(4, n, 64)
+    found = predict(trace(Biased(), x), Biased(), (x,))
+    assert not found.sampled
+    expected = sum(1 / (i + 1) for i in range(n)) / n
+    assert found.values["softmax"].second_moment * n == pytest.approx(expected, rel=1e-3)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from fanin.signals.attention import Along, Attended, Logits, Received
+from fanin.signals.attention import Along, Attended, Logits
+from fanin.signals.attention_bins import BinnedAttended, bins_of
 from fanin.signals.axes import Axes, Kind, count, kinds_of, size_of
 from fanin.signals.broadcast import as_state, gathered
 from fanin.signals.gradient import Gradient, GradientMoments, total
-from fanin.signals.softmax import HIDDEN, Mask, Rows, softmax_rows
+from fanin.signals.rules.attention_bins import Binned, attended_in_bins, gradient_in_bins
+from fanin.signals.rules.attention_bins import Received as InBins
+from fanin.signals.softmax import HIDDEN, Mask, softmax_rows
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
 
@@ -37,10 +41,17 @@ def scaled_dot_product_attention(call: Call) -> Outcome:
     mask = Mask(logits.query.size, logits.key.size, bool(call["is_causal"]))
     mask, bias, marks = _masked(mask, call["attn_mask"], axes)
     variance = logits.variance + (row_variance(bias) if bias else 0.0)
-    rows = softmax_rows(variance, width, logits.correlation, mask)
     repeats = max(query.features // key.features, 1)
     seen = value if repeats == 1 else value.pooled()
     out_axes = (*query.axes[:-1], value.axes[-1])
+    marks |= large(variance) | query.marks | key.marks
+    counts = bins_of(mask, logits.query, logits.key, Along.axis(seen, -2))
+    if counts is not None:
+        binned = Binned.of(logits, variance, mask, counts)
+        keep = 1 - float(call.get("dropout_p", 0.0))
+        product = binned.attended(seen, size_of(value.axes[-1]), features, keep, repeats)
+        return _in_bins(call, binned, product, seen, attended_in_bins(product, seen, out_axes, marks), bias)
+    rows = softmax_rows(variance, width, logits.correlation, mask)
     attended = Attended(
         rows,
         Along.axis(seen, -2),
@@ -51,7 +62,7 @@ def scaled_dot_product_attention(call: Call) -> Outcome:
         1 - float(call.get("dropout_p", 0.0)),
         repeats,
     )
-    out = attended_state(attended, out_axes, marks | large(variance) | query.marks | key.marks)
+    out = attended_state(attended, out_axes, marks)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         delta = total(gradients[0], out)
@@ -60,7 +71,29 @@ def scaled_dot_product_attention(call: Call) -> Outcome:
         yield "key", logits.to_key(received, rows, repeats).flow()
         yield "value", like(attended.to_value(delta), seen, value).flow()
         if bias is not None:
-            yield from to_bias(call, "attn_mask", bias, axes, received, rows)
+            yield from to_bias(call, "attn_mask", bias, axes, received.own * rows.slope / max(logits.key.size, 1))
+
+    return Outcome((out,), pull)
+
+
+def _in_bins(
+    call: Call, binned: Binned, product: BinnedAttended, seen: State, out: State, bias: State | None
+) -> Outcome:
+    """The same where positions are not alike."""
+    value, query, key = call.state("value"), call.state("query"), call.state("key")
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        second, across = total(gradients[0], out).in_bins(out, binned.queries)
+        received = InBins(*product.received(second, across), product.plain(second))
+        here = replace(binned, received=[received])
+        to_query, to_key = here.returned((1, product.repeats))
+        yield "query", to_query.flow()
+        yield "key", to_key.flow()
+        back = gradient_in_bins(seen, binned.keys, product.to_value(second, across))
+        yield "value", like(back, seen, value).flow()
+        if bias is not None:
+            axes = (*query.axes[:-1], key.axes[-2])
+            yield from to_bias(call, "attn_mask", bias, axes, here.to_scores())
 
     return Outcome((out,), pull)
 
@@ -130,19 +163,15 @@ class Hidden:
         return bool(array.size and array.dtype.kind == "f" and array.min() < HIDDEN)
 
 
-def score_gradient(axes: Axes, received: Sequence[Received], rows: Rows) -> tuple[State, GradientMoments]:
-    """∂loss/∂logits: of each row it adds up to 0. With a state of the logits' axes."""
-    like_scores = gaussian(axes, [max(count(axes, Kind.FEATURE), 1)], 0.0, 1.0, 0.0, 0.0)
-    keys = size_of(axes[-1])
-    second = np.array([sum(r.own for r in received) * rows.slope / max(keys, 1)])
-    entries = max(like_scores.positions - 1, 1)
-    return like_scores, GradientMoments(second, -second / entries, np.zeros(1))
+def to_bias(call: Call, name: str, bias: State, axes: Axes, second: float) -> Pulled:
+    """The gradient of what was added to the logits, summed over its repeats; that of each row adds up to 0.
 
-
-def to_bias(call: Call, name: str, bias: State, axes: Axes, received: Received, rows: Rows) -> Pulled:
-    """The gradient of what was added to the logits, summed over its repeats."""
-    scores, seen = score_gradient(axes, [received], rows)
-    back = gathered(seen.flow(), scores, bias)
+    Args:
+        second: E (∂loss/∂logits)².
+    """
+    scores = gaussian(axes, [max(count(axes, Kind.FEATURE), 1)], 0.0, 1.0, 0.0, 0.0)
+    own, apart = np.array([second]), np.array([-second / max(scores.positions - 1, 1)])
+    back = gathered(GradientMoments(own, apart, np.zeros(1)).flow(), scores, bias)
     if isinstance(call[name], Weight):
         yield name, WeightGradient(bias.average(total(back, bias).second))
     else:

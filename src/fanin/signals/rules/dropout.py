@@ -34,6 +34,8 @@ def dropout(call: Call) -> Outcome:
         ),
         root=Root(),
     )
+    if x.bins is not None:
+        out = out.binned(x.bins.with_second(x.bins.second / keep))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)

@@ -22,6 +22,9 @@ from fanin.signals.rules.scores import Attention, Scores, softmax, with_constant
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
 
+LOWEST: Final = -1e150
+FILLED: Final[Mapping[str, tuple[str, ...]]] = {"masked_fill": ("value",), "where": ("self", "other")}  # by a number
+
 Generic = Rule | None
 Handler = Callable[[Call, str, Any, Generic], "Outcome | None"]
 
@@ -101,13 +104,11 @@ def _filled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
     if not isinstance(mask, Constant) or value.size != 1 or not Hidden.by(value.astype(np.float64)):
         return None
     hidden = mask.array.astype(bool) != (call.node.op == "where" and name == "self")
+    fill = float(value.flat[0])
+    fill = fill if fill > LOWEST else -math.inf  # whose square is no number
     x = call.state(name)
     whole = expanded(x, _axes(x, call.node.shape))
-    out = (
-        with_constant(whole.noted(note), np.where(hidden, float(value.flat[0]), 0.0))
-        if hidden.any()
-        else whole.noted(note)
-    )
+    out = with_constant(whole.noted(note), np.where(hidden, fill, 0.0)) if hidden.any() else whole.noted(note)
     return Outcome((out,), lambda g: iter([(name, gathered(g[0], whole, x))]))
 
 
@@ -175,9 +176,10 @@ def _first(handler: Handler, generic: Generic) -> Rule:
     def rule(call: Call) -> Outcome:
         for name, value in call.values.items():
             note = getattr(value, "note", None)
-            hides = isinstance(value, State) and any(
-                isinstance(other, Constant) and Hidden.by(other.array) for other in call.values.values()
-            )
+            others = [other.array for other in call.values.values() if isinstance(other, Constant)]
+            plain = [call.plain.get(what) for what in FILLED.get(call.node.op, ())]
+            others += [np.array(number) for number in plain if isinstance(number, float)]
+            hides = isinstance(value, State) and any(map(Hidden.by, others))
             if note is not None or hides:
                 outcome = handler(call, name, note, generic)
                 if outcome is not None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
+from fanin.signals.bins_back import met
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
@@ -66,6 +67,9 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         spread=x.band_variance,
         marks=x.marks,
     )
+    if x.bins is not None:
+        gain = out.average(second) / (x.average(x.second) or 1.0)
+        out = out.binned(x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean)))
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
@@ -128,6 +132,8 @@ def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: in
 
 def _weight_gradient(x: State, seen: GradientMoments, out: State) -> WeightGradient:
     """E (Σ δ x)²: N (q g + (P − 1) k_pos h_pos + (B − 1) P k_smp h_smp)."""
+    if x.bins is not None and out.bins is not None:
+        return WeightGradient(max(met(x.bins, *seen.in_bins(out, x.bins.counts), out.samples), 0.0))
     n, p = out.samples * out.positions, out.positions
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))

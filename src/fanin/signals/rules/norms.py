@@ -14,6 +14,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
+from fanin.signals.bins import Bins
+from fanin.signals.bins_back import met
 from fanin.signals.gradient import Gradient, GradientMoments, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
@@ -118,6 +120,9 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
             across_samples=(x.across_samples - samples_) * by**2,
             latents=None,
         )
+    scales = None if x.bins is None or p > 1 else _scales(x.bins, c, centred, call["eps"])
+    if x.bins is not None and scales is not None:
+        hat = hat.binned(_divided(x.bins, scales, c, centred))
     jensen = _inverse_moment_of_sum(x, c * p)
     out, affine = _affine(call, hat)
 
@@ -125,9 +130,29 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         seen = total(gradients[0], out)
         yield from affine.weights(seen, out, hat)
         left = affine.back(seen).times(jensen * by**2 * max(1 - lost / (c * p), 0.0))
+        if x.bins is not None and scales is not None:
+            more = scales / (by or 1.0)
+            g, h = left.in_bins(out, x.bins.counts)
+            left = left.spread_over(out, x.bins.counts, g * more**2, h * np.outer(more, more))
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
+
+
+def _scales(x: Bins, c: int, centred: bool, eps: float | None) -> Array:
+    """1/√v of each bin."""
+    v = x.second - (x.mean**2 + x.variance / c if centred else 0.0) + (eps if eps is not None else 1e-6)
+    return np.asarray(1 / np.sqrt(np.maximum(v, 1e-300)))
+
+
+def _divided(x: Bins, scales: Array, c: int, centred: bool) -> Bins:
+    """(x − m)/√v, each bin by its own v."""
+    out = x.scaled(scales, -x.mean * scales if centred else 0.0)
+    if not centred:
+        return out
+    means = np.outer(x.mean, x.mean)
+    second = x.variance * (1 - 1 / c) * scales**2
+    return replace(out, second=second, across=(x.across - means) * (1 - 1 / c) * np.outer(scales, scales))
 
 
 def _inverse_moment_of_sum(x: State, n: int) -> float:
@@ -240,7 +265,7 @@ class _Affine:
     def of(self, hat: State) -> State:
         varied = np.any(self.second - self.mean**2 > 1e-12) or np.any(self.shift_second - self.shift_mean**2 > 1e-12)
         if not varied:
-            return hat.scaled(self.mean, self.shift_mean)
+            return hat.scaled(self.mean, self.shift_mean).beside(hat)
 
         def moment(k: Array) -> Array:
             return np.asarray(self.second * k + 2 * self.mean * hat.mean * self.shift_mean + self.shift_second)
@@ -253,7 +278,7 @@ class _Affine:
             moment(hat.across_positions),
             moment(hat.across_samples),
             marks=hat.marks,
-        )
+        ).beside(hat)
 
     def back(self, seen: GradientMoments) -> GradientMoments:
         return seen.times(self.second)
@@ -273,7 +298,10 @@ class _Affine:
                 + (p - 1) * seen.across_positions * hat.across_positions
                 + (n - p) * seen.across_samples * hat.across_samples
             )
-            yield "weight", WeightGradient(max(n * out.average(squared), 0.0))
+            of_all = n * out.average(squared)
+            if hat.bins is not None:
+                of_all = met(hat.bins, *seen.in_bins(out, hat.bins.counts), out.samples)
+            yield "weight", WeightGradient(max(of_all, 0.0))
         if self.shift is not None:
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 

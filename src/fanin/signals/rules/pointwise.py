@@ -19,6 +19,7 @@ from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.gradient import Gradient, GradientMoments, scaled, swung, total, with_factor
 from fanin.signals.latent import Array
+from fanin.signals.rules.pointwise_bins import both_in_bins, multiplied_in_bins, summed_in_bins, times_in_bins
 from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, stretched, without_mean
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.taps import blended
@@ -82,10 +83,15 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
     with np.errstate(all="ignore"):
         values, slope = function(x.values), np.asarray(derivative(x.values), dtype=np.float64)
     values, slope = _finite(values), _finite(slope)
-    out = _with_spread(x, x.of(values), slope)
+    out, slopes = _with_spread(x, x.of(values), slope), None
+    if x.bins is not None:
+        with np.errstate(all="ignore"):
+            by_bin = x.bins.each(function), x.bins.each(derivative)
+        values, slopes = (_finite(v) for v in by_bin)
+        out = out.binned(x.bins.of(values))
 
     def pull(gradients: Any) -> Pulled:
-        yield name, swung(scaled(gradients[0], slope), _swing(x, slope))
+        yield name, swung(scaled(gradients[0], slope, slopes), _swing(x, slope))
 
     return Outcome((out,), pull)
 
@@ -177,7 +183,8 @@ def subtract_from(call: Call) -> Outcome:
 
 
 def _affine(call: Call, name: str, by: float, shift: float) -> Outcome:
-    out = call.state(name).scaled(by, shift)
+    x = call.state(name)
+    out = x.scaled(by, shift).binned(x.bins and x.bins.scaled(by, shift))
     return Outcome((out,), lambda gradients: iter([(name, scaled(gradients[0], by))]))
 
 
@@ -217,6 +224,7 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
         out = shifted(ey, ex, b, a, sum_of(ey, replace(ex, marginal=None), b, a))
     else:
         out = sum_of(ex, ey, a, b)
+    out = out.binned(summed_in_bins(ex, ey, a, b, out, both_in_bins((call[left], call[right]), (ex, ey))))
 
     def pull(gradients: Any) -> Pulled:
         for name, operand, part, by, other, further in ((left, x, ex, a, ey, b), (right, y, ey, b, ex, a)):
@@ -289,6 +297,12 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
     """X · y, or x / y."""
     ex, own = aligned(expanded(x, axes), expanded(y, axes))
     ey = own.of(_inverse(own.values)) if inverse else own
+    bins = both_in_bins((call["self"], call["other"]), (ex, own))
+    slopes = None
+    if inverse and bins is not None:
+        inverted = _inverse(bins[1].at_nodes)
+        bins, slopes = (bins[0], bins[1].of(inverted)), -(inverted**2)
+        ey = ey.binned(bins[1])
     together = ex.root is ey.root and not (ex.constant or ey.constant)
     moved = (ex, ey) if is_steady(y, ey, ex) else (ey, ex) if is_steady(x, ex, ey) else None
     if together:
@@ -300,20 +314,26 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
         out = stretched(*moved)
     else:
         out = _independent_product(ex, ey)
+    out = out.binned(multiplied_in_bins(ex, ey, out, bins))
 
     def pull(gradients: Any) -> Pulled:
         (gradient,) = gradients
         for name, operand, part, other in (("self", x, ex, ey), ("other", y, ey, ex)):
+            by_bin = None if bins is None else bins[name == "self"]
+            at_nodes = None if by_bin is None else by_bin.at_nodes
             if together or other.constant:
-                back = scaled(gradient, other.values if together else float(other.mean[0]))
+                back = scaled(gradient, other.values if together else float(other.mean[0]), at_nodes)
             elif moved is not None and part is moved[0]:
-                back = scaled(gradient, np.sqrt(other.second)[:, None])
+                sizes = None if by_bin is None else np.sqrt(by_bin.second)[:, None]
+                back = scaled(gradient, np.sqrt(other.second)[:, None], sizes)
             elif part.constant or moved is not None:  # δ and the other operand may be functions of one latent
-                back = total(scaled(gradient, other.values), other).flow()
+                back = total(scaled(gradient, other.values, at_nodes), other).flow()
+            elif by_bin is not None:
+                back = times_in_bins(total(gradient, out), out, by_bin).flow()
             else:
                 back = times(total(gradient, out), other).flow()
             if inverse and name == "other":
-                back = scaled(back, -(_inverse(own.values) ** 2))
+                back = scaled(back, -(_inverse(own.values) ** 2), slopes)
             yield from pulled(call, name, operand, part, back)
 
     return Outcome((out,), pull)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.bins import Bins
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import NODES, Array
 from fanin.signals.state import Root, State, gaussian
@@ -75,10 +76,11 @@ class Population:
             mu, sizes = np.array([centre]), np.array([max(x.features // c, 1)])
         out = gaussian(self.axes, sizes, mu, q, k, s, spread=x.spread, marks=x.marks)
         if self.count == 1:
-            return replace(x, axes=self.axes)
+            return replace(x, axes=self.axes).beside(x)
         shape = shape_of_mean(x, out)
         out = out if shape is None else replace(out, marginal=shape)
-        return replace(out, mean_of=x, root=Root(x.root))
+        out = replace(out, mean_of=x, root=Root(x.root))
+        return out if x.bins is None or p * b > 1 else out.binned(mean_in_bins(x.bins, c))
 
     def repeated(self, gradient: Gradient, out: State) -> GradientMoments:
         """The gradient of a result, at each of the entries that made it: all of them get the same."""
@@ -91,7 +93,8 @@ class Population:
             share = (self.samples - 1) / (x.samples - 1)
             s = share * same + (1 - share) * s
         rows = len(x.sizes)
-        return seen.become(*(m if len(m) == rows else np.full(rows, out.average(m)) for m in (g, h, s)))
+        back = seen.become(*(m if len(m) == rows else np.full(rows, out.average(m)) for m in (g, h, s)))
+        return replace(back, bins=seen.bins) if self.positions == self.samples == 1 else back
 
     def spread_rows(self, out: State) -> State:
         """The result with as many segments as the whole has."""
@@ -99,6 +102,14 @@ class Population:
         if len(out.sizes) == rows:
             return out
         return out.pooled().rows(np.zeros(rows, dtype=np.int64), self.whole.sizes)
+
+
+def mean_in_bins(x: Bins, features: int) -> Bins:
+    """Of so many features of each position, which have their mean in common and nothing else."""
+    base = np.outer(x.mean, x.mean)
+    second, across = (m + (k - m) / features for m, k in ((x.mean**2, x.second), (base, x.across)))
+    positive = bool((x.at_nodes >= 0).all() and (x.mean > 0).all())
+    return Bins(x.counts, x.mean, second, across, log_normal_values(x.mean, second) if positive else None)
 
 
 def shape_of_mean(x: State, mean: State) -> Array | None:

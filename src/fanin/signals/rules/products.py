@@ -52,7 +52,7 @@ class Operand(NamedTuple):
         if isinstance(self.value, Weight):
             return self
         kept = [(a, n) for a, n in zip(self.value.axes, self.letters, strict=True) if size_of(a) == size_of(axes[n])]
-        state = replace(self.value, axes=tuple(a for a, _ in kept))
+        state = replace(self.value, axes=tuple(a for a, _ in kept)).beside(self.value)
         return Operand(self.name, state, "".join(n for _, n in kept))
 
 

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fanin.signals.attention import Along, Attended, Logits, Received
-from fanin.signals.axes import Kind, count, size_of
+from fanin.signals.attention_bins import bins_of
+from fanin.signals.axes import Axes, Kind, count, size_of
 from fanin.signals.contraction import Contraction
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.rules.attention import Hidden, attended_state, large, like
+from fanin.signals.rules.attention_bins import Binned, attended_in_bins, gradient_in_bins, keys_fit
+from fanin.signals.rules.attention_bins import Received as InBins
 from fanin.signals.softmax import Mask, Rows, softmax_rows
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled
@@ -78,6 +81,7 @@ class Attention:
         features: of what keys and values are made of.
         keep: share of the weights that a dropout lets through.
         received: what came back from products with values.
+        binned: the averages by bin, where positions are not alike.
     """
 
     rows: Rows
@@ -87,6 +91,7 @@ class Attention:
     features: int
     keep: float = 1.0
     received: list[Received] = field(default_factory=list)
+    binned: Binned | None = None
 
     def turned(self, order: Sequence[int]) -> Attention:
         """With the axes in another order."""
@@ -112,18 +117,25 @@ def softmax(call: Call, scores: Scores) -> Outcome:
         whole = array.reshape((1,) * (len(x.axes) - array.ndim) + array.shape)
         mask = mask.plus(np.moveaxis(whole, (query.at, key.at), (-2, -1)))
     variance = logits.variance + scores.bias
-    rows = softmax_rows(variance, scores.width, logits.correlation, mask)
-    note = Attention(rows, query.at, key.at, logits.correlation, features)
+    counts = bins_of(mask, logits.query, logits.key, logits.key)
+    binned = None if counts is None else Binned.of(logits, variance, mask, counts)
+    rows = binned.all_rows if binned else softmax_rows(variance, scores.width, logits.correlation, mask)
+    note = Attention(rows, query.at, key.at, logits.correlation, features, binned=binned)
     out = _weights(x, rows, n, t, logits.key.kind).marked(*large(variance)).noted(note)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        rest = max(out.average(seen.second) - sum(r.plain for r in note.received), 0.0)
+        known = sum(r.plain for r in note.received) + (sum(r.plain for r in binned.received) if binned else 0.0)
+        rest = max(out.average(seen.second) - known, 0.0)
         received = [*note.received, Received(rest, 0.0, rest)]
         own = Received(*(sum(getattr(r, name) for r in received) for name in ("own", "shared", "plain")))
-        back = logits.to_query(own, rows).times(query.repeats), logits.to_key(own, rows, key.repeats)
+        if binned is not None:
+            back = binned.returned((query.repeats, key.repeats), own.own)
+        else:
+            back = logits.to_query(own, rows).times(query.repeats), logits.to_key(own, rows, key.repeats)
         scores.returned.append(back if query is scores.left else back[::-1])
-        yield call.first, _score_gradient(x, own.own * rows.slope / t, n * t).flow()
+        second = own.own * rows.slope / t + (binned.to_scores() if binned is not None else 0.0)
+        yield call.first, _score_gradient(x, second, n * t).flow()
 
     return Outcome((out,), pull)
 
@@ -165,6 +177,8 @@ def attended(
     kept = [n for n in contraction.out if contraction.size(n, Kind.FEATURE) > 1]
     seen = v if repeats == 1 and kept in order else v.pooled()
     queries = size_of(a.axes[note.query_at])
+    if note.binned is not None and keys_fit(Along.axis(seen, value_axis), note.binned):
+        return _in_bins(a_name, note, note.binned, a, v_name, v, seen, width, repeats, contraction.out_axes)
     product = Attended(
         note.rows,
         Along.axis(seen, value_axis),
@@ -183,6 +197,34 @@ def attended(
         note.received.append(received)
         one = np.ones(len(a.sizes))
         yield v_name, like(product.to_value(delta), seen, v).flow()
+        yield a_name, GradientMoments(note.keep * received.plain * one, 0 * one, 0 * one).flow()
+
+    return Outcome((out,), pull)
+
+
+def _in_bins(
+    a_name: str,
+    note: Attention,
+    binned: Binned,
+    a: State,
+    v_name: str,
+    v: State,
+    seen: State,
+    width: int,
+    repeats: int,
+    axes: Axes,
+) -> Outcome:
+    """The same where positions are not alike."""
+    product = binned.attended(seen, width, max(note.features, v.features), note.keep, repeats)
+    out = attended_in_bins(product, seen, axes, a.marks)
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        second, across = total(gradients[0], out).in_bins(out, binned.queries)
+        received = InBins(*product.received(second, across), product.plain(second))
+        binned.received.append(received)
+        one = np.ones(len(a.sizes))
+        back = gradient_in_bins(seen, binned.keys, product.to_value(second, across))
+        yield v_name, like(back, seen, v).flow()
         yield a_name, GradientMoments(note.keep * received.plain * one, 0 * one, 0 * one).flow()
 
     return Outcome((out,), pull)

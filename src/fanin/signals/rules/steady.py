@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from fanin.signals import latent
+from fanin.signals.bins import Bins
 from fanin.signals.broadcast import gathered
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import Array
@@ -23,6 +24,10 @@ def is_steady(narrow: State, wide: State, other: State) -> bool:
     """Whether an operand is made of means over the other's entries, and varies little."""
     if narrow.root.averages is not other.root and (narrow.features > 1 or other.features == 1):
         return False
+    if wide.bins is not None:  # at one position; from one to another it may vary
+        at = wide.bins
+        of_other = other.in_bins(at.counts).variance
+        return bool((at.variance <= STEADY * np.maximum(of_other, at.mean**2)).all())
     return bool((wide.variance <= STEADY * np.maximum(other.variance, wide.mean**2)).all())
 
 
@@ -108,6 +113,34 @@ def stretched(x: State, y: State) -> State:
         spread=x.spread + y.spread,
         marks=x.marks | y.marks,
     )
+
+
+def left_without(x: Bins, mean: Bins, by: float) -> Bins:
+    """`without_mean`, by bin."""
+    second = np.maximum(x.second - mean.second, 0.0)
+    with np.errstate(all="ignore"):
+        left = np.nan_to_num(np.sqrt(second / x.variance), nan=0.0)
+    return replace(
+        x.scaled(by * left, -by * left * x.mean),
+        mean=by * (x.mean - mean.mean),
+        second=by**2 * second,
+        across=by**2 * (x.across - mean.across),
+    )
+
+
+def same_everywhere(x: Bins, y: Bins, part_of: bool) -> Bins:
+    """`stretched`, by bin: the y of each bin is nearly one number.
+
+    Args:
+        part_of: y is made of means over entries of x.
+    """
+    second, across = y.second, y.across
+    if part_of:
+        middle = latent.COUNT // 2
+        median = y.at_nodes[:, middle - 1 : middle + 1].mean(1)
+        second, across = median**2, np.multiply.outer(np.ones(2), np.outer(median, median))
+    by = np.sqrt(second) * np.sign(y.mean)
+    return replace(x.scaled(by), second=x.second * second, across=x.across * across)
 
 
 def _median(y: State) -> Array:

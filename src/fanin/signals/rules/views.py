@@ -10,14 +10,15 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import expanded, gathered
-from fanin.signals.gradient import Gradient, GradientMoments, chosen, total
+from fanin.signals.gradient import Gradient, chosen, total
 from fanin.signals.latent import Array
+from fanin.signals.rules.views_bins import Cut, everywhere, one_after_another, parts_of, side_by_side
 from fanin.signals.state import Root, State, gaussian
 from fanin.signals.taps import Profile, blended
-from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value
+from fanin.signals.values import Call, NoRule, Outcome, Pulled, Value, Weight, WeightGradient
 
 UNLIKE: Final = 4.0  # second moments that differ by more are not of one kind
-UNLIKE_MARK: Final = "positions of different kinds, such as a class token among patches, are taken for one population"
+UNLIKE_MARK: Final = "positions of different kinds, as parts of a map with two axes, are taken for one population"
 
 
 def same(call: Call) -> Outcome:
@@ -43,19 +44,15 @@ def view(call: Call) -> Outcome:
 
 
 def _averaged(gradient: Gradient, out: State, x: State) -> Gradient:
-    return _everywhere(total(gradient, out), out, x).flow()
-
-
-def _everywhere(seen: GradientMoments, out: State, x: State) -> GradientMoments:
-    """The average over the features of `out`, at each segment of `x`."""
-    return seen.each(lambda m: np.full(len(x.sizes), out.average(m)))
+    return everywhere(total(gradient, out), out, x).flow()
 
 
 def permute(call: Call) -> Outcome:
     """`permute`, `transpose`, `t`, `movedim`."""
     x = call.state(call.first)
     order = order_of(call, len(x.axes))
-    return _moved(call, x, tuple(x.axes[i] for i in order))
+    of_positions = [i for i in order if Kind.POSITION in kinds_of(x.axes[i])]
+    return _moved(call, x, tuple(x.axes[i] for i in order), ordered=of_positions == sorted(of_positions))
 
 
 def order_of(call: Call, rank: int) -> list[int]:
@@ -71,15 +68,17 @@ def order_of(call: Call, rank: int) -> list[int]:
     return order
 
 
-def _moved(call: Call, x: State, axes: Axes) -> Outcome:
-    """New axes; where features change their order, segments can no longer be told apart."""
+def _moved(call: Call, x: State, axes: Axes, *, ordered: bool = True) -> Outcome:
+    """New axes; where features change their order, segments can no longer be told apart, where positions do, bins."""
     name = call.first
     before = [f for a in x.axes for f in a if f[0] is Kind.FEATURE]
     after = [f for a in axes for f in a if f[0] is Kind.FEATURE]
     shuffled = len(x.sizes) > 1 and _product_order(before) != _product_order(after)
     if not shuffled:
-        return Outcome((replace(x, axes=axes),), lambda g: iter([(name, g[0])]))
+        out = replace(x, axes=axes)
+        return Outcome((out.beside(x) if ordered else out,), lambda g: iter([(name, g[0])]))
     out = replace(x.pooled(), axes=axes)
+    out = out.beside(x) if ordered else out
     return Outcome((out,), lambda g: iter([(name, _averaged(g[0], out, x))]))
 
 
@@ -106,7 +105,7 @@ def expand(call: Call) -> Outcome:
             raise NoRule("an axis of several entries is repeated")
     out = expanded(x, tuple(axes))
     if out.features > x.features > 1:  # heads that several queries share: other features, though they are copies
-        out = replace(out, root=Root())
+        out = replace(out, root=Root()).beside(out)
     return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
 
 
@@ -143,6 +142,7 @@ class Piece:
     def __init__(self, whole: State, state: State, rows: Any, share: float, kind: Kind) -> None:
         self.whole, self.state, self.rows, self.share, self.kind = whole, state, rows, share, kind
         self.profile: Profile | None = None  # of the gradient of the whole: 0 outside the piece
+        self.cut: Cut | None = None  # likewise by bin
 
     @classmethod
     def of(cls, x: State, dim: int, start: int, length: int, step: int = 1, *, drop: bool = False) -> Piece:
@@ -160,6 +160,9 @@ class Piece:
             piece = cls(x, replace(x, axes=axes), None, share, kind)
             if kind is Kind.POSITION:
                 piece.profile = _there(x, dim, np.arange(start, start + length * step, step))
+                if x.bins is not None and x.positions == size:
+                    piece.cut = Cut.of(x.bins.counts, np.arange(start, start + length * step, step))
+                    piece.state = piece.state.binned(x.bins.picked(piece.cut.at, piece.cut.counts))
             return piece
         before = count(x.axes[:dim], Kind.FEATURE)
         if before > 1 or len(x.sizes) == 1 or step != 1:
@@ -171,7 +174,7 @@ class Piece:
             )
             return cls(
                 x,
-                replace(part, axes=axes),
+                replace(part, axes=axes).beside(part),
                 None if len(x.sizes) > 1 else np.zeros(1, dtype=np.int64),
                 share,
                 Kind.FEATURE,
@@ -183,7 +186,7 @@ class Piece:
         rows = np.flatnonzero((ends > low) & (starts < high))
         sizes = np.minimum(ends[rows], high) - np.maximum(starts[rows], low)
         part = x.rows(rows, sizes, root=_root(x, before, start, length, step))
-        return cls(x, replace(part, axes=axes), rows, share, Kind.FEATURE)
+        return cls(x, replace(part, axes=axes).beside(part), rows, share, Kind.FEATURE)
 
     def back(self, gradient: Gradient) -> Gradient:
         """The gradient of the whole: 0 outside the piece, so that on average it is smaller."""
@@ -191,6 +194,9 @@ class Piece:
         if out is x:
             return gradient
         seen = total(gradient, out)
+        if self.cut is not None and x.bins is not None:
+            moments = self.cut.back(x.bins.counts, *seen.in_bins(out, self.cut.counts))
+            return replace(seen.spread_over(x, x.bins.counts, *moments), profile=self.profile).flow()
         if self.kind is not Kind.FEATURE:
             pairs = (
                 self.share * max(out.positions - 1, 0) / max(x.positions - 1, 1)
@@ -289,8 +295,17 @@ def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcom
     like = next((v for _, v in named if isinstance(v, State)), None)
     if like is None:
         raise NoRule("no part is a signal")
-    parts = [(name, value if isinstance(value, State) else as_state(value, like.axes)) for name, value in named]
-    return concatenate(Call(call.node, dict(parts), call.plain))
+    parts = {name: value if isinstance(value, State) else as_state(value, like.axes) for name, value in named}
+    outcome = concatenate(Call(call.node, parts, call.plain))
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        for name, back in outcome.pull(gradients):
+            if isinstance(call[name], Weight) and not isinstance(back, WeightGradient):
+                yield name, WeightGradient(parts[name].average(total(back, parts[name]).second))
+            else:
+                yield name, back
+
+    return Outcome(outcome.values, pull)
 
 
 def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
@@ -311,6 +326,7 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
     )
     if any(s.marginal is not None for _, s in parts):
         out = replace(out, marginal=joined("values"))
+    out = out.binned(side_by_side([s for _, s in parts], shares))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         at = 0
@@ -347,7 +363,8 @@ def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: K
     if kind is not Kind.FEATURE:
         samples = pairs("across_samples", w**2 if kind is Kind.POSITION else different)
     seconds = [s.average(s.second) for s in states]
-    unlike = kind is not Kind.FEATURE and max(seconds) > UNLIKE * min(seconds)
+    bins = one_after_another(states, dim) if kind is Kind.POSITION else None
+    unlike = kind is not Kind.FEATURE and bins is None and max(seconds) > UNLIKE * min(seconds)
     out = gaussian(
         axes,
         states[0].sizes if kind is not Kind.FEATURE else [count(axes, Kind.FEATURE)],
@@ -357,11 +374,14 @@ def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: K
         samples,
         spread=max(s.spread for s in states),
         marks=frozenset().union(*(s.marks for s in states), {UNLIKE_MARK} if unlike else ()),
-    )
+    ).binned(side_by_side(states, w.tolist()) if kind is Kind.FEATURE else bins)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
+        if bins is not None:
+            yield from zip([name for name, _ in parts], parts_of(seen, out, bins, [s for _, s in parts]), strict=True)
+            return
         for name, s in parts:
-            yield name, (seen if len(s.sizes) == len(out.sizes) else _everywhere(seen, out, s)).flow()
+            yield name, (seen if len(s.sizes) == len(out.sizes) else everywhere(seen, out, s)).flow()
 
     return Outcome((out,), pull)
