@@ -2,6 +2,7 @@
 
     plan = fanin.plan(model, x)                 # decide every parameter; print(plan)
     plan = fanin.initialize_(model, x, seed=0)  # decide and write
+    plan = fanin.calibrate(model, x, plan=plan) # the same, as wide as one real batch asks for
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
@@ -13,6 +14,7 @@ No framework is imported before a model of it is given.
 
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
 from fanin.api import (
+    calibrate,
     diagnose,
     edge_of_chaos,
     fill_,
@@ -75,6 +77,7 @@ __all__ = [
     "VarianceScaling",
     "Zeros",
     "__version__",
+    "calibrate",
     "diagnose",
     "edge_of_chaos",
     "fill_",
