@@ -173,12 +173,12 @@ def followed(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
 
 def _first(handler: Handler, generic: Generic) -> Rule:
     def rule(call: Call) -> Outcome:
+        known = [v.array for v in call.values.values() if isinstance(v, Constant)]
+        filled = np.asarray(call.plain.get("value", 0.0))  # of `masked_fill`, when it is a number
+        hides = any(map(Hidden.by, (*known, filled)))
         for name, value in call.values.items():
             note = getattr(value, "note", None)
-            hides = isinstance(value, State) and any(
-                isinstance(other, Constant) and Hidden.by(other.array) for other in call.values.values()
-            )
-            if note is not None or hides:
+            if note is not None or (hides and isinstance(value, State)):
                 outcome = handler(call, name, note, generic)
                 if outcome is not None:
                     return outcome
