@@ -7,11 +7,13 @@ What has no rule is run on a sample. Users pass their own: `predict(model, x, ru
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import (
     attention,
+    choice,
     convolution,
     cross_entropy,
     dropout,
@@ -28,6 +30,7 @@ from fanin.signals.rules import (
     recurrent,
     reduction,
     resampling,
+    routing,
     softmax,
     views,
     weights,
@@ -85,7 +88,10 @@ _GENERAL: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("repeat", "tile"), resampling.repeat),
     "repeat_interleave": resampling.repeat_interleave,
     "index_select": resampling.index_select,
-    "index": embedding.index,
+    "index": partial(routing.gathered, generic=embedding.index),
+    **dict.fromkeys(("_grouped_mm", "grouped_mm", "grouped_mm_fallback"), routing.grouped_product),
+    **dict.fromkeys(("topk", "sort"), choice.largest),
+    "scatter": routing.scatter,
     "stack": resampling.stack,
     "glu": gates.glu,
     "threshold": gates.threshold,
@@ -136,10 +142,20 @@ _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min", "clamp"), weights.same),
 }
 
+# What choices of experts go through, being integers that are not known.
+_OF_INTEGERS: Final = (
+    *("view", "reshape", "flatten", "unsqueeze", "squeeze", "expand", "permute", "transpose", "t"),
+    *("sort", "floor_divide", "div", "remainder", "histc", "bincount", "cumsum", "index_put", "empty_like"),
+)
+_SIGNALS_OR_WEIGHTS: Final[Mapping[str, Rule]] = {
+    **_GENERAL,
+    **{op: weights.or_of_weights(_GENERAL.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
+    **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
+}
+
 RULES: Final[Mapping[str, Rule]] = following.followed(
     {
-        **_GENERAL,
-        **{op: weights.or_of_weights(_GENERAL.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
-        **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
+        **_SIGNALS_OR_WEIGHTS,
+        **{op: routing.or_of_integers(_SIGNALS_OR_WEIGHTS.get(op)) for op in _OF_INTEGERS},
     }
 )

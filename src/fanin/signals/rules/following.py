@@ -18,6 +18,7 @@ from fanin.signals.gradient import Gradient, total
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import pointwise, views
 from fanin.signals.rules.attention import UNKNOWN_MASK, Hidden, row_variance
+from fanin.signals.rules.choice import Largest, normalised
 from fanin.signals.rules.scores import Attention, Scores, softmax, with_constant
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
@@ -43,6 +44,13 @@ def _scaled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
             note, scale=note.scale * factor, bias=note.bias * factor**2, added=tuple(a * factor for a in note.added)
         ),
     )
+
+
+def _divided(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
+    """`div`: of scores, or of the largest of a row by their sum."""
+    if isinstance(note, Largest):
+        return normalised(call, note) if name == "self" else None
+    return _scaled(call, name, note, generic)
 
 
 def _noted(outcome: Outcome, note: Any) -> Outcome:
@@ -155,7 +163,7 @@ def _softmax(call: Call, name: str, note: Any, generic: Generic) -> Outcome | No
 
 FOLLOWED: Final[Mapping[str, Handler]] = {
     "mul": _scaled,
-    "div": _scaled,
+    "div": _divided,
     "add": _added,
     "masked_fill": _filled,
     "where": _filled,

@@ -10,7 +10,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, kinds_of
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.gradient import Gradient, scaled, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.population import log_normal_values
 from fanin.signals.state import State, gaussian
@@ -47,11 +47,10 @@ def softmax(call: Call) -> Outcome:
     out = replace(out, marginal=log_normal_values(out.mean, out.second))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
-        seen = total(gradients[0], out)
+        seen = total(scaled(gradients[0], out.values), out)  # of p δ': what is chosen by its p is larger
+        back = seen.scaled(*(d.slope / d.overlap for d in drawn))
         one = np.ones(len(x.sizes))
-        parts = (seen.second, seen.across_positions, seen.across_samples)
-        g, h, s = (out.average(part) * d.slope / c * one for part, d in zip(parts, drawn, strict=True))
-        yield call.first, GradientMoments(g, h, s).flow()
+        yield call.first, back.become(*(out.average(m) * one for m in back.moments)).flow()
 
     return Outcome((out,), pull)
 
@@ -76,19 +75,24 @@ def pairs_of(x: State) -> tuple[Drawn, Drawn, Drawn]:
     return one, positions, samples
 
 
-def _drawn(x: State, correlation: Array) -> Drawn:
-    """Rows of C logits with the marginals of x, and partners whose latents have this correlation."""
+def drawn_pair(x: State, correlation: Array) -> tuple[Array, Array]:
+    """Rows of C numbers with the marginals of x, and partners whose latents have this correlation."""
     random = np.random.default_rng(0)
     rows = max(4, DRAWN // x.features)
     segment = np.repeat(np.arange(len(x.sizes)), x.sizes)
     rho = np.clip(correlation, -1, 1)[segment]
     z, other = random.standard_normal((2, rows, x.features))
     pair = (z, rho * z + np.sqrt(1 - rho**2) * other)
-    logits = [np.empty_like(z), np.empty_like(z)]
+    found = (np.empty_like(z), np.empty_like(z))
     for row, values in enumerate(x.values):
         at = segment == row
-        for found, latents in zip(logits, pair, strict=True):
-            found[:, at] = np.interp(latents[:, at], latent.NODES, values)
+        for one, latents in zip(found, pair, strict=True):
+            one[:, at] = np.interp(latents[:, at], latent.NODES, values)
+    return found
+
+
+def _drawn(x: State, correlation: Array) -> Drawn:
+    logits = drawn_pair(x, correlation)
     p, q = (_of(one) for one in logits)
     overlap = (p * q).sum(-1)
     slope = (p * q * (1 - p - q + overlap[:, None])).sum(-1)
