@@ -75,7 +75,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
-        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside, met))
+        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside, met, weight.centred))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
@@ -177,11 +177,17 @@ def _back(
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
-def _weight_gradient(x: State, out: State, seen: GradientMoments, inside: float, met: Sequence[Taps]) -> float:
-    """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps."""
+def _weight_gradient(
+    x: State, out: State, seen: GradientMoments, inside: float, met: Sequence[Taps], centred: bool
+) -> float:
+    """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps.
+
+    Of weights that add up to 0, what comes back to all of a unit alike is lost: that of the mean.
+    """
     b = out.samples
     meetings = [np.bincount(t.taps, minlength=t.kernel) for t in met]
     n, n_squared = (math.prod(float((m.astype(float) ** e).mean()) for m in meetings) for e in (1, 2))
-    q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
+    lost = x.average(x.mean) ** 2 if centred else 0.0
+    q, k, s = (x.average(a) - lost for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
     return max(b * (inside * out.positions * q * g + (n_squared - n) * k * h + (b - 1) * n_squared * s * r), 0.0)
