@@ -2,6 +2,7 @@
 
     plan = fanin.plan(model, x)                 # decide every parameter; print(plan)
     plan = fanin.initialize_(model, x, seed=0)  # decide and write
+    fanin.verify(model, plan, seed=0)           # is it still what the plan says, on any number of processes
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
@@ -24,6 +25,7 @@ from fanin.api import (
     on_meta,
     plan,
     predict,
+    verify,
 )
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
@@ -47,7 +49,7 @@ from fanin.initializers import (
     lecun_normal,
     lecun_uniform,
 )
-from fanin.plans import Plan
+from fanin.plans import Plan, Verification
 from fanin.signals import Signals
 
 __version__ = "0.1.0.dev0"
@@ -73,6 +75,7 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
+    "Verification",
     "Zeros",
     "__version__",
     "diagnose",
@@ -92,4 +95,5 @@ __all__ = [
     "on_meta",
     "plan",
     "predict",
+    "verify",
 ]

@@ -132,6 +132,25 @@ class Plan:
             if here is None or there is None or here.initializer != there.initializer
         )
 
+    def digest(self, seed: int) -> str:
+        """SHA-256 of what decides every value: initializers, names, shapes, dtypes, the seed, the stream's version.
+
+        It stands for a checkpoint of the start: two models with this digest, sharded however they are, have the same
+        bits, and `fanin.verify` says whether one has them. Reasons, roles and the order of parameters do not count; of
+        what is kept, that it is, and no value.
+
+        Raises:
+            BadInput: the seed is not an integer in [0, 2¹²⁸).
+
+        Example:
+            >>> entry = Entry(Parameter("head.weight", (10, 64), "float32"), Keep(), "as it is")
+            >>> Plan("none", (entry,)).digest(0)[:12]
+            '2bedd38b3265'
+        """
+        from fanin.plans.digest import digest
+
+        return digest(self, seed)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {

@@ -32,6 +32,14 @@ def of_model(model: torch.nn.Module) -> list[str]:
 
 def of_parameter(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Parameter) -> list[str]:
     """Why a tensor, of which this process holds `memory`, cannot be given what is planned for it."""
+    found = to_read(tensor, memory, planned)
+    if memory is not None and memory.is_inference():
+        found.append("it was made under torch.inference_mode() and cannot be changed in place; build the model outside")
+    return found
+
+
+def to_read(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Parameter) -> list[str]:
+    """Why the values of a tensor cannot even be compared with what is planned for it."""
     if memory is None:
         return ["it has no shape yet; run the model once to make its lazy layers"]
     if not is_plain(memory):
@@ -51,8 +59,6 @@ def of_parameter(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Par
         found.append(f"its layout is {str(memory.layout).removeprefix('torch.')}; only dense tensors can be filled")
     if memory.is_meta:
         found.append("it is on the meta device and has no memory; use fanin.materialize_, or model.to_empty first")
-    if memory.is_inference():
-        found.append("it was made under torch.inference_mode() and cannot be changed in place; build the model outside")
     return found + (_of_shard(tensor, memory) if is_sharded(tensor) else [])
 
 
