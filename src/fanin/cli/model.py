@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +61,18 @@ def noise_hint(shape: str | None) -> Iterator[None]:
         raise ShapeMismatch(
             f"{error} --input makes floating-point noise; let the function return (model, example) for anything else."
         ) from error
+
+
+def overrides_of(items: Sequence[str]) -> dict[str, str]:
+    """Overrides written as "PATH=INITIALIZER".
+
+    Raises:
+        BadInput: one that is not.
+    """
+    pairs = [item.partition("=") for item in items]
+    if wrong := [path for path, _, what in pairs if not what]:
+        raise BadInput(f"--override takes PATH=INITIALIZER, such as '*head.weight=zeros'; got {wrong[0]!r}.")
+    return {path: what for path, _, what in pairs}
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

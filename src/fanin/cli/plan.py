@@ -16,14 +16,10 @@ def plan(
 ) -> None:
     """Decide the initial value of every parameter of a model, and say why; nothing is written."""
     from fanin import api
-    from fanin.cli.model import load_model, noise_hint
+    from fanin.cli.model import load_model, noise_hint, overrides_of
     from fanin.cli.terminal import console
-    from fanin.errors import BadInput
 
-    pairs = [item.partition("=") for item in override]
-    if wrong := [path for path, _, what in pairs if not what]:
-        raise BadInput(f"--override takes PATH=INITIALIZER, such as '*head.weight=zeros'; got {wrong[0]!r}.")
-    overrides = {path: what for path, _, what in pairs}
+    overrides = overrides_of(override)
     built, example = load_model(model, shape, needs_example=False)
     with noise_hint(shape):
         decided = api.plan(built, *example, recipe=recipe, overrides=overrides)
