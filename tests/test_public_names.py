@@ -38,7 +38,7 @@ def test_the_face_of_the_library_is_this() -> None:
     verbs = {"plan", "initialize_", "fill_", "on_meta", "materialize_", "measure", "predict", "diagnose", "gain"}
     verbs |= {"edge_of_chaos", "mean_field", "verify"}
     nouns = {"Plan", "Signals", "Diagnosis", "Finding", "Gain", "Graph", "Activation", "Initializer", "FaninError"}
-    nouns |= {"EdgeOfChaos", "MeanField", "Verification"}
+    nouns |= {"EdgeOfChaos", "MeanField", "Verification", "Role"}
     laws = {
         "Zeros",
         "Ones",

@@ -29,7 +29,7 @@ from fanin.api import (
 )
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
-from fanin.graph import Graph
+from fanin.graph import Graph, Role
 from fanin.initializers import (
     Constant,
     Initializer,
@@ -70,6 +70,7 @@ __all__ = [
     "Ones",
     "Orthogonal",
     "Plan",
+    "Role",
     "Signals",
     "Sparse",
     "TruncatedNormal",

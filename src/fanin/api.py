@@ -21,7 +21,8 @@ from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
 from fanin.initializers import initializer as spelled
 from fanin.plans import Plan, Verification, make_plan
-from fanin.plans.make import Overrides, override
+from fanin.plans.make import override
+from fanin.plans.overrides import Overrides
 from fanin.plans.recipes import Recipe
 from fanin.signals import Signals, averaged
 
@@ -43,11 +44,14 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
             see residual branches, attention or the readout refuse.
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
             decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
-        overrides: glob over paths → initializer, or its spelling; the last match wins.
+        overrides: which parameters → initializer, or its spelling; the last match wins. Which: a glob over paths
+            ("*head.weight"), a role (`fanin.Role.READOUT`, "role:readout"), or a module's class (`torch.nn.Linear`,
+            "type:torch.nn.Linear") and those derived from it. Or the name of a TOML file that says the same
+            (docs/plans.md).
 
     Raises:
         BadInput: an example that the model cannot be called with, or none where the recipe needs one; lazy layers that
-            have no shape yet; an override that matches nothing; an initializer that cannot serve its parameter.
+            have no shape yet; an override that means no parameter; an initializer that cannot serve its parameter.
         UnknownName: no such recipe or initializer; the message names the nearest.
         ShapeMismatch, CannotTrace, NoParameters, UncoveredParameters: see `fanin.errors`.
 

@@ -12,7 +12,10 @@ def init(
         None, "--input", help="Shape of the example input, such as 32,3,224,224; else modules alone."
     ),
     recipe: str = typer.Option("auto", help="A recipe, with arguments if need be: 'normal(std=0.02)'."),
-    override: list[str] = typer.Option([], help="PATH=INITIALIZER, such as '*head.weight=zeros'; may be repeated."),
+    override: list[str] = typer.Option(
+        [], help="KEY=INITIALIZER, such as '*head.weight=zeros' or 'role:readout=zeros'; may be repeated."
+    ),
+    overrides: str = typer.Option(None, help="A TOML file of the same; what --override says comes after it."),
     seed: int = typer.Option(0, help="Seed of every value, and of PyTorch before the model is built."),
     json: str = typer.Option(None, "--json", help="Also write the plan to this file."),
 ) -> None:
@@ -32,10 +35,10 @@ def init(
 
     target = check_target(out, "weights.safetensors")
     page = check_target(json, "plan.json") if json is not None else None
-    overrides = overrides_of(override)
+    chosen = overrides_of(override, overrides)
     built, example = load_model(model, shape, seed, needs_example=False)
     with noise_hint(shape):
-        plan = api.plan(built, *example, recipe=recipe, overrides=overrides)
+        plan = api.plan(built, *example, recipe=recipe, overrides=chosen)
     if any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers())):
         materialize_(built, plan, seed, device="cpu")
     else:

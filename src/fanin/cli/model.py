@@ -63,16 +63,21 @@ def noise_hint(shape: str | None) -> Iterator[None]:
         ) from error
 
 
-def overrides_of(items: Sequence[str]) -> dict[str, str]:
-    """Overrides written as "PATH=INITIALIZER".
+def overrides_of(items: Sequence[str], file: str | None = None) -> dict[str, Any]:
+    """The overrides in a TOML file, then those written as "KEY=INITIALIZER".
 
     Raises:
-        BadInput: one that is not.
+        BadInput: one that is not so written, or a file that cannot be read.
     """
+    from fanin.plans.overrides import from_toml
+
     pairs = [item.partition("=") for item in items]
-    if wrong := [path for path, _, what in pairs if not what]:
+    if wrong := [key for key, _, what in pairs if not what]:
         raise BadInput(f"--override takes PATH=INITIALIZER, such as '*head.weight=zeros'; got {wrong[0]!r}.")
-    return {path: what for path, _, what in pairs}
+    named = from_toml(file) if file is not None else {}
+    return {key: what for key, what in named.items() if key not in {k for k, _, _ in pairs}} | {
+        key: what for key, _, what in pairs
+    }
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -11,7 +11,10 @@ def plan(
         None, "--input", help="Shape of the example input, such as 32,3,224,224; else modules alone."
     ),
     recipe: str = typer.Option("auto", help="A recipe, with arguments if need be: 'normal(std=0.02)'."),
-    override: list[str] = typer.Option([], help="PATH=INITIALIZER, such as '*head.weight=zeros'; may be repeated."),
+    override: list[str] = typer.Option(
+        [], help="KEY=INITIALIZER, such as '*head.weight=zeros' or 'role:readout=zeros'; may be repeated."
+    ),
+    overrides: str = typer.Option(None, help="A TOML file of the same; what --override says comes after it."),
     as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
 ) -> None:
     """Decide the initial value of every parameter of a model, and say why; nothing is written."""
@@ -19,10 +22,10 @@ def plan(
     from fanin.cli.model import load_model, noise_hint, overrides_of
     from fanin.cli.terminal import console
 
-    overrides = overrides_of(override)
+    chosen = overrides_of(override, overrides)
     built, example = load_model(model, shape, needs_example=False)
     with noise_hint(shape):
-        decided = api.plan(built, *example, recipe=recipe, overrides=overrides)
+        decided = api.plan(built, *example, recipe=recipe, overrides=chosen)
     if as_json:
         typer.echo(decided.to_json())
     else:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,19 +104,23 @@ class Plan:
             ),
         )
 
-    def override(self, overrides: Mapping[str, Decision]) -> Plan:
-        """A plan in which each parameter whose path matches a glob is given that decision; the last match wins.
+    def override(self, overrides: Mapping[Any, Decision]) -> Plan:
+        """A plan in which each parameter that a key means is given that decision; the last match wins.
+
+        Args:
+            overrides: a glob over paths, a role or a module's class → decision; see `fanin.plan`.
 
         Raises:
-            BadInput: a glob that matches no parameter.
+            BadInput: a key that means no parameter.
         """
-        for pattern in overrides:
-            if not any(fnmatchcase(path, pattern) for path in self._by_path):
-                raise BadInput(f"The override {pattern!r} matches no parameter. Paths look like {self._some_paths()}.")
+        from fanin.plans.overrides import selector
+
+        chosen = [(selector(key), decision) for key, decision in overrides.items()]
+        for one, _ in chosen:
+            one.require([e.parameter for e in self])
 
         def decided(entry: Entry) -> Entry:
-            paths = (entry.parameter.path, *entry.parameter.also)
-            matches = [d for pattern, d in overrides.items() if any(fnmatchcase(path, pattern) for path in paths)]
+            matches = [decision for one, decision in chosen if one.matches(entry.parameter)]
             return replace(entry, **matches[-1]._asdict()) if matches else entry
 
         return replace(self, entries=tuple(decided(e) for e in self.entries))
@@ -198,10 +201,6 @@ class Plan:
 
         return plain(self)
 
-    def _some_paths(self) -> str:
-        paths = list(self._by_path)
-        return ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
-
 
 def writes(entry: Entry) -> bool:
     """Whether the entry writes its parameter, rather than leaving it as it is."""
@@ -221,6 +220,7 @@ def _entry(row: dict[str, Any]) -> Entry:
         parts=Parts(**row["parts"]) if row.get("parts") else None,
         further=tuple(Role(role) for role in row.get("further", ())),
         branch=Branch(**row["branch"]) if row.get("branch") else None,
+        owner=tuple(row.get("owner", ())),
     )
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
 

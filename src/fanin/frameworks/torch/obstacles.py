@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import torch
 
 from fanin.frameworks.torch.fill import DTYPES
 from fanin.frameworks.torch.shards import agreed, is_sharded, spans, splits_of
+from fanin.frameworks.torch.whole import is_a
 from fanin.graph import Parameter
 
 
@@ -17,12 +17,12 @@ def of_model(model: torch.nn.Module) -> list[str]:
     found = []
     for path, module in model.named_modules():
         at = f"{path}: " if path else ""
-        if _is_a(module, "torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel"):
+        if is_a(module, "torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel"):
             found.append(
                 f"{at}FullyShardedDataParallel keeps its parameters in flat buffers without their shapes; "
                 "use torch.distributed.fsdp.fully_shard, or initialize before wrapping"
             )
-        if _is_a(module, "torch.distributed.fsdp", "FSDPModule") and not _is_resharded(module):
+        if is_a(module, "torch.distributed.fsdp", "FSDPModule") and not _is_resharded(module):
             found.append(
                 f"{at}its parameters are gathered, and what is written into them now is lost when they are sharded "
                 "again; call reshard() on it first, a step that sends nothing"
@@ -89,9 +89,3 @@ def _of_shard(tensor: Any, memory: torch.Tensor) -> list[str]:
 def _is_resharded(module: Any) -> bool:
     """Whether FSDP2 shows the sharded parameters; the state is not public."""
     return all(group.is_sharded for group in module._get_fsdp_state()._fsdp_param_groups)
-
-
-def _is_a(module: torch.nn.Module, package: str, name: str) -> bool:
-    """`isinstance` without importing the package: if nobody did, nothing is an instance."""
-    kind = getattr(sys.modules.get(package), name, None)
-    return kind is not None and isinstance(module, kind)
