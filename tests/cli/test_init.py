@@ -75,6 +75,20 @@ def test_the_file_is_the_model_that_initialize_makes(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["net.py", "plan.json", "w.safetensors"]
 
 
+@pytest.mark.parametrize("command", ["plan", "init"])
+def test_a_file_of_overrides_and_what_the_command_line_adds(command: str, folder: Path) -> None:
+    (folder / "init.toml").write_text('"role:bias" = "ones"\n"0.*" = "constant(value=2)"\n')
+    arguments = ["net.py:small", "--overrides", "init.toml", "--override", "role:bias=constant(value=3)"]
+    if command == "plan":
+        printed = CliRunner().invoke(app, ["plan", *arguments, "--json"], catch_exceptions=False).stdout
+        plan = fanin.Plan.from_json(printed)
+    else:
+        init(*arguments, "--out", "w.safetensors", "--json", "plan.json")
+        plan = fanin.Plan.from_json(Path("plan.json").read_text())
+    found = {e.parameter.path: str(e.initializer) for e in plan}
+    assert (found["0.weight"], found["0.bias"], found["3.bias"]) == ("Constant(value=2)", *["Constant(value=3)"] * 2)
+
+
 def test_a_tied_tensor_is_written_once_and_loads_back(folder: Path) -> None:
     init("net.py:tied", "--recipe", "normal(std=0.02)", "--out", "w.safetensors")
     assert len(safetensors.torch.load_file("w.safetensors")) == 1

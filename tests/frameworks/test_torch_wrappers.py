@@ -191,7 +191,7 @@ stem.bias = "ones"
 def test_a_file_says_the_same(tmp_path: Path) -> None:
     file = tmp_path / "init.toml"
     file.write_text(TOML)
-    same = {"stem.bias": "ones", fanin.Role.READOUT: N, nn.Conv1d: "zeros", "*conv.bias": N}
+    same: dict[Any, Any] = {"stem.bias": "ones", fanin.Role.READOUT: N, nn.Conv1d: "zeros", "*conv.bias": N}
     for overrides in (file, str(file)):
         assert fanin.plan(Blocks(), X, overrides=overrides) == fanin.plan(Blocks(), X, overrides=same)
     file.write_text('"*" = "zeross"')
