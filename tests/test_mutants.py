@@ -493,6 +493,16 @@ MUTANTS: tuple[Mutant, ...] = (
         lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
         ("compat/test_layout.py", "compat/test_compat_numpy.py"),
     ),
+    Mutant(
+        "the first blocks are verified, never others",
+        put("fanin.frameworks.torch.verify", "_chosen", lambda count, blocks: np.arange(min(count, blocks))),
+        ("frameworks/test_torch_verify.py::test_a_few_blocks_find_what_they_look_at",),
+    ),
+    Mutant(
+        "verify takes 0 for −0",
+        put("fanin.frameworks.torch.verify", "_bytes", lambda values: values[:, None]),
+        ("frameworks/test_torch_verify.py::test_one_changed_bit_is_found_and_shown",),
+    ),
 )
 OF_FRAMEWORKS = {
     "keras": (
