@@ -22,6 +22,7 @@ from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
 from fanin.initializers import initializer as spelled
 from fanin.plans import Plan, make_plan, tuned
+from fanin.plans.jitter import jittered
 from fanin.plans.learned import Method, free, learned, method
 from fanin.plans.make import Overrides, override
 from fanin.plans.recipes import Recipe
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrides: Overrides | None = None) -> Plan:
+def plan(
+    model: Any,
+    *example: Any,
+    recipe: str | Recipe | Any = "auto",
+    overrides: Overrides | None = None,
+    jitter: float = 0.0,
+) -> Plan:
     """Decide the initial value of every parameter; nothing is written.
 
     Args:
@@ -46,6 +53,9 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
             decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
         overrides: glob over paths → initializer, or its spelling; the last match wins.
+        jitter: standard deviation, in its root mean square, of a noise on each weight that would start with an exact
+            symmetry: identity, Dirac, ZerO, constant and mirrored weights, not zeros, norms and biases. 0.01 lets units
+            come apart and changes signals by 0.01 %.
 
     Raises:
         BadInput: an example that the model cannot be called with, or none where the recipe needs one; lazy layers that
@@ -64,8 +74,10 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
     traced = adapter.trace(model, *example) if example else None
     graph = traced.graph if traced else adapter.read_modules(model)
     if hasattr(recipe, "built"):
-        return override(recipe.built(model, graph).plan, overrides or {})
-    return make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
+        decided = override(recipe.built(model, graph).plan, overrides or {})
+    else:
+        decided = make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
+    return jittered(decided, jitter)
 
 
 def initialize_(
@@ -130,8 +142,8 @@ def calibrate(
     "gradinit": one positive factor for every parameter that is drawn at random, by descent on the loss after one step
     of SGD or Adam, min L(θ − η A(g)), with the gradient's norm held at ‖g‖ ≤ γ. See `fanin.plans.learned.GradInit`.
 
-    "metainit": such factors, by descent on the gradient quotient, mean |(g − H g)/(g + ε sign g) − 1|: how much a step
-    along the gradient g changes it. See `fanin.plans.learned.MetaInit`.
+    "metainit": such factors, by descent on the gradient quotient |(g − H g)/(g + ε sign g) − 1|: how much a step along
+    the gradient g changes it. See `fanin.plans.learned.MetaInit`.
 
     Args:
         example: one batch, as for `plan`; its values count.

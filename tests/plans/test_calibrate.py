@@ -21,7 +21,7 @@ def test_every_layer_is_tuned_the_first_one_too() -> None:
     """The usual package leaves the first layer as it is. Mutant: goals of all layers but the first."""
     net = nn.Sequential(*[m for _ in range(5) for m in (nn.Linear(64, 64), nn.ReLU())], nn.Linear(64, 8))
     x = 10 * randn(256, 64)
-    plan = fanin.calibrate(net, x, plan=fanin.plan(net, x, recipe="torch_default"), seed=3)
+    plan = fanin.calibrate(net, x, plan=fanin.plan(net, x, recipe="xavier"), seed=3)
     fanin.initialize_(net, recipe=plan, seed=3)
     seen = fanin.measure(net, x)
     linear = [m.second_moment for name, m in seen.values.items() if name.startswith("linear")]

@@ -27,7 +27,10 @@ class Objective(NamedTuple):
 
 
 def gradient_quotient(loss: LossOf, weights: Weights, how: MetaInit) -> Objective:
-    """`mean |(g − H g)/(g + ε sign g) − 1|` over all elements that have a gradient; H g is the slope of ‖g‖²/2."""
+    """`mean r`, r = |(g − H g)/(g + ε sign g) − 1| of all elements that have a gradient, or `mean log(1 + r)`.
+
+    H g is the slope of ‖g‖²/2.
+    """
     g = _gradient(loss(weights), weights)
     half = torch.stack([one.square().sum() for one in g.values()]).sum() / 2
     h = _gradient(half, {path: weights[path] for path in g}) if half.requires_grad else {}
@@ -35,7 +38,8 @@ def gradient_quotient(loss: LossOf, weights: Weights, how: MetaInit) -> Objectiv
     for path, one in g.items():
         sign = torch.where(one.detach() >= 0, 1.0, -1.0).to(one.dtype)
         changed = one - h[path] if path in h else one
-        total = total + (changed / (one + how.eps * sign) - 1).abs().sum()
+        quotient = (changed / (one + how.eps * sign) - 1).abs()
+        total = total + (quotient.log1p() if how.logarithms else quotient).sum()
         count += one.numel()
     return Objective(total / count)
 
@@ -74,7 +78,7 @@ def differentiable() -> Iterator[None]:
         if "derivative" not in str(error) and "differentiate" not in str(error):
             raise
         found = _OPERATION.search(str(error))
-        what = next((name for name in found.groups() if name), "").removesuffix("_backward") if found else ""
+        what = next((name for name in found.groups() if name), "").removesuffix("_backward").strip("_") if found else ""
         raise BadInput(
             f"The loss cannot be differentiated twice{f', because of {what}' if what else ''}"
             f": {first_line(error)}. Replace the operation by others of the same result, or use how='lsuv', which "
