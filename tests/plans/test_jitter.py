@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.errors import BadInput
-from fanin.initializers import Identity, Jittered, Keep, Mirrored, PerPart, Zeros
+from fanin.initializers import Identity, Initializer, Jittered, Keep, Mirrored, PerPart, Zeros
 
 X = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
 
@@ -29,7 +29,7 @@ class Block(nn.Module):
 
 def test_structured_weights_get_noise_and_nothing_else_does() -> None:
     """Mutant: whatever is fixed, norms and biases too."""
-    overrides = {
+    overrides: dict[str, Initializer | str] = {
         "one.weight": "identity",
         "two.weight": "zeros",
         "*in_proj_weight": PerPart("normal", {"q": "identity"}),

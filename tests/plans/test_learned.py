@@ -58,7 +58,7 @@ def test_metainit_finds_the_layer_that_is_ten_times_too_wide(layer: int) -> None
 def step_of_sgd(net: nn.Module, plan: Plan, lr: float) -> tuple[float, float]:
     """‖g‖ at the start, and the loss after one step of torch's own."""
     fanin.initialize_(net, recipe=plan, seed=0)
-    entropy(net(X)).backward()
+    entropy(net(X)).backward()  # type: ignore[no-untyped-call]
     norm = torch.stack([p.grad.square().sum() for p in net.parameters() if p.grad is not None]).sum().sqrt()
     torch.optim.SGD(net.parameters(), lr).step()
     return float(norm), float(entropy(net(X)).detach())
@@ -178,7 +178,7 @@ def test_methods_check_their_numbers() -> None:
     assert method("metainit(rate=0.1)") == MetaInit(rate=0.1)
     for wrong in ({"step": 0}, {"gamma": -1.0}, {"rate": math.nan}):
         with pytest.raises(BadInput, match="above 0"):
-            GradInit(**wrong)  # type: ignore[arg-type]
+            GradInit(**wrong)
     with pytest.raises(UnknownName, match="adam"):
         GradInit("adamw")
     with pytest.raises(BadInput, match="momentum"):

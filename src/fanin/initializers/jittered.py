@@ -36,7 +36,7 @@ class Jittered(Initializer):
 
     Example:
         >>> Jittered("identity", 0.01).draw(Target("weight", (2, 2)), seed=0).round(4)
-        array([0.9951, 0.0037, 0.0026, 1.0029], dtype=float32)
+        array([ 0.9886, -0.0112, -0.0058,  1.0035], dtype=float32)
     """
 
     base: Initializer | str = Identity()  # noqa: RUF009 (frozen)

@@ -24,7 +24,7 @@ def jittered(plan: Plan, relative_std: float) -> Plan:
     Raises:
         BadInput: a negative share.
 
-    Reference: Chen, Fort et al. 2015, "Net2Net", §2.4, adds a small noise to replicated units for the same reason.
+    Reference: Chen, Goodfellow & Shlens 2016, "Net2Net", adds noise to units that it copies for the same reason.
     """
     if not (is_finite_number(relative_std) and relative_std >= 0):
         raise BadInput(f"jitter must be a finite number, at least 0; got {relative_std!r}.")

@@ -83,10 +83,10 @@ class GradInit:
 class MetaInit:
     """The gradient quotient, mean r with r = |(g − H g)/(g + ε sign g) − 1|, as small as can be.
 
-    H g is by how much the gradient g changes per unit of a step along it; the mean is over all elements of all trainable
-    parameters, sign 0 counts as 1. Descent follows the sign of the slope, with momentum, on the logarithms of the
-    weights' norms, where the paper has the norms themselves: they stay positive, and wide layers move as fast as narrow
-    ones.
+    H g is by how much the gradient g changes per unit of a step along it; the mean is over all elements of all
+    trainable parameters, sign 0 counts as 1. Descent follows the sign of the slope, with momentum, on the logarithms of
+    the weights' norms, where the paper has the norms themselves: they stay positive, and wide layers move as fast as
+    narrow ones.
 
     Args:
         logarithms: minimise mean log(1 + r), in which the few elements whose gradient is nearly 0 do not outweigh all

@@ -98,11 +98,9 @@ def _with_structure(initializer: Initializer, target: Target) -> Law:
     """What hands its input on keeps its norm, as far as it hands it on; pairs are seen as their block is."""
     if isinstance(initializer, Mirrored):
         return _with_structure(as_initializer(initializer.block), initializer.half(target))
-    if (below := _below(initializer)) is not initializer:
-        law = _with_structure(below, target)
-        grown = 1 + initializer.relative_std**2  # of E w²
-        return replace(law, mean=law.mean, std=(grown * (law.std**2 + law.mean**2) - law.mean**2) ** 0.5)
     law = initializer.law(target)
+    if (below := _below(initializer)) is not initializer:
+        return replace(law, structure=_with_structure(below, target).structure)
     return replace(law, structure=Structure.ISOMETRY) if isinstance(initializer, (Identity, Dirac)) else law
 
 

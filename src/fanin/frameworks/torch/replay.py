@@ -19,6 +19,7 @@ class Replay(torch.fx.Interpreter):
         self.extra_traceback = False  # errors are explained by who runs it
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One operation; views as reshapes."""
         if target in LAID_OUT:
             return torch.reshape(*args, **kwargs)
         return super().call_function(target, args, kwargs)
