@@ -26,9 +26,11 @@ from fanin.activations.mean_field import gradient_growth
 from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
 from fanin.frameworks.torch import draw_seed
+from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.graph import Fans, Role, fans
-from fanin.initializers import CutNormal, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
+from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
+from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal
 from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, sample
 from fanin.stream.gaussian import TruncatedMoments
@@ -119,6 +121,11 @@ def uniformly(stream: Any, elements: Any, sampled: Distribution, **dtype: Any) -
 
 LAW_OF_SPARSE = Sparse.law
 FIND_THRESHOLDS = masks._find_thresholds
+
+
+def quotient_turned(*arguments: Any) -> Objective:
+    """As if a gradient that changes much were wanted."""
+    return Objective(-gradient_quotient(*arguments).value)
 
 
 def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
@@ -502,6 +509,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "verify takes 0 for −0",
         put("fanin.frameworks.torch.verify", "_bytes", lambda values: values[:, None]),
         ("frameworks/test_torch_verify.py::test_one_changed_bit_is_found_and_shown",),
+    ),
+    Mutant(
+        "a gradient quotient that is made large",
+        put("fanin.frameworks.torch.learned", "gradient_quotient", quotient_turned),
+        ("plans/test_learned.py::test_metainit_finds_the_layer_that_is_ten_times_too_wide",),
+    ),
+    Mutant(
+        "steps of GradInit without a bound on the gradient",
+        lambda patch: patch.setattr(GradInit, "bound", math.inf),
+        ("plans/test_learned.py::test_gradinit_of_adam_bounds_the_sum_of_the_gradient",),
+    ),
+    Mutant(
+        "noise on whatever is fixed, norms and biases too",
+        put("fanin.plans.jitter", "WEIGHTS", frozenset(Role)),
+        ("plans/test_jitter.py::test_structured_weights_get_noise_and_nothing_else_does",),
+    ),
+    Mutant(
+        "noise of the absolute size that is meant as a share",
+        lambda patch: patch.setattr(Jittered, "_noise", lambda what, law: Normal(what.relative_std)),
+        ("initializers/test_jittered.py::test_it_is_relative_to_the_rms_so_that_zeros_stay_zeros",),
     ),
 )
 OF_FRAMEWORKS = {

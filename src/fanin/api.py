@@ -22,6 +22,8 @@ from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
 from fanin.initializers import initializer as spelled
 from fanin.plans import Plan, Verification, make_plan, tuned
+from fanin.plans.jitter import jittered
+from fanin.plans.learned import Method, free, learned, method
 from fanin.plans.make import override
 from fanin.plans.overrides import Overrides
 from fanin.plans.recipes import Recipe
@@ -33,7 +35,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrides: Overrides | None = None) -> Plan:
+def plan(
+    model: Any,
+    *example: Any,
+    recipe: str | Recipe | Any = "auto",
+    overrides: Overrides | None = None,
+    jitter: float = 0.0,
+) -> Plan:
     """Decide the initial value of every parameter; nothing is written.
 
     Args:
@@ -49,6 +57,9 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
             ("*head.weight"), a role (`fanin.Role.READOUT`, "role:readout"), or a module's class (`torch.nn.Linear`,
             "type:torch.nn.Linear") and those derived from it. Or the name of a TOML file that says the same
             (docs/plans.md).
+        jitter: standard deviation, in its root mean square, of a noise on each weight that would start with an exact
+            symmetry: identity, Dirac, ZerO, constant and mirrored weights, not zeros, norms and biases. 0.01 lets units
+            come apart and changes signals by 0.01 %.
 
     Raises:
         BadInput: an example that the model cannot be called with, or none where the recipe needs one; lazy layers that
@@ -67,8 +78,10 @@ def plan(model: Any, *example: Any, recipe: str | Recipe | Any = "auto", overrid
     traced = adapter.trace(model, *example) if example else None
     graph = traced.graph if traced else adapter.read_modules(model)
     if hasattr(recipe, "built"):
-        return override(recipe.built(model, graph).plan, overrides or {})
-    return make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
+        decided = override(recipe.built(model, graph).plan, overrides or {})
+    else:
+        decided = make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
+    return jittered(decided, jitter)
 
 
 def initialize_(
@@ -111,24 +124,45 @@ def initialize_(
 
 
 def calibrate(
-    model: Any, *example: Any, plan: Plan, seed: int = 0, keep: Sequence[str] = (), measured: bool = True
+    model: Any,
+    *example: Any,
+    plan: Plan,
+    how: str | Method = "lsuv",
+    loss: Callable[[Any], Any] | None = None,
+    seed: int = 0,
+    keep: Sequence[str] = (),
+    steps: int = 200,
+    progress: Callable[[int, float], None] | None = None,
 ) -> Plan:
-    """The plan with each weight as wide as its result asks for, seen on one real batch; nothing is written.
+    """The plan with each weight as wide as one real batch asks for; nothing is written.
 
-    Layer by layer in the order they run, the weights that the plan draws are multiplied until their result has the
-    second moment that it should have: 1 before an activation that does not saturate, 1/N of the stream at the end of
-    one of its N residual branches, ¼ at the readout. What a norm takes in is left, as is what attends. This is LSUV for
-    any graph: the first layer counts as every other, and a weight used twice is tuned at its first use.
+    "lsuv": layer by layer in the order they run, the weights that the plan draws are multiplied until their result has
+    the second moment that it should have: 1 before an activation that does not saturate, 1/N of the stream at the end
+    of one of its N residual branches, ¼ at the readout. What a norm takes in is left, as is what attends. This is LSUV
+    for any graph: the first layer counts as every other, and a weight used twice is tuned at its first use.
+
+    "predicted": the same on signals that are predicted, of white noise: no weight is drawn and values do not count.
+
+    "gradinit": one positive factor for every parameter that is drawn at random, by descent on the loss after one step
+    of SGD or Adam, min L(θ − η A(g)), with the gradient's norm held at ‖g‖ ≤ γ. See `fanin.plans.learned.GradInit`.
+
+    "metainit": such factors, by descent on the gradient quotient |(g − H g)/(g + ε sign g) − 1|: how much a step along
+    the gradient g changes it. See `fanin.plans.learned.MetaInit`.
 
     Args:
         example: one batch, as for `plan`; its values count.
         plan: where to start, of any recipe.
+        how: one of these, with arguments if need be: "gradinit(optimizer='adam', step=0.001)".
+        loss: as for `measure`; for "gradinit" and "metainit".
         seed: of the draw that is measured; give the same to `initialize_`.
         keep: paths, or globs over them, that are not to be changed.
-        measured: False predicts the signals instead, of white noise: no weight is drawn and values do not count.
+        steps: of the descent; the place where the objective was least counts. Each costs a few passes.
+        progress: called with the number of steps done and what the descent minimises then.
 
     Raises:
-        BadInput: a plan for another model, a model on the meta device or sharded (unless measured is False).
+        BadInput: a plan for another model, a model on the meta device or sharded (unless predicted), no such method; a
+            descent without a loss, with one that cannot be differentiated twice (the message names the operation) or is
+            not finite, or of a plan that draws nothing at random.
         All that `plan` raises about the model.
 
     Example:
@@ -139,16 +173,45 @@ def calibrate(
         >>> seen = [measure(net, x, plan=p).values["linear"].second_moment for p in (he, calibrate(net, x, plan=he))]
         >>> seen[0] > 100, 0.95 < seen[1] < 1.05
         (True, True)
+        >>> labels = torch.arange(128) % 8
+        >>> entropy = lambda out: torch.nn.functional.cross_entropy(out, labels)
+        >>> gentle = calibrate(net, x, plan=he, loss=entropy, how="gradinit", steps=30)
+        >>> measure(net, x, plan=gentle, loss=entropy).loss < measure(net, x, plan=he, loss=entropy).loss
+        True
 
-    Reference: Mishkin & Matas 2016, "All you need is a good init", algorithm 1.
+    References: Mishkin & Matas 2016, "All you need is a good init", algorithm 1; Zhu et al. 2021, "GradInit";
+    Dauphin & Schoenholz 2019, "MetaInit".
     """
     adapter = adapter_of(model)
     traced = adapter.trace(model, *example)
-    kept = {path for path in traced.graph.by_path if any(fnmatchcase(path, pattern) for pattern in keep)}
-    if measured:
-        sweep = adapter.measured_sweep(traced, model, example, seed)
-        return tuned(plan, traced.graph, sweep, frozenset(kept), "this batch shows")
-    return tuned(plan, traced.graph, adapter.sweep(traced, model, example), frozenset(kept))
+    kept = frozenset(
+        p.path for p in traced.graph.parameters if any(fnmatchcase(n, k) for n in (p.path, *p.also) for k in keep)
+    )
+    if how == "lsuv":
+        return tuned(plan, traced.graph, adapter.measured_sweep(traced, model, example, seed), kept, "this batch shows")
+    if how == "predicted":
+        return tuned(plan, traced.graph, adapter.sweep(traced, model, example), kept)
+    chosen = method(how)
+    if loss is None:
+        raise BadInput(
+            f"{type(chosen).__name__} descends on a loss: calibrate(model, x, plan=…, how={how!r}, loss=lambda out: "
+            "cross_entropy(out, labels))."
+        )
+    if type(steps) is not int or steps < 1:
+        raise BadInput(f"steps must be an integer, at least 1; got {steps!r}.")
+    factors = adapter.learned_factors(
+        traced,
+        model,
+        example,
+        plan,
+        free(plan, kept),
+        chosen,
+        loss=loss,
+        seed=seed,
+        steps=steps,
+        progress=progress,
+    )
+    return learned(plan, factors, chosen)
 
 
 def on_meta() -> AbstractContextManager[Any]:

@@ -93,7 +93,9 @@ def test_a_model_on_the_meta_device_is_not_measured(fanin: Callable[..., Ended])
     assert "on the meta device: nothing was measured" in ended.stdout
     data = json.loads(fanin("net.py:meta", "--json").stdout)
     assert data["measured"] is None
-    assert data["layers"][0]["predicted"] == pytest.approx(0.5)  # E relu(z)² of the z of second moment 1 that auto makes
+    assert data["layers"][0]["predicted"] == pytest.approx(
+        0.5
+    )  # E relu(z)² of the z of second moment 1 that auto makes
     assert data["layers"][0]["measured"] is None
 
 

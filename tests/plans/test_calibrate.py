@@ -68,4 +68,4 @@ def test_a_batch_of_zeros_changes_nothing_and_one_that_does_not_fit_is_refused()
     assert fanin.calibrate(net, torch.zeros(4, 8), plan=he) == he
     other = nn.Sequential(nn.Linear(8, 6))
     with pytest.raises(BadInput, match="not for this model"):
-        fanin.calibrate(other, torch.ones(4, 8), plan=he, measured=False)
+        fanin.calibrate(other, torch.ones(4, 8), plan=he, how="predicted")

@@ -21,6 +21,7 @@ from fanin.initializers.cut_normal import (
 )
 from fanin.initializers.identity import Dirac, Identity
 from fanin.initializers.isometry import DeltaOrthogonal, IsometricConvolution
+from fanin.initializers.jittered import Jittered
 from fanin.initializers.keep import Keep
 from fanin.initializers.mimetic import Mimetic
 from fanin.initializers.mirrored import Mirrored
@@ -89,6 +90,7 @@ ALL: Final[dict[str, Callable[..., Initializer]]] = {
     "hadamard_identity": ZerO,
     "mimetic": Mimetic,
     "mirrored": Mirrored,
+    "jittered": Jittered,
     "bilinear": Bilinear,
     "stft": STFT,
     "prior_bias": prior_bias,
@@ -133,6 +135,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "IsometricConvolution",
+    "Jittered",
     "Keep",
     "Law",
     "Mimetic",

@@ -11,6 +11,7 @@ from fanin.initializers.base import Initializer
 from fanin.initializers.constant import Constant, Zeros
 from fanin.initializers.identity import Dirac, Identity
 from fanin.initializers.isometry import DeltaOrthogonal, IsometricConvolution
+from fanin.initializers.jittered import Jittered
 from fanin.initializers.mirrored import Mirrored
 from fanin.initializers.normal import Normal
 from fanin.initializers.orthogonal import Orthogonal
@@ -48,6 +49,8 @@ def scaled(what: Initializer, by: float) -> Initializer:
     """
     if isinstance(what, Mirrored):
         return replace(what, block=scaled(initializer(what.block), by))
+    if isinstance(what, Jittered):
+        return replace(what, base=scaled(initializer(what.base), by))
     if isinstance(what, PerPart):
         but = tuple((name, scaled(initializer(one), by)) for name, one in dict(what.but).items())
         return replace(what, each=scaled(initializer(what.each), by), but=but)

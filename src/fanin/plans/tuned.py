@@ -49,11 +49,11 @@ def tuned(
         wanted = goal.second(second) if goal else None
         if goal is None or not found or not wanted or not math.isfinite(wanted / found):
             return {}
-        path, by = goal.weight, _rounded(math.sqrt(wanted / found))
+        path, by = goal.weight, in_steps(math.sqrt(wanted / found))
         return {} if by == 1 or not 1 / LARGEST <= by <= LARGEST else {path: by}
 
     factors = sweep(plan, tune)
-    return replace(plan, entries=tuple(_wider(e, factors.get(e.parameter.path, 1.0), seen) for e in plan))
+    return replace(plan, entries=tuple(wider(e, factors.get(e.parameter.path, 1.0), f"what {seen} here") for e in plan))
 
 
 class Goal(NamedTuple):
@@ -114,12 +114,14 @@ def _goes_to_a_norm(graph: Graph, layer: Layer) -> bool:
     return bool(users) and all(user.op in NORMS for user in users)
 
 
-def _rounded(by: float) -> float:
+def in_steps(by: float) -> float:
+    """The nearest multiple of 2^(1/STEP)."""
     return float(2 ** (round(math.log2(by) * STEP) / STEP))
 
 
-def _wider(entry: Entry, by: float, seen: str) -> Entry:
+def wider(entry: Entry, by: float, purpose: str) -> Entry:
+    """The entry so many times as wide, and why."""
     if by == 1:
         return entry
-    why = f"{entry.why}; × {by:.3g} for what {seen} here"
+    why = f"{entry.why}; × {by:.3g} for {purpose}"
     return replace(entry, initializer=scaled(entry.initializer, by), why=why)

@@ -9,10 +9,11 @@ import numpy as np
 
 from fanin.errors import BadInput
 from fanin.graph import Parts
-from fanin.initializers import Dirac, Identity, Initializer, Keep, Law, Mirrored, PerPart, Structure, Target
+from fanin.initializers import Dirac, Identity, Initializer, Jittered, Keep, Law, Mirrored, PerPart, Structure, Target
 from fanin.initializers import initializer as as_initializer
 from fanin.signals.values import Weight
 
+LITTLE = 0.1  # noise of 1 % of the variance, with which a weight still does what it does without
 _SIMPLE = frozenset({Structure.INDEPENDENT, Structure.FIXED})
 
 
@@ -47,9 +48,10 @@ def weight_of(initializer: Initializer, target: Target, kept: Law | None = None)
         ([0.25, 1.0], [4, 2])
     """
     pairs = (False, False)
-    if isinstance(initializer, Mirrored):
+    below = _below(initializer)
+    if isinstance(below, Mirrored):
         initializer.law(target)
-        pairs = (initializer.rows, initializer.columns)
+        pairs = (below.rows, below.columns)
     rows = _joined(_rows(initializer, target, kept))
     mean = np.array([r.mean for r in rows])
     second = np.array([r.second for r in rows])
@@ -97,7 +99,15 @@ def _with_structure(initializer: Initializer, target: Target) -> Law:
     if isinstance(initializer, Mirrored):
         return _with_structure(as_initializer(initializer.block), initializer.half(target))
     law = initializer.law(target)
+    if (below := _below(initializer)) is not initializer:
+        return replace(law, structure=_with_structure(below, target).structure)
     return replace(law, structure=Structure.ISOMETRY) if isinstance(initializer, (Identity, Dirac)) else law
+
+
+def _below(what: Initializer) -> Initializer:
+    """What a little noise leaves to see."""
+    little = isinstance(what, Jittered) and what.relative_std <= LITTLE
+    return as_initializer(what.base) if isinstance(what, Jittered) and little else what
 
 
 def _averaged(pieces: list[tuple[list[_Rows], int]], target: Target) -> _Rows:

@@ -11,6 +11,7 @@ from fanin.frameworks.torch.activation import array_activation
 from fanin.frameworks.torch.built import Built, built
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
+from fanin.frameworks.torch.learned import learned_factors
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.modules import read_modules
 from fanin.frameworks.torch.observe import observe
@@ -35,6 +36,7 @@ __all__ = [
     "dtype_of",
     "example_input",
     "fill_",
+    "learned_factors",
     "materialize_",
     "measured_sweep",
     "observe",

@@ -18,6 +18,7 @@ from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
 from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
+from fanin.frameworks.torch.replay import Replay
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.trace import Traced, innermost_module
 from fanin.frameworks.torch.whole import any_sharded, unwrapped
@@ -26,7 +27,6 @@ from fanin.signals import Moments, ParameterSignal, Signals
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
-LAID_OUT = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)  # fail unless strides allow it
 RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
@@ -66,7 +66,7 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
         recorder = _Recorder(traced, model, call)
-        outputs = _own(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
+        outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
@@ -82,12 +82,11 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
     )
 
 
-class _Recorder(torch.fx.Interpreter):
+class _Recorder(Replay):
     """Runs the program node by node; keeps moments, not tensors."""
 
     def __init__(self, traced: Traced, model: torch.nn.Module, call: Call) -> None:
-        super().__init__(traced.program.graph_module)
-        self.extra_traceback = False  # the errors are explained here
+        super().__init__(traced)
         self.values: dict[str, Moments] = {}
         self.gradients: dict[str, Moments] = {}
         self._bounds = bounds_of(traced.graph)
@@ -107,11 +106,6 @@ class _Recorder(torch.fx.Interpreter):
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
         return result
-
-    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if target in LAID_OUT:  # kernels may lay their results out otherwise than was recorded
-            return torch.reshape(*args, **kwargs)
-        return super().call_function(target, args, kwargs)
 
     def _explained(self, n: FxNode, error: Exception) -> ShapeMismatch:
         """What only values show, such as an index that is too large."""
@@ -209,7 +203,7 @@ def _checked(program: torch.export.ExportedProgram, call: Call) -> list[Any]:
     return call.leaves
 
 
-def _own(program: torch.export.ExportedProgram, outputs: Any) -> list[Any]:
+def own_outputs(program: torch.export.ExportedProgram, outputs: Any) -> list[Any]:
     """The outputs that are the model's, not the new values of its buffers."""
     kinds = torch.export.graph_signature.OutputKind
     specs = program.graph_signature.output_specs

@@ -12,7 +12,8 @@ from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.names import named_parameters, naming
-from fanin.frameworks.torch.observe import LAID_OUT, flat_inputs, moments
+from fanin.frameworks.torch.observe import flat_inputs, moments
+from fanin.frameworks.torch.replay import Replay
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.surrogate import sampler
 from fanin.frameworks.torch.trace import Traced
@@ -60,12 +61,11 @@ def measured_sweep(traced: Traced, model: torch.nn.Module, example: tuple[Any, .
     return swept
 
 
-class _Tuning(torch.fx.Interpreter):
+class _Tuning(Replay):
     """Runs the program node by node, making parameters wider on the way."""
 
     def __init__(self, traced: Traced, tune: Tune) -> None:
-        super().__init__(traced.program.graph_module)
-        self.extra_traceback = False
+        super().__init__(traced)
         self.factors: dict[str, float] = {}
         self.stored: dict[str, torch.Tensor] = {}
         self._nodes, self._tune = traced.graph.by_name, tune
@@ -86,8 +86,3 @@ class _Tuning(torch.fx.Interpreter):
         if n.name in self._nodes and isinstance(first, torch.Tensor) and first.is_floating_point():
             self._second[n.name] = moments(first).second_moment
         return result
-
-    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if target in LAID_OUT:
-            return torch.reshape(*args, **kwargs)
-        return super().call_function(target, args, kwargs)
