@@ -140,7 +140,7 @@ class Plan:
 
         It stands for a checkpoint of the start: two models with this digest, sharded however they are, have the same
         bits, and `fanin.verify` says whether one has them. Reasons, roles and the order of parameters do not count; of
-        what is kept, that it is, and no value.
+        what is kept, that it is, and no value; of a file of weights, its name and the sha256 that the initializer has.
 
         Raises:
             BadInput: the seed is not an integer in [0, 2¹²⁸).
