@@ -29,6 +29,7 @@ from fanin.frameworks.torch import draw_seed
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.graph import Fans, Role, fans
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
+from fanin.plans import Measured
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal
@@ -414,6 +415,42 @@ MUTANTS: tuple[Mutant, ...] = (
         "a truncated normal whose window starts at the first word",
         put("fanin.stream.distributions", "_window", window_from_the_first_word),
         (f"{STATISTICS}::test_moments", f"{STATISTICS}::test_distributions"),
+    ),
+    Mutant(
+        "a law told from few values",
+        put("fanin.plans.recognition.recognise", "FEWEST", 20),
+        ("plans/test_recognition.py::test_few_values_are_too_few_to_tell",),
+    ),
+    Mutant(
+        "the simplest law, however unlikely",
+        put("fanin.plans.recognition.families", "TELLS_APART", math.inf),
+        (
+            "plans/test_recognition.py::test_normal_and_uniform_values_are_told_apart_from_the_first_size_that_is_enough",
+        ),
+    ),
+    Mutant(
+        "orthogonal by the products of vectors, whatever their lengths",
+        put(
+            "fanin.plans.recognition.structure",
+            "np",
+            SimpleNamespace(**vars(np) | {"abs": lambda x: np.abs(x) * (1 - np.eye(len(x)))}),
+        ),
+        ("plans/test_recognition.py::test_orthogonal_matrices_of_any_shape",),
+    ),
+    Mutant(
+        "a tolerance of a std that does not shrink with the number of values",
+        lambda patch: patch.setattr(Measured, "std_error", lambda seen, kurtosis=3.0: 0.1),
+        ("plans/test_recognition.py::test_the_tolerance_of_a_std_is_that_of_so_many_values",),
+    ),
+    Mutant(
+        "starts compared by how their laws are written",
+        put("fanin.plans.diff", "same_start", lambda here, there: here.initializer == there.initializer),
+        ("frameworks/test_torch_from_values.py::test_a_model_that_starts_as_the_paper_says",),
+    ),
+    Mutant(
+        "starts in which a factor of √(2 L) is nothing",
+        lambda patch: patch.setattr(Measured, "has_std", lambda seen, std, kurtosis=3.0, sigmas=6.0: True),
+        ("frameworks/test_torch_from_values.py::test_the_scaling_that_was_never_applied_is_found",),
     ),
     Mutant(
         "shards as even as can be, where PyTorch fills the first ones",

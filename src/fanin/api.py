@@ -53,6 +53,7 @@ def plan(
             see residual branches, attention or the readout refuse.
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
             decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
+            "as_built" is what the model's values show: the laws that they may have been drawn from (docs/plans.md).
         overrides: which parameters → initializer, or its spelling; the last match wins. Which: a glob over paths
             ("*head.weight"), a role (`fanin.Role.READOUT`, "role:readout"), or a module's class (`torch.nn.Linear`,
             "type:torch.nn.Linear") and those derived from it. Or the name of a TOML file that says the same
@@ -79,6 +80,8 @@ def plan(
     graph = traced.graph if traced else adapter.read_modules(model)
     if hasattr(recipe, "built"):
         decided = override(recipe.built(model, graph).plan, overrides or {})
+    elif recipe == "as_built":
+        decided = override(adapter.seen(model, graph), overrides or {})
     else:
         decided = make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
     return jittered(decided, jitter)

@@ -86,6 +86,21 @@ def test_every_kind_of_law_and_dtype(initializer: str, dtype: torch.dtype) -> No
     assert fanin.verify(net, plan, seed=1).ok == (initializer == "keep")
 
 
+@pytest.mark.parametrize("initializer", ["normal(std=1)", "orthogonal"])
+@pytest.mark.parametrize("blocks", [1, None])
+def test_a_tensor_without_elements_and_one_of_one(initializer: str, blocks: int | None) -> None:
+    net = nn.Module()
+    net.register_parameter("none", nn.Parameter(torch.empty(0, 3)))
+    net.register_parameter("one", nn.Parameter(torch.empty(())))
+    plan = fanin.plan(net, recipe="zeros", overrides={"none": initializer, "one": "ones"})
+    fanin.initialize_(net, recipe=plan, seed=0)
+    assert fanin.verify(net, plan, seed=0, blocks=blocks).compared == 1
+    with torch.no_grad():
+        net.one.add_(1)  # type: ignore[operator]
+    (found,) = fanin.verify(net, plan, seed=0, blocks=blocks).differences
+    assert (found.element, found.expected, found.got) == ((), 1.0, 2.0)
+
+
 def test_a_few_blocks_find_what_they_look_at() -> None:
     net = nn.Linear(1 << 12, 64, bias=False)  # 64 blocks
     plan = fanin.initialize_(net, recipe="normal(std=1)", seed=0)

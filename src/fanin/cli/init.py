@@ -39,10 +39,11 @@ def init(
     built, example = load_model(model, shape, seed, needs_example=False)
     with noise_hint(shape):
         plan = api.plan(built, *example, recipe=recipe, overrides=chosen)
-    if any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers())):
-        materialize_(built, plan, seed, device="cpu")
-    else:
-        with progress("drawing", sum(map(writes, plan))) as advance:
+    on_meta = any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers()))
+    with progress("drawing", sum(map(writes, plan))) as advance:
+        if on_meta:
+            materialize_(built, plan, seed, device="cpu", progress=lambda _: advance())
+        else:
             write_(built, plan, seed, progress=lambda _: advance(), keep_copies=False)
     digest = plan.digest(seed)
     facts = {"fanin_digest": digest, "fanin_seed": str(seed), "fanin_recipe": recipe, "fanin_version": __version__}

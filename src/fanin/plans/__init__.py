@@ -4,8 +4,10 @@
 and insists that every parameter is covered. To add a recipe: a file in `recipes/` and a line in `RECIPES`.
 """
 
+from fanin.plans.diff import Change, PlanDiff
 from fanin.plans.make import as_built, make_plan
-from fanin.plans.model import Change, Decision, Entry, Plan
+from fanin.plans.measured import Measured
+from fanin.plans.model import Decision, Entry, Plan
 from fanin.plans.recipes import RECIPES, recipe
 from fanin.plans.tuned import Sweep, tuned
 from fanin.plans.verification import Difference, Verification
@@ -16,7 +18,9 @@ __all__ = [
     "Decision",
     "Difference",
     "Entry",
+    "Measured",
     "Plan",
+    "PlanDiff",
     "Sweep",
     "Verification",
     "as_built",

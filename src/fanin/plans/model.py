@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fanin.errors import BadInput, UnknownName
 from fanin.graph import Branch, Fans, Parameter, Parts, Role
 from fanin.initializers import Initializer, Keep, PerPart, Target, from_dict, to_dict
+from fanin.plans.diff import PlanDiff, changes
+from fanin.plans.measured import Measured
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -29,12 +31,17 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a plan."""
+    """One line of a plan.
+
+    Attributes:
+        measured: of the values that the initializer was recognised in; None where it was decided.
+    """
 
     parameter: Parameter
     initializer: Initializer
     why: str
     source: str = ""
+    measured: Measured | None = None
 
     def __post_init__(self) -> None:
         """What a parameter packs is drawn part by part, each as a tensor of its own."""
@@ -49,16 +56,13 @@ class Entry:
 
     @property
     def std(self) -> float:
-        """The realised standard deviation of one element; NaN where the parameter is kept as it is."""
-        return self.initializer.law(self.target).std
+        """The realised standard deviation of one element; of a parameter that is kept, that of its values, if seen."""
+        std = self.initializer.law(self.target).std
+        return self.measured.std if math.isnan(std) and self.measured else std
 
-
-class Change(NamedTuple):
-    """A parameter whose initializer differs between two plans; None where a plan does not have it."""
-
-    path: str
-    here: Entry | None
-    there: Entry | None
+    def given(self, decision: Decision) -> Entry:
+        """The same parameter with another decision; what was measured for this one does not speak of it."""
+        return replace(self, **decision._asdict(), measured=None)
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,7 @@ class Plan:
         chosen = {self[path].parameter.path: decision for path, decision in decisions.items()}
         return replace(
             self,
-            entries=tuple(
-                replace(e, **chosen[e.parameter.path]._asdict()) if e.parameter.path in chosen else e for e in self
-            ),
+            entries=tuple(e.given(chosen[e.parameter.path]) if e.parameter.path in chosen else e for e in self),
         )
 
     def override(self, overrides: Mapping[Any, Decision]) -> Plan:
@@ -121,26 +123,32 @@ class Plan:
 
         def decided(entry: Entry) -> Entry:
             matches = [decision for one, decision in chosen if one.matches(entry.parameter)]
-            return replace(entry, **matches[-1]._asdict()) if matches else entry
+            return entry.given(matches[-1]) if matches else entry
 
         return replace(self, entries=tuple(decided(e) for e in self.entries))
 
-    def diff(self, other: Plan) -> tuple[Change, ...]:
-        """The parameters whose initializer differs, in this plan's order; those only `other` has come last."""
-        paths = dict.fromkeys([e.parameter.path for e in self] + [e.parameter.path for e in other])
-        pairs = ((path, self._by_path.get(path), other._by_path.get(path)) for path in paths)
-        return tuple(
-            Change(path, here, there)
-            for path, here, there in pairs
-            if here is None or there is None or here.initializer != there.initializer
-        )
+    def diff(self, other: Plan) -> PlanDiff:
+        """The parameters that start otherwise, in this plan's order; those only `other` has come last.
+
+        A sequence of `Change`; `print` shows a table with the standard deviation here, there, and their ratio. Laws
+        that say the same in other words are the same, and so are a law and values that may have been drawn from it.
+
+        Example:
+            >>> import fanin, torch
+            >>> net = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 64))
+            >>> before = fanin.plan(net, recipe="torch_default")
+            >>> _ = torch.nn.init.normal_(net[0].weight, std=0.5)
+            >>> [(change.path, round(change.ratio, 1)) for change in fanin.plan(net, recipe="as_built").diff(before)]
+            [('0.weight', 6.9)]
+        """
+        return changes(self, other)
 
     def digest(self, seed: int) -> str:
         """SHA-256 of what decides every value: initializers, names, shapes, dtypes, the seed, the stream's version.
 
         It stands for a checkpoint of the start: two models with this digest, sharded however they are, have the same
         bits, and `fanin.verify` says whether one has them. Reasons, roles and the order of parameters do not count; of
-        what is kept, that it is, and no value.
+        what is kept, that it is, and no value; of a file of weights, its name and the sha256 that the initializer has.
 
         Raises:
             BadInput: the seed is not an integer in [0, 2¹²⁸).
@@ -163,6 +171,7 @@ class Plan:
             "parameters": [
                 asdict(e.parameter)
                 | {"initializer": to_dict(e.initializer), "std": _json_number(e.std), "why": e.why, "source": e.source}
+                | ({"measured": asdict(e.measured)} if e.measured else {})
                 for e in self.entries
             ],
         }
@@ -222,7 +231,8 @@ def _entry(row: dict[str, Any]) -> Entry:
         branch=Branch(**row["branch"]) if row.get("branch") else None,
         owner=tuple(row.get("owner", ())),
     )
-    return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
+    seen = Measured(**row["measured"]) if row.get("measured") else None
+    return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"], seen)
 
 
 def _json_number(x: float) -> float | None:

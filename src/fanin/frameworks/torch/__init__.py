@@ -4,13 +4,14 @@
 that graph once, forward and backward, on the module's own parameters, and `predict` sends moments through it instead;
 `write_` fills the parameters, `verify` compares them. None of these touches mode, gradients, hooks or buffers.
 `materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
-the plan that such a model's constructor follows. `fill_` fills one tensor.
+the plan that such a model's constructor follows, `seen` that which its values show. `fill_` fills one tensor.
 """
 
 from fanin.frameworks.torch.activation import array_activation
 from fanin.frameworks.torch.built import Built, built
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
+from fanin.frameworks.torch.from_values import seen
 from fanin.frameworks.torch.learned import learned_factors
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.modules import read_modules
@@ -44,6 +45,7 @@ __all__ = [
     "permuted",
     "predict",
     "read_modules",
+    "seen",
     "sweep",
     "trace",
     "verify",

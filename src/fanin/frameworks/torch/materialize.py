@@ -31,12 +31,16 @@ def materialize_(
     device: torch.device | str | None = None,
     buffers: Buffers | None = None,
     recorded: Recording | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> None:
     """Allocate what is on the meta device, and give every parameter and buffer its value.
 
     New memory is poisoned with bit patterns that nothing computes. Then come, for what a plan does not decide, the
     recording of the constructor and the model's own methods; the plan's values; those given by the caller; and at last
     every tensor is searched for the poison.
+
+    Args:
+        progress: called with the path of each parameter after it is written.
 
     Raises:
         StillUninitialized: lists every parameter and buffer that nobody gave a value.
@@ -63,7 +67,7 @@ def materialize_(
             fixed_randomness(key(seed, "own methods").k0)
             with torch.device(where or torch.get_default_device()):
                 why |= ask_modules(model, fresh, decided | given.keys())
-            write_(model, plan, seed, keep_copies=False)
+            write_(model, plan, seed, progress=progress, keep_copies=False)
             for tensor in fresh:
                 if tensor.path in given:
                     _copy(tensor, given[tensor.path])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,10 @@ from fanin.frameworks.torch.shards import local_of, parts_of
 from fanin.plans import Plan
 from fanin.plans.model import Entry, writes
 from fanin.plans.verification import Difference, Verification
+from fanin.stream import Runs
+from fanin.stream.elements import index_array
 
+Some: TypeAlias = range | npt.NDArray[np.integer[Any]]  # elements of the whole tensor
 BLOCK: Final = 1 << 12  # elements: drawing fewer takes no less time
 
 
@@ -75,18 +78,20 @@ def _compared(parts: Sequence[Part], entry: Entry, seed: int, blocks: int | None
     """What is drawn element by element, block by block; all else at once, as a writer draws it."""
     target = entry.target
     alone = entry.initializer.sampling(target) is not None
-    chosen = list(_blocks(parts, blocks, TEMPORARY if alone else sum(len(e) for _, e in parts)))
+    chosen = _blocks(parts, blocks, TEMPORARY if alone else sum(len(e) for _, e in parts))
+    groups = ([one] for one in chosen) if alone else filter(None, [list(chosen)])
     count, differing = 0, 0
     first: tuple[int, complex, complex] | None = None
-    for group in [[one] for one in chosen] if alone else [chosen] if chosen else []:
-        indices = np.concatenate([elements for _, elements in group])
+    for group in groups:
+        elements = group[0][1] if len(group) == 1 else np.concatenate([index_array(some) for _, some in group])
         got = torch.cat([values for values, _ in group])
-        drawn = entry.initializer.draw(target, seed, indices)
+        drawn = entry.initializer.draw(target, seed, elements)
         expected = torch.from_numpy(np.ascontiguousarray(drawn)).view(got.dtype)
-        wrong = torch.nonzero((_bytes(got) != _bytes(expected)).any(1)).flatten()
-        count += len(indices)
-        differing += len(wrong)
-        if len(wrong):
+        count += len(got)
+        if not torch.equal(_bytes(got), _bytes(expected)):
+            wrong = torch.nonzero((_bytes(got) != _bytes(expected)).any(1)).flatten()
+            differing += len(wrong)
+            indices = index_array(elements)
             at = int(wrong[np.argmin(indices[wrong.numpy()])])
             if first is None or indices[at] < first[0]:
                 first = (int(indices[at]), expected[at].item(), got[at].item())
@@ -97,9 +102,7 @@ def _compared(parts: Sequence[Part], entry: Entry, seed: int, blocks: int | None
     return _Compared(count, [Difference(target.name, what, place, first[1], first[2])])
 
 
-def _blocks(
-    parts: Sequence[Part], blocks: int | None, largest: int
-) -> Iterator[tuple[torch.Tensor, npt.NDArray[np.int64]]]:
+def _blocks(parts: Sequence[Part], blocks: int | None, largest: int) -> Iterator[tuple[torch.Tensor, Some]]:
     """Values of the memory, on the CPU, and which elements of the whole they are: all, or `blocks` chosen at random."""
     if blocks is None:
         for place, elements in parts:
@@ -117,14 +120,13 @@ def _chosen(count: int, blocks: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng().choice(count, min(blocks, count), replace=False))
 
 
-def _at(place: torch.Tensor, elements: Any, begin: int, end: int) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
+def _at(place: torch.Tensor, elements: range | Runs, begin: int, end: int) -> tuple[torch.Tensor, Some]:
     """At these positions of a part, in its row-major order; memory that is not contiguous is not copied whole."""
     some = elements[begin:end]
-    indices = np.arange(some.start, some.stop, some.step) if isinstance(some, range) else some.astype(np.int64)
     if place.is_contiguous():
-        return place.view(-1)[begin:end].cpu(), indices
+        return place.view(-1)[begin:end].cpu(), some
     where = np.unravel_index(np.arange(begin, end), place.shape)
-    return place[tuple(torch.from_numpy(axis).to(place.device) for axis in where)].cpu(), indices
+    return place[tuple(torch.from_numpy(axis).to(place.device) for axis in where)].cpu(), some
 
 
 def _bytes(values: torch.Tensor) -> torch.Tensor:
