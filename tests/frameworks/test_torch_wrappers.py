@@ -138,7 +138,7 @@ N = Normal(0.125)
         ("type:torch.nn.Module", {f"{m}.{p}" for m in ("stem", "conv", "head") for p in ("weight", "bias")}),
         ("stem.*", {"stem.weight", "stem.bias"}),
     ],
-    ids=str,
+    ids=lambda value: "" if isinstance(value, set) else str(value),  # a set has another order in every process
 )
 def test_a_key_means_these_parameters(key: Any, meant: set[str]) -> None:
     for example in (X,), ():
