@@ -15,6 +15,7 @@ ROOT = Path(fanin.__file__).parent
 LEVELS = {
     "errors": 0,
     "call": 1,
+    "files": 1,
     "grid": 1,
     "graph": 1,
     "stream": 1,

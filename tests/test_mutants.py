@@ -520,6 +520,16 @@ MUTANTS: tuple[Mutant, ...] = (
         lambda patch: patch.setattr(Jittered, "_noise", lambda what, law: Normal(what.relative_std)),
         ("initializers/test_jittered.py::test_it_is_relative_to_the_rms_so_that_zeros_stay_zeros",),
     ),
+    Mutant(
+        "the first blocks are verified, never others",
+        put("fanin.frameworks.torch.verify", "_chosen", lambda count, blocks: np.arange(min(count, blocks))),
+        ("frameworks/test_torch_verify.py::test_a_few_blocks_find_what_they_look_at",),
+    ),
+    Mutant(
+        "verify takes 0 for −0",
+        put("fanin.frameworks.torch.verify", "_bytes", lambda values: values[:, None]),
+        ("frameworks/test_torch_verify.py::test_one_changed_bit_is_found_and_shown",),
+    ),
 )
 OF_FRAMEWORKS = {
     "keras": (

@@ -3,6 +3,7 @@
     plan = fanin.plan(model, x)                 # decide every parameter; print(plan)
     plan = fanin.initialize_(model, x, seed=0)  # decide and write
     plan = fanin.calibrate(model, x, plan=plan) # the same, as wide as one real batch asks for
+    fanin.verify(model, plan, seed=0)           # is it still what the plan says, on any number of processes
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
@@ -26,10 +27,11 @@ from fanin.api import (
     on_meta,
     plan,
     predict,
+    verify,
 )
 from fanin.diagnosis import Diagnosis, Finding
 from fanin.errors import FaninError
-from fanin.graph import Graph
+from fanin.graph import Graph, Role
 from fanin.initializers import (
     Constant,
     Initializer,
@@ -49,7 +51,7 @@ from fanin.initializers import (
     lecun_normal,
     lecun_uniform,
 )
-from fanin.plans import Plan
+from fanin.plans import Plan, Verification
 from fanin.signals import Signals
 
 __version__ = "0.1.0.dev0"
@@ -70,11 +72,13 @@ __all__ = [
     "Ones",
     "Orthogonal",
     "Plan",
+    "Role",
     "Signals",
     "Sparse",
     "TruncatedNormal",
     "Uniform",
     "VarianceScaling",
+    "Verification",
     "Zeros",
     "__version__",
     "calibrate",
@@ -95,4 +99,5 @@ __all__ = [
     "on_meta",
     "plan",
     "predict",
+    "verify",
 ]

@@ -21,10 +21,11 @@ from fanin.frameworks import ADAPTERS, activation_of, adapter_of, adapter_of_ten
 from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
 from fanin.initializers import initializer as spelled
-from fanin.plans import Plan, make_plan, tuned
+from fanin.plans import Plan, Verification, make_plan, tuned
 from fanin.plans.jitter import jittered
 from fanin.plans.learned import Method, free, learned, method
-from fanin.plans.make import Overrides, override
+from fanin.plans.make import override
+from fanin.plans.overrides import Overrides
 from fanin.plans.recipes import Recipe
 from fanin.signals import Signals, averaged
 
@@ -52,14 +53,17 @@ def plan(
             see residual branches, attention or the readout refuse.
         recipe: a name ("auto", "he", …), one with arguments ("normal(std=0.02)"), or a function from a `Graph` to
             decisions by path. What `on_meta` gave stands for the model's own constructor: the laws that it draws from.
-        overrides: glob over paths → initializer, or its spelling; the last match wins.
+        overrides: which parameters → initializer, or its spelling; the last match wins. Which: a glob over paths
+            ("*head.weight"), a role (`fanin.Role.READOUT`, "role:readout"), or a module's class (`torch.nn.Linear`,
+            "type:torch.nn.Linear") and those derived from it. Or the name of a TOML file that says the same
+            (docs/plans.md).
         jitter: standard deviation, in its root mean square, of a noise on each weight that would start with an exact
             symmetry: identity, Dirac, ZerO, constant and mirrored weights, not zeros, norms and biases. 0.01 lets units
             come apart and changes signals by 0.01 %.
 
     Raises:
         BadInput: an example that the model cannot be called with, or none where the recipe needs one; lazy layers that
-            have no shape yet; an override that matches nothing; an initializer that cannot serve its parameter.
+            have no shape yet; an override that means no parameter; an initializer that cannot serve its parameter.
         UnknownName: no such recipe or initializer; the message names the nearest.
         ShapeMismatch, CannotTrace, NoParameters, UncoveredParameters: see `fanin.errors`.
 
@@ -68,7 +72,7 @@ def plan(
         >>> net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
         >>> p = plan(net, torch.zeros(1, 64))
         >>> str(p["0.weight"].initializer), round(p["0.weight"].std, 4)
-        ('normal 1.414/√fan_in', 0.1768)
+        ('normal 1/√fan_in', 0.125)
     """
     adapter = adapter_of(model)
     traced = adapter.trace(model, *example) if example else None
@@ -271,6 +275,46 @@ def materialize_(
     adapter = adapter_of(model)
     drawn = adapter.draw_seed_for(model) if seed is None else seed
     adapter.materialize_(model, plan, drawn, device=device, buffers=buffers, recorded=recorded)
+
+
+def verify(model: Any, plan: Plan, *, seed: int, blocks: int | None = 8) -> Verification:
+    """Whether the model still is what the plan and the seed say, without a checkpoint of its start.
+
+    Blocks of 4096 elements of each parameter, others in each call, are drawn again from the stream and compared with
+    the model, bit for bit. Of b blocks among B, one element that was changed is found with a chance of b/B; training
+    changes them all. Of a sharded model, each process compares what it holds, and nothing is sent. It never raises on
+    what it finds: the result is false, prints as a table, and names the first differing element with both values.
+
+    Args:
+        plan: that `initialize_` returned, or one that was read back with `Plan.from_json`.
+        seed: with which it was written.
+        blocks: of each parameter and process; None compares every element.
+
+    Raises:
+        BadInput: no plan, the seed is not an integer in [0, 2¹²⁸), or blocks is not an integer above 0.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Linear(4, 3)
+        >>> written = initialize_(net, torch.zeros(1, 4), recipe="lecun", seed=0)
+        >>> bool(verify(net, written, seed=0))
+        True
+        >>> with torch.no_grad():
+        ...     net.bias[1] = 0.5
+        >>> found = verify(net, written, seed=0)
+        >>> found.ok, found.differences[0].element, found.differences[0].got
+        (False, (1,), 0.5)
+        >>> print(found)
+        1 parameter(s) are not what the plan (digest 1c719144b005) says
+        parameter  what differs                   first at  expected  got
+        ─────────────────────────────────────────────────────────────────
+        bias       1 of 3 compared values differ  [1]              0  0.5
+
+    Not for: parameters that the plan keeps, of which it knows no values; `Orthogonal(method="qr")` on another machine,
+    whose bits are not promised.
+    """
+    result: Verification = adapter_of(model).verify(model, plan, seed, blocks)
+    return result
 
 
 def fill_(

@@ -179,6 +179,31 @@ def test_every_rank_writes_its_part_alone(this: int) -> None:
         assert np.array_equal(local_of(held.w).numpy(), drawn)
 
 
+@pytest.mark.parametrize("this", range(6))
+def test_every_rank_compares_what_it_holds(this: int) -> None:
+    """One element of the whole is changed: the ranks that hold it say so, and no other does."""
+    plan = fanin.plan(Net(), X, overrides={"*": "normal(std=1)"})
+    digests = set()
+    with rank(this, 6):
+        mesh = init_device_mesh("cpu", (3, 2), mesh_dim_names=("dp", "tp"))
+        for model in (fsdp(Net(), mesh), fsdp(Net(), mesh["dp"]), tensor_parallel(Net(), mesh["tp"])):
+            fanin.frameworks.torch.write_(model, plan, 3)
+            found = fanin.verify(model, plan, seed=3)
+            held = [p._local_tensor if isinstance(p, DTensor) else p for p in model.parameters()]
+            assert found.ok, str(found)
+            assert found.compared == found.held == sum(local.numel() for local in held)
+            digests.add(found.digest)
+            local_of(model.get_parameter("up.weight"))[-1, -1] += 1
+            (wrong,) = fanin.verify(model, plan, seed=3).differences
+            assert wrong.element is not None
+            assert wrong.expected is not None
+            assert wrong.expected == plan["up.weight"].initializer.draw(
+                plan["up.weight"].target, 3, np.array([wrong.element[0] * 8 + wrong.element[1]])
+            )
+            assert wrong.got == pytest.approx(wrong.expected + 1)
+    assert digests == {plan.digest(3)}
+
+
 def holder(tensor: torch.Tensor) -> nn.Module:
     model = nn.Module()
     model.register_parameter("w", nn.Parameter(tensor))

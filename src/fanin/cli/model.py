@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +61,23 @@ def noise_hint(shape: str | None) -> Iterator[None]:
         raise ShapeMismatch(
             f"{error} --input makes floating-point noise; let the function return (model, example) for anything else."
         ) from error
+
+
+def overrides_of(items: Sequence[str], file: str | None = None) -> dict[str, Any]:
+    """The overrides in a TOML file, then those written as "KEY=INITIALIZER".
+
+    Raises:
+        BadInput: one that is not so written, or a file that cannot be read.
+    """
+    from fanin.plans.overrides import from_toml
+
+    pairs = [item.partition("=") for item in items]
+    if wrong := [key for key, _, what in pairs if not what]:
+        raise BadInput(f"--override takes PATH=INITIALIZER, such as '*head.weight=zeros'; got {wrong[0]!r}.")
+    named = from_toml(file) if file is not None else {}
+    return {key: what for key, what in named.items() if key not in {k for k, _, _ in pairs}} | {
+        key: what for key, _, what in pairs
+    }
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

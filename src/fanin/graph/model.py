@@ -155,6 +155,8 @@ class Parameter:
         parts: the logical tensors that it packs, each drawn under its own name; None if it is one.
         further: what it is in the whole model, beside `role`.
         branch: the residual branch that it is in, for weights.
+        owner: the classes of the module that it belongs to, as "package.module.Class", the most special first; of tied
+            weights, of each such module.
     """
 
     path: str
@@ -168,6 +170,7 @@ class Parameter:
     parts: Parts | None = None
     further: tuple[Role, ...] = ()
     branch: Branch | None = None
+    owner: tuple[str, ...] = ()
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -8,5 +8,19 @@ from fanin.plans.make import as_built, make_plan
 from fanin.plans.model import Change, Decision, Entry, Plan
 from fanin.plans.recipes import RECIPES, recipe
 from fanin.plans.tuned import Sweep, tuned
+from fanin.plans.verification import Difference, Verification
 
-__all__ = ["RECIPES", "Change", "Decision", "Entry", "Plan", "Sweep", "as_built", "make_plan", "recipe", "tuned"]
+__all__ = [
+    "RECIPES",
+    "Change",
+    "Decision",
+    "Difference",
+    "Entry",
+    "Plan",
+    "Sweep",
+    "Verification",
+    "as_built",
+    "make_plan",
+    "recipe",
+    "tuned",
+]

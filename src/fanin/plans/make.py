@@ -10,6 +10,7 @@ from fanin.errors import BadInput, NoParameters, UncoveredParameters
 from fanin.graph import Graph, Role
 from fanin.initializers import Constant, Initializer, Keep, Ones, initializer
 from fanin.plans.model import Decision, Entry, Plan
+from fanin.plans.overrides import Overrides, decisions
 from fanin.plans.recipes import Recipe, is_tuned, recipe
 from fanin.plans.tuned import Sweep, tuned
 
@@ -18,13 +19,12 @@ WITHOUT_EXAMPLE = (
     "Without an example input, only what the framework's own modules hold is known: pass one batch, plan(model, x), to "
     "see what these do. Or: "
 )
-Overrides = Mapping[str, Decision | Initializer | str]
 
 
 def make_plan(
     graph: Graph, how: str | Recipe = "auto", overrides: Overrides | None = None, sweep: Sweep | None = None
 ) -> Plan:
-    """Decide every parameter: by the recipe, then by the overrides (glob → initializer; the last match wins).
+    """Decide every parameter: by the recipe, then by the overrides (the last match wins).
 
     Args:
         sweep: predicts signals from a plan; where the recipe is one that is tuned, its widths are, and what the
@@ -88,17 +88,18 @@ def override(plan: Plan, overrides: Overrides) -> Plan:
     """The plan with the caller's own choices.
 
     Raises:
-        BadInput: a glob that matches nothing, or an initializer that cannot serve its parameter.
-        UnknownName: an initializer's spelling that is not known.
+        BadInput: a key that means no parameter, a file that cannot be read, or an initializer that cannot serve its
+            parameter.
+        UnknownName: an initializer's spelling, or a role, that is not known.
     """
-    changed = plan.override({glob: _decision(what, "given by the caller") for glob, what in overrides.items()})
+    changed = plan.override(decisions(overrides))
     for entry in changed:
         _check(entry)
     return changed
 
 
 def _decision(what: Decision | Initializer | str, why: str) -> Decision:
-    """A recipe or a caller may give the initializer alone."""
+    """A recipe may give the initializer alone."""
     return what if isinstance(what, Decision) else Decision(initializer(what), why)
 
 

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,19 +104,23 @@ class Plan:
             ),
         )
 
-    def override(self, overrides: Mapping[str, Decision]) -> Plan:
-        """A plan in which each parameter whose path matches a glob is given that decision; the last match wins.
+    def override(self, overrides: Mapping[Any, Decision]) -> Plan:
+        """A plan in which each parameter that a key means is given that decision; the last match wins.
+
+        Args:
+            overrides: a glob over paths, a role or a module's class → decision; see `fanin.plan`.
 
         Raises:
-            BadInput: a glob that matches no parameter.
+            BadInput: a key that means no parameter.
         """
-        for pattern in overrides:
-            if not any(fnmatchcase(path, pattern) for path in self._by_path):
-                raise BadInput(f"The override {pattern!r} matches no parameter. Paths look like {self._some_paths()}.")
+        from fanin.plans.overrides import selector
+
+        chosen = [(selector(key), decision) for key, decision in overrides.items()]
+        for one, _ in chosen:
+            one.require([e.parameter for e in self])
 
         def decided(entry: Entry) -> Entry:
-            paths = (entry.parameter.path, *entry.parameter.also)
-            matches = [d for pattern, d in overrides.items() if any(fnmatchcase(path, pattern) for path in paths)]
+            matches = [decision for one, decision in chosen if one.matches(entry.parameter)]
             return replace(entry, **matches[-1]._asdict()) if matches else entry
 
         return replace(self, entries=tuple(decided(e) for e in self.entries))
@@ -131,6 +134,25 @@ class Plan:
             for path, here, there in pairs
             if here is None or there is None or here.initializer != there.initializer
         )
+
+    def digest(self, seed: int) -> str:
+        """SHA-256 of what decides every value: initializers, names, shapes, dtypes, the seed, the stream's version.
+
+        It stands for a checkpoint of the start: two models with this digest, sharded however they are, have the same
+        bits, and `fanin.verify` says whether one has them. Reasons, roles and the order of parameters do not count; of
+        what is kept, that it is, and no value.
+
+        Raises:
+            BadInput: the seed is not an integer in [0, 2¹²⁸).
+
+        Example:
+            >>> entry = Entry(Parameter("head.weight", (10, 64), "float32"), Keep(), "as it is")
+            >>> Plan("none", (entry,)).digest(0)[:12]
+            '2bedd38b3265'
+        """
+        from fanin.plans.digest import digest
+
+        return digest(self, seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -179,10 +201,6 @@ class Plan:
 
         return plain(self)
 
-    def _some_paths(self) -> str:
-        paths = list(self._by_path)
-        return ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
-
 
 def writes(entry: Entry) -> bool:
     """Whether the entry writes its parameter, rather than leaving it as it is."""
@@ -202,6 +220,7 @@ def _entry(row: dict[str, Any]) -> Entry:
         parts=Parts(**row["parts"]) if row.get("parts") else None,
         further=tuple(Role(role) for role in row.get("further", ())),
         branch=Branch(**row["branch"]) if row.get("branch") else None,
+        owner=tuple(row.get("owner", ())),
     )
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"])
 

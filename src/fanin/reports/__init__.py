@@ -4,6 +4,7 @@ The type to know is `Page`: sections of blocks (`Text`, `Table`, `LinePlot`, `He
 To add a block: a dataclass in `page.py`, a macro in `assets/page.html.j2`, a function in `text.py`; JSON follows.
 """
 
+from fanin.files import check_target
 from fanin.reports.data import strict_json, to_json
 from fanin.reports.html import to_html
 from fanin.reports.page import (
@@ -22,7 +23,7 @@ from fanin.reports.page import (
     Value,
 )
 from fanin.reports.text import render, render_section, to_text
-from fanin.reports.write import check_target, write_html
+from fanin.reports.write import write_html
 
 __all__ = [
     "Block",

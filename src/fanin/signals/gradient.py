@@ -90,6 +90,11 @@ class GradientMoments:
     profile: Profile | None = None
     bins: Spread | None = None
 
+    @property
+    def moments(self) -> tuple[Array, Array, Array]:
+        """The three."""
+        return self.second, self.across_positions, self.across_samples
+
     def __add__(self, other: GradientMoments) -> GradientMoments:
         """Of a sum of two that are independent."""
         return replace(

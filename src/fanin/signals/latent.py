@@ -28,16 +28,15 @@ WEIGHTS: Final[Array] = _DENSITY / _DENSITY.sum()
 _PROBABILITIES: Final[Array] = np.cumsum(WEIGHTS) - WEIGHTS / 2
 
 
-def _hermite() -> Array:
+def hermite(z: Array) -> Array:
     """He_k(z)/√k!, orthonormal under the Gaussian."""
-    rows = [np.ones(COUNT), NODES]
+    rows = [np.ones_like(z), z]
     for k in range(1, TERMS - 1):
-        rows.append((NODES * rows[k] - math.sqrt(k) * rows[k - 1]) / math.sqrt(k + 1))
+        rows.append((z * rows[k] - math.sqrt(k) * rows[k - 1]) / math.sqrt(k + 1))
     return np.stack(rows)
 
 
-_HERMITE: Final[Array] = _hermite()
-_PROJECTION: Final[Array] = (_HERMITE * WEIGHTS).T
+PROJECTION: Final[Array] = (hermite(NODES) * WEIGHTS).T
 _EXPONENTS: Final = np.arange(TERMS + 1)
 
 
@@ -53,7 +52,7 @@ def expectation(values: Array) -> Array:
 
 def coefficients(values: Array) -> Array:
     """a_k = E f(z) He_k(z)/√k!, row by row; what the series leaves of E f² comes last."""
-    a = values @ _PROJECTION
+    a = values @ PROJECTION
     return np.concatenate([a, np.sqrt(np.maximum((values * values) @ WEIGHTS - (a * a).sum(-1), 0.0))[..., None]], -1)
 
 

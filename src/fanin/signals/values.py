@@ -26,12 +26,31 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
-    """A tensor of which nothing is known but its shape: integers of the user's, or what no rule could follow."""
+    """A tensor of which nothing is known but its shape: integers of the user's, or what no rule could follow.
+
+    Attributes:
+        bound: integers are drawn below it.
+        choices: which of the integers below the bound a signal has chosen, for each position and sample.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     axes: Axes
-    bound: int | None = None  # integers are drawn below it
+    bound: int | None = None
+    choices: Choices | None = None
+
+
+class Choices(NamedTuple):
+    """How alike the choices of signals are.
+
+    Attributes:
+        each: choices that one position makes, all different.
+        positions, samples: P(a choice here is a choice there), of two positions of one sample and of two samples.
+    """
+
+    each: int
+    positions: float
+    samples: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ import struct
 from enum import IntEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fanin.errors import BadInput
 
-_VERSION = b"fanin/stream/v1\0"
+VERSION: Final = "fanin/stream/v1"  # a change of it changes every value
 _FOUR_WORDS = struct.Struct("<4I")
 
 
@@ -76,7 +76,7 @@ def _start(domain: Domain, seed: int, draw: int) -> bytes:
     """Of the message: what the tensors of a model have in common."""
     seed_bytes = _integer("seed", seed, bits=128).to_bytes(16, "little")
     draw_bytes = _integer("draw", draw, bits=32).to_bytes(4, "little")
-    return _VERSION + bytes((domain,)) + seed_bytes + draw_bytes
+    return VERSION.encode() + b"\0" + bytes((domain,)) + seed_bytes + draw_bytes
 
 
 @lru_cache(maxsize=64)

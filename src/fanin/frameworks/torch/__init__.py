@@ -2,7 +2,7 @@
 
 `trace` records the graph with `torch.export`; `read_modules` is what can be said without an example. `observe` runs
 that graph once, forward and backward, on the module's own parameters, and `predict` sends moments through it instead;
-`write_` fills the parameters. None of them touches the module's mode, gradients, hooks or buffers.
+`write_` fills the parameters, `verify` compares them. None of these touches mode, gradients, hooks or buffers.
 `materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
 the plan that such a model's constructor follows. `fill_` fills one tensor.
 """
@@ -21,6 +21,7 @@ from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
 from fanin.frameworks.torch.tune import measured_sweep, sweep
+from fanin.frameworks.torch.verify import verify
 from fanin.frameworks.torch.write import write_
 
 __all__ = [
@@ -45,5 +46,6 @@ __all__ = [
     "read_modules",
     "sweep",
     "trace",
+    "verify",
     "write_",
 ]

@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from fanin.frameworks.torch.kinds import Kind, activation_of, kind_of, passes_on
-from fanin.frameworks.torch.names import checked_parameters, naming
+from fanin.frameworks.torch.names import checked_parameters, naming, owned_by, owners
 from fanin.frameworks.torch.operations import UNKNOWN, Slot
-from fanin.frameworks.torch.whole import unwrapped
+from fanin.frameworks.torch.whole import uncompiled, unwrapped
 from fanin.graph import ActivationCall, Graph, Node, Parameter, Role
 
 SAFE: Final = ActivationCall("relu")
@@ -55,7 +55,11 @@ def read_modules(model: torch.nn.Module) -> Graph:
     model = unwrapped(model)
     layers = tuple(_layers(model))
     uses = {path: (layer, layer.kind.slots.get(name, UNKNOWN)) for layer in layers for name, path in layer.own.items()}
-    described = tuple(_parameter(path, tensor, also, uses) for path, (tensor, also) in parameters.items())
+    of = owners(model)
+    described = tuple(
+        replace(_parameter(path, tensor, also, uses), owner=owned_by(of, path, *also))
+        for path, (tensor, also) in parameters.items()
+    )
     return Graph(type(model).__name__, tuple(_nodes(model, layers)), described, notes=(NOTE,), modules_only=True)
 
 
@@ -116,7 +120,9 @@ def _assumed(model: torch.nn.Module) -> ActivationCall:
 def _seen_behind(model: torch.nn.Module) -> Mapping[str, ActivationCall | str]:
     """Path of a layer in an `nn.Sequential` → the activation behind it, or the operation that is there instead."""
     found: dict[str, ActivationCall | str] = {}
-    inner = {id(child) for m in model.modules() if _is_chain(m) for child in m.children()}
+    inner = {
+        id(uncompiled(name, child)[1]) for m in model.modules() if _is_chain(m) for name, child in m.named_children()
+    }
     for path, module in model.named_modules():
         if _is_chain(module) and id(module) not in inner:
             chain = list(_flat(path, module))
@@ -147,8 +153,8 @@ def _is_chain(module: torch.nn.Module) -> bool:
 def _flat(path: str, chain: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
     """The modules of a chain in the order they run, those of chains within it in their place."""
     for name, child in chain.named_children():
-        own = f"{path}.{name}" if path else name
-        if _is_chain(child):
-            yield from _flat(own, child)
+        own, module = uncompiled(f"{path}.{name}" if path else name, child)
+        if _is_chain(module):
+            yield from _flat(own, module)
         else:
-            yield own, child
+            yield own, module

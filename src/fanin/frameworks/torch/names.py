@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
@@ -47,6 +47,27 @@ def named_parameters(model: torch.nn.Module) -> dict[str, tuple[torch.nn.Paramet
         names.setdefault(id(parameter), {})[name(path)] = None
         tensors[id(parameter)] = parameter
     return {first: (tensors[i], tuple(also)) for i, (first, *also) in names.items()}
+
+
+def owners(model: torch.nn.Module) -> dict[str, tuple[str, ...]]:
+    """Logical path → the classes of the module that the parameter belongs to, the most special first.
+
+    What a parametrization holds, as weight norm does, belongs to the module that is parametrized.
+    """
+    name = naming(model)
+    modules = dict(model.named_modules(remove_duplicate=False))
+    found: dict[str, tuple[str, ...]] = {}
+    for path, module in modules.items():
+        owner = modules[path.partition(".parametrizations")[0]] if ".parametrizations" in f".{path}" else module
+        classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(owner).__mro__ if c is not object)
+        for own, _ in module.named_parameters(recurse=False):
+            found[name(f"{path}.{own}" if path else own)] = classes
+    return found
+
+
+def owned_by(of: Mapping[str, tuple[str, ...]], *paths: str) -> tuple[str, ...]:
+    """Of all names of a parameter, each class once."""
+    return tuple(dict.fromkeys(kind for path in paths for kind in of.get(path, ())))
 
 
 def checked_parameters(model: Any) -> dict[str, tuple[torch.nn.Parameter, tuple[str, ...]]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import torch
 
 from fanin.frameworks.torch.fill import DTYPES
 from fanin.frameworks.torch.shards import agreed, is_sharded, spans, splits_of
+from fanin.frameworks.torch.whole import is_a
 from fanin.graph import Parameter
 
 
@@ -17,12 +17,12 @@ def of_model(model: torch.nn.Module) -> list[str]:
     found = []
     for path, module in model.named_modules():
         at = f"{path}: " if path else ""
-        if _is_a(module, "torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel"):
+        if is_a(module, "torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel"):
             found.append(
                 f"{at}FullyShardedDataParallel keeps its parameters in flat buffers without their shapes; "
                 "use torch.distributed.fsdp.fully_shard, or initialize before wrapping"
             )
-        if _is_a(module, "torch.distributed.fsdp", "FSDPModule") and not _is_resharded(module):
+        if is_a(module, "torch.distributed.fsdp", "FSDPModule") and not _is_resharded(module):
             found.append(
                 f"{at}its parameters are gathered, and what is written into them now is lost when they are sharded "
                 "again; call reshard() on it first, a step that sends nothing"
@@ -32,6 +32,14 @@ def of_model(model: torch.nn.Module) -> list[str]:
 
 def of_parameter(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Parameter) -> list[str]:
     """Why a tensor, of which this process holds `memory`, cannot be given what is planned for it."""
+    found = to_read(tensor, memory, planned)
+    if memory is not None and memory.is_inference():
+        found.append("it was made under torch.inference_mode() and cannot be changed in place; build the model outside")
+    return found
+
+
+def to_read(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Parameter) -> list[str]:
+    """Why the values of a tensor cannot even be compared with what is planned for it."""
     if memory is None:
         return ["it has no shape yet; run the model once to make its lazy layers"]
     if not is_plain(memory):
@@ -51,8 +59,6 @@ def of_parameter(tensor: torch.Tensor, memory: torch.Tensor | None, planned: Par
         found.append(f"its layout is {str(memory.layout).removeprefix('torch.')}; only dense tensors can be filled")
     if memory.is_meta:
         found.append("it is on the meta device and has no memory; use fanin.materialize_, or model.to_empty first")
-    if memory.is_inference():
-        found.append("it was made under torch.inference_mode() and cannot be changed in place; build the model outside")
     return found + (_of_shard(tensor, memory) if is_sharded(tensor) else [])
 
 
@@ -83,9 +89,3 @@ def _of_shard(tensor: Any, memory: torch.Tensor) -> list[str]:
 def _is_resharded(module: Any) -> bool:
     """Whether FSDP2 shows the sharded parameters; the state is not public."""
     return all(group.is_sharded for group in module._get_fsdp_state()._fsdp_param_groups)
-
-
-def _is_a(module: torch.nn.Module, package: str, name: str) -> bool:
-    """`isinstance` without importing the package: if nobody did, nothing is an instance."""
-    kind = getattr(sys.modules.get(package), name, None)
-    return kind is not None and isinstance(module, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from fanin.errors import BadInput
-from fanin.frameworks.torch.whole import any_sharded, unwrapped
+from fanin.frameworks.torch.whole import is_distributed
 
 
 def draw_seed(generator: torch.Generator | None = None) -> int:
@@ -24,7 +24,7 @@ def draw_seed_for(model: torch.nn.Module) -> int:
         BadInput: the model is distributed. Each process has a generator of its own, and their parts of a tensor would
             come of different seeds, or their replicas differ; to agree on one, they would have to communicate.
     """
-    if any_sharded(model) or unwrapped(model) is not model:
+    if is_distributed(model):
         raise BadInput(
             "The model is distributed, and each process would draw a seed of its own. Give the same one in all: seed=0."
         )

@@ -19,7 +19,7 @@ from fanin.frameworks.torch.arguments import gives_tensors, plain_arguments, ref
 from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import CustomFunctions
 from fanin.frameworks.torch.failure import line_in
-from fanin.frameworks.torch.names import checked_parameters, named_parameters, naming
+from fanin.frameworks.torch.names import checked_parameters, named_parameters, naming, owned_by, owners
 from fanin.frameworks.torch.operations import (
     ACTIVATIONS,
     GATES,
@@ -117,7 +117,11 @@ def _read(model: torch.nn.Module, found: Program) -> Traced:
     packed = {logical(path): slot for path, slot in _packed(model)}
     for path in uses.keys() & packed.keys():
         uses[path] = uses[path]._replace(slot=packed[path], shape=tuple(parameters[path][0].shape))
-    described = tuple(_parameter(path, tensor, also, uses.get(path)) for path, (tensor, also) in parameters.items())
+    of = owners(model)
+    described = tuple(
+        replace(_parameter(path, tensor, also, uses.get(path)), owner=owned_by(of, path, *also))
+        for path, (tensor, also) in parameters.items()
+    )
     seen = {fx: path for fx, path in names.items() if fx in stored and path in parameters}
     nodes = [replace(node, arguments=plain_arguments(recorded[node.name], seen)) for node in nodes]
     notes = found.notes + tuple(dict.fromkeys(f"{note} (at {node.source})" for node in nodes for note in node.notes))

@@ -47,8 +47,9 @@ class Trial:
     def _run(self, seed: int, prepare: Callable[[torch.Tensor], Any] | None = None) -> tuple[Any, tuple[Any, ...]]:
         fixed_randomness(seed)
         tensors = self.small.draw(torch.Generator().manual_seed(seed))
-        for tensor in tensors.values() if prepare else ():
-            prepare(tensor)  # type: ignore[misc]
+        for name, tensor in tensors.items() if prepare else ():
+            if isinstance(self.small.values[name], (State, Weight)):  # the rest may have no derivative
+                prepare(tensor)  # type: ignore[misc]
         return tensors, self.small.run(tensors)
 
     def _marks(self) -> frozenset[str]:

@@ -13,16 +13,44 @@ import torch
 from fanin.frameworks.torch.shards import is_sharded
 from fanin.frameworks.torch.state import undisturbed
 
+_DDP: Final = ("torch.nn.parallel.distributed", "DistributedDataParallel")
+_COMPILED: Final = ("torch._dynamo.eval_frame", "OptimizedModule")
 _HOOKS: Final = ("_forward_pre_hooks", "_forward_hooks")
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
-    """What DistributedDataParallel wraps: its own forward pass cannot be traced, and computes nothing else."""
-    module = sys.modules.get("torch.nn.parallel.distributed")
-    if module is not None and isinstance(model, module.DistributedDataParallel):
-        inner: torch.nn.Module = model.module
-        return inner
+    """What DistributedDataParallel and torch.compile wrap, in any order.
+
+    DDP's own forward pass cannot be traced, and that of a compiled module has been already; neither computes anything
+    else.
+    """
+    while (inner := _wrapped(model)) is not None:
+        model = inner
     return model
+
+
+def uncompiled(path: str, module: torch.nn.Module) -> tuple[str, torch.nn.Module]:
+    """The module that torch.compile wraps, if it does, and its path."""
+    while is_a(module, *_COMPILED):
+        path, module = (f"{path}._orig_mod" if path else "_orig_mod"), module.get_submodule("_orig_mod")
+    return path, module
+
+
+def is_distributed(model: torch.nn.Module) -> bool:
+    """Whether other processes hold parts or copies of it: a parameter is a DTensor, or a module is DDP's."""
+    return any_sharded(model) or any(is_a(module, *_DDP) for module in model.modules())
+
+
+def _wrapped(model: torch.nn.Module) -> torch.nn.Module | None:
+    if is_a(model, *_DDP):
+        return model.get_submodule("module")
+    return model.get_submodule("_orig_mod") if is_a(model, *_COMPILED) else None
+
+
+def is_a(module: torch.nn.Module, package: str, name: str) -> bool:
+    """`isinstance` without importing the package: if nobody did, nothing is an instance."""
+    kind = getattr(sys.modules.get(package), name, None)
+    return kind is not None and isinstance(module, kind)
 
 
 def any_sharded(model: torch.nn.Module) -> bool:

@@ -7,18 +7,22 @@ What has no rule is run on a sample. Users pass their own: `predict(model, x, ru
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import (
     attention,
+    choice,
     convolution,
+    cross_entropy,
     dropout,
     embedding,
     following,
     gates,
     larger,
     linear,
+    losses,
     norms,
     pointwise,
     pooling,
@@ -26,6 +30,7 @@ from fanin.signals.rules import (
     recurrent,
     reduction,
     resampling,
+    routing,
     softmax,
     views,
     weights,
@@ -52,6 +57,7 @@ _GENERAL: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"), views.view),
     **dict.fromkeys(("permute", "transpose", "t", "numpy_T", "mT", "movedim"), views.permute),
     "expand": views.expand,
+    "broadcast_tensors": views.broadcast,
     **dict.fromkeys(("select", "slice", "narrow"), views.select),
     **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind"), views.split),
     "cat": views.concatenate,
@@ -82,7 +88,10 @@ _GENERAL: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("repeat", "tile"), resampling.repeat),
     "repeat_interleave": resampling.repeat_interleave,
     "index_select": resampling.index_select,
-    "index": embedding.index,
+    "index": partial(routing.gathered, generic=embedding.index),
+    **dict.fromkeys(("_grouped_mm", "grouped_mm", "grouped_mm_fallback"), routing.grouped_product),
+    **dict.fromkeys(("topk", "sort"), choice.largest),
+    "scatter": routing.scatter,
     "stack": resampling.stack,
     "glu": gates.glu,
     "threshold": gates.threshold,
@@ -113,7 +122,11 @@ _GENERAL: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("dropout", "native_dropout"), dropout.dropout),
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
     **dict.fromkeys(("softmax", "_softmax", "_safe_softmax"), softmax.softmax),
-    **dict.fromkeys(("log_softmax", "_log_softmax"), softmax.log_softmax),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), cross_entropy.log_softmax),
+    **dict.fromkeys(losses.LOSSES, losses.loss),
+    "kl_div": cross_entropy.divergence,
+    "cross_entropy_loss": cross_entropy.cross_entropy,
+    **dict.fromkeys(("nll_loss", "nll_loss_nd", "nll_loss2d"), cross_entropy.nll),
     "embedding": embedding.embedding,
     "embedding_bag": embedding.embedding_bag,
 }
@@ -129,10 +142,20 @@ _OF_WEIGHTS: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("clone", "to", "_to_copy", "contiguous", "clamp_min", "clamp"), weights.same),
 }
 
+# What choices of experts go through, being integers that are not known.
+_OF_INTEGERS: Final = (
+    *("view", "reshape", "flatten", "unsqueeze", "squeeze", "expand", "permute", "transpose", "t"),
+    *("sort", "floor_divide", "div", "remainder", "histc", "bincount", "cumsum", "index_put", "empty_like"),
+)
+_SIGNALS_OR_WEIGHTS: Final[Mapping[str, Rule]] = {
+    **_GENERAL,
+    **{op: weights.or_of_weights(_GENERAL.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
+    **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
+}
+
 RULES: Final[Mapping[str, Rule]] = following.followed(
     {
-        **_GENERAL,
-        **{op: weights.or_of_weights(_GENERAL.get(op, rule), rule) for op, rule in _OF_WEIGHTS.items()},
-        **dict.fromkeys(("_weight_norm", "_weight_norm_interface"), weights.weight_norm),
+        **_SIGNALS_OR_WEIGHTS,
+        **{op: routing.or_of_integers(_SIGNALS_OR_WEIGHTS.get(op)) for op in _OF_INTEGERS},
     }
 )

@@ -15,7 +15,7 @@ from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import Sizes, State, gaussian
-from fanin.signals.taps import Meeting, Taps, fitting, flat, taps
+from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 
@@ -50,7 +50,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     gather = Meeting.of(met, fitting(x.profile, sizes_in))
     if weight.structure is Structure.ISOMETRY:  # the squares of all taps together count, and one is always inside
         gather = _everywhere(weight, sizes_out)
-    rows, mean, second, positions, samples = _sums(*heard(x, weight), gather, groups, n_out, transposed)
+    rows, mean, second, positions, samples = _sums(*heard(x, weight), gather, met, groups, n_out, transposed)
     bias_mean, bias_second = _bias(call["bias"], len(rows))
     axes: Axes = (x.axes[0], axis(Kind.FEATURE, n_out), *axes_of(sizes_out, [Kind.POSITION] * spatial))
     added = 2 * mean * bias_mean + bias_second
@@ -77,7 +77,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
-        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside, met))
+        yield "weight", WeightGradient(_weight_gradient(x, out, seen, inside, met, weight.centred))
         if isinstance(call["bias"], Weight):
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
@@ -116,7 +116,7 @@ def _padding(call: Call, dim: int, kernel: int) -> int:
 
 
 def _sums(
-    x: State, weight: Weight, meeting: Meeting, groups: int, n_out: int, transposed: bool
+    x: State, weight: Weight, meeting: Meeting, met: Sequence[Taps], groups: int, n_out: int, transposed: bool
 ) -> tuple[Sizes, Array, Array, Array, Array]:
     """Segments of the result, and the moments of Σ w x: by group where each feature is a group."""
     v, m, channels = _average(weight, weight.variance), _average(weight, weight.mean), x.features // groups
@@ -129,7 +129,9 @@ def _sums(
             v, m = weight.variance, weight.mean
 
     if weight.centred:
-        q, k, s, mu = q - mu**2, k - mu**2, s - mu**2, 0 * mu
+        meet, gone = (meeting.same, meeting.two, meeting.any_two), _gone(met, x.profile)
+        q, k, s = (channels * v * (of * m - mu**2 * g) for of, m, g in zip((q, k, s), meet, gone, strict=True))
+        return rows, 0 * q, q, k, s
 
     def moment(of: Array, meet: float) -> Array:
         fan = channels * meet
@@ -137,6 +139,19 @@ def _sums(
 
     mean = np.asarray(channels * meeting.same * m * mu)
     return rows, mean, moment(q, meeting.same), moment(k, meeting.two), moment(s, meeting.any_two)
+
+
+def _gone(met: Sequence[Taps], profile: Profile | None) -> tuple[float, float, float]:
+    """What a mean loses, in taps, where those of a unit add up to 0: E n n'/K with n of the K taps inside.
+
+    Of one position, of two, and of any two. Everywhere inside all of it is lost; at a border those inside have a sum.
+    """
+    roots = [np.sqrt(p) for p in fitting(profile, [t.size_in for t in met])]
+    counts = [t.gathered(root / root.mean()) for t, root in zip(met, roots, strict=True)]
+    taps_, places = math.prod(t.kernel for t in met), math.prod(t.size_out for t in met)
+    same = math.prod(float((n**2).mean()) for n in counts) / taps_
+    any_two = math.prod(float(n.mean()) for n in counts) ** 2 / taps_
+    return same, (places * any_two - same) / max(places - 1, 1), any_two
 
 
 def _average(weight: Weight, of: Array) -> Array:
@@ -164,11 +179,17 @@ def _back(
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
-def _weight_gradient(x: State, out: State, seen: GradientMoments, inside: float, met: Sequence[Taps]) -> float:
-    """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps."""
+def _weight_gradient(
+    x: State, out: State, seen: GradientMoments, inside: float, met: Sequence[Taps], centred: bool
+) -> float:
+    """E (Σ δ x)² of one tap that meets n inputs: B (n q g + n (n − 1) k h + (B − 1) n² s r), averaged over the taps.
+
+    Of weights that add up to 0, what comes back to all of a unit alike is lost: that of the mean.
+    """
     b = out.samples
     meetings = [np.bincount(t.taps, minlength=t.kernel) for t in met]
     n, n_squared = (math.prod(float((m.astype(float) ** e).mean()) for m in meetings) for e in (1, 2))
-    q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
+    lost = x.average(x.mean) ** 2 if centred else 0.0
+    q, k, s = (x.average(a) - lost for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
     return max(b * (inside * out.positions * q * g + (n_squared - n) * k * h + (b - 1) * n_squared * s * r), 0.0)

@@ -48,7 +48,7 @@ class Extreme:
 
     def __init__(self, x: State, over: Population, entries: float | None = None) -> None:
         x = over.pool(x)
-        values, self.rank = _increasing(x.values)
+        values, self.rank = increasing(x.values)
         n = over.count if entries is None else entries
         positions, samples = x.correlations if _sorted(x.values) else _correlations(values, x)
         if over.positions > 1:
@@ -135,7 +135,7 @@ def _sorted(values: Array) -> bool:
     return bool((np.diff(values, axis=1) >= 0).all())
 
 
-def _increasing(values: Array) -> tuple[Array, list[Any]]:
+def increasing(values: Array) -> tuple[Array, list[Any]]:
     """F with its values in increasing order, as likely as they were; and which node each node becomes."""
     rows: list[Array] = []
     ranks: list[Any] = []

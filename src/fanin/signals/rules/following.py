@@ -18,6 +18,7 @@ from fanin.signals.gradient import Gradient, total
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import pointwise, views
 from fanin.signals.rules.attention import UNKNOWN_MASK, Hidden, row_variance
+from fanin.signals.rules.choice import Largest, normalised
 from fanin.signals.rules.scores import Attention, Scores, softmax, with_constant
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
@@ -46,6 +47,13 @@ def _scaled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
             note, scale=note.scale * factor, bias=note.bias * factor**2, added=tuple(a * factor for a in note.added)
         ),
     )
+
+
+def _divided(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
+    """`div`: of scores, or of the largest of a row by their sum."""
+    if isinstance(note, Largest):
+        return normalised(call, note) if name == "self" else None
+    return _scaled(call, name, note, generic)
 
 
 def _noted(outcome: Outcome, note: Any) -> Outcome:
@@ -156,7 +164,7 @@ def _softmax(call: Call, name: str, note: Any, generic: Generic) -> Outcome | No
 
 FOLLOWED: Final[Mapping[str, Handler]] = {
     "mul": _scaled,
-    "div": _scaled,
+    "div": _divided,
     "add": _added,
     "masked_fill": _filled,
     "where": _filled,
@@ -174,13 +182,13 @@ def followed(rules: Mapping[str, Rule]) -> Mapping[str, Rule]:
 
 def _first(handler: Handler, generic: Generic) -> Rule:
     def rule(call: Call) -> Outcome:
+        known = [v.array for v in call.values.values() if isinstance(v, Constant)]
+        plain = [call.plain.get(what) for what in FILLED.get(call.node.op, ())]
+        known += [np.array(number) for number in plain if isinstance(number, (int, float))]
+        hides = any(map(Hidden.by, known))
         for name, value in call.values.items():
             note = getattr(value, "note", None)
-            others = [other.array for other in call.values.values() if isinstance(other, Constant)]
-            plain = [call.plain.get(what) for what in FILLED.get(call.node.op, ())]
-            others += [np.array(number) for number in plain if isinstance(number, float)]
-            hides = isinstance(value, State) and any(map(Hidden.by, others))
-            if note is not None or hides:
+            if note is not None or (hides and isinstance(value, State)):
                 outcome = handler(call, name, note, generic)
                 if outcome is not None:
                     return outcome

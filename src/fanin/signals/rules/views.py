@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
-from fanin.signals.broadcast import expanded, gathered
+from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.gradient import Gradient, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.views_bins import Cut, everywhere, one_after_another, parts_of, side_by_side
@@ -109,6 +109,22 @@ def expand(call: Call) -> Outcome:
     return Outcome((out,), lambda g: iter([(call.first, gathered(g[0], out, x))]))
 
 
+def broadcast(call: Call) -> Outcome:
+    """`broadcast_tensors`: each repeated to the shape that they have together."""
+    named = call.listed("tensors")
+    axes = common_axes([value for _, value in named if isinstance(value, State)], tuple(call.node.shapes[0]))
+    states = [as_state(value, axes) for _, value in named]
+    axes = common_axes(states, tuple(call.node.shapes[0]))
+    outs = [expanded(state, axes) for state in states]
+
+    def pull(gradients: Sequence[Gradient]) -> Pulled:
+        for (name, value), gradient, out, state in zip(named, gradients, outs, states, strict=True):
+            if gradient and isinstance(value, State):
+                yield name, gathered(gradient, out, state)
+
+    return Outcome(tuple(outs), pull)
+
+
 def _repeated(x: State, at: int, rank: int) -> Kind:
     """What an axis counts along which one entry is repeated."""
     if at == -1 and x.features == 1:
@@ -157,7 +173,8 @@ class Piece:
         axes = (*x.axes[:dim], *([] if drop else [cut]), *x.axes[dim + 1 :])
         share = length / size
         if Kind.FEATURE not in kinds:
-            piece = cls(x, replace(x, axes=axes), None, share, kind)
+            part = replace(x, axes=axes, root=_root(x, dim, start, length, step))
+            piece = cls(x, part, None, share, kind)
             if kind is Kind.POSITION:
                 piece.profile = _there(x, dim, np.arange(start, start + length * step, step))
                 if x.bins is not None and x.positions == size:
@@ -290,8 +307,6 @@ def concatenate(call: Call) -> Outcome:
 
 def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcome:
     """Parameters (a class token) and known tensors among the parts."""
-    from fanin.signals.broadcast import as_state
-
     like = next((v for _, v in named if isinstance(v, State)), None)
     if like is None:
         raise NoRule("no part is a signal")

@@ -128,6 +128,8 @@ def total(call: Call) -> Outcome:
     variance = sum(by**2 * (q - m**2) for *_, by, m, q in terms)
     left, right = call["self"], call["other"]
     centred = alpha == -1 and isinstance(right, Weight) and isinstance(left, Weight) and right.mean_of == left.path
+    if centred:  # w − w̄ of n weights has the variance (1 − 1/n) Var w
+        variance -= 2 * (terms[1][-1] - terms[1][-2] ** 2)
     out = replace(_weight(call, mean, variance + mean**2), centred=centred)
 
     def pull(gradients: Sequence[Any]) -> Pulled:
@@ -153,7 +155,9 @@ def reduced(call: Call) -> Outcome:
         out = replace(out, mean_of=weight.path if op == "mean" and math.prod(out.shape) == weight.shape[0] else "")
         slope = (by / n) ** 2
     else:
-        size = {"var": variance, "std": variance**0.5}.get(op, (n * second) ** 0.5)
+        correction = call["correction"] if call["correction"] is not None else float(call.get("unbiased", True))
+        seen = variance * (n - 1) / max(n - correction, 1.0)  # of a sample of n
+        size = {"var": seen, "std": seen**0.5}.get(op, (n * second) ** 0.5)
         slope = {"var": 4 * variance / n**2, "std": 1 / n**2}.get(op, 1 / n)
         out = _weight(call, size, size**2)
     return Outcome((out,), _pull(call.first, slope))

@@ -1,0 +1,54 @@
+"""`fanin init FILE.py:factory --out w.safetensors`: the start of a model as a file of weights."""
+
+from __future__ import annotations
+
+import typer
+
+
+def init(
+    model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
+    out: str = typer.Option(..., "--out", help="The safetensors file to write."),
+    shape: str = typer.Option(
+        None, "--input", help="Shape of the example input, such as 32,3,224,224; else modules alone."
+    ),
+    recipe: str = typer.Option("auto", help="A recipe, with arguments if need be: 'normal(std=0.02)'."),
+    override: list[str] = typer.Option(
+        [], help="KEY=INITIALIZER, such as '*head.weight=zeros' or 'role:readout=zeros'; may be repeated."
+    ),
+    overrides: str = typer.Option(None, help="A TOML file of the same; what --override says comes after it."),
+    seed: int = typer.Option(0, help="Seed of every value, and of PyTorch before the model is built."),
+    json: str = typer.Option(None, "--json", help="Also write the plan to this file."),
+) -> None:
+    """Decide every parameter, draw it, and write the weights to a file that plain PyTorch loads.
+
+    In the file's metadata: the digest of plan and seed, the seed, the recipe, the version of fanin. It is written under
+    another name first: a file that is there is whole, and the one before it stays until then.
+    """
+    from fanin import __version__, api
+    from fanin.cli.model import load_model, noise_hint, overrides_of
+    from fanin.cli.terminal import progress
+    from fanin.files import check_target, replacing
+    from fanin.frameworks.torch import materialize_, write_
+    from fanin.frameworks.torch.save import save
+    from fanin.plans.digest import SHOWN
+    from fanin.plans.model import writes
+
+    target = check_target(out, "weights.safetensors")
+    page = check_target(json, "plan.json") if json is not None else None
+    chosen = overrides_of(override, overrides)
+    built, example = load_model(model, shape, seed, needs_example=False)
+    with noise_hint(shape):
+        plan = api.plan(built, *example, recipe=recipe, overrides=chosen)
+    if any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers())):
+        materialize_(built, plan, seed, device="cpu")
+    else:
+        with progress("drawing", sum(map(writes, plan))) as advance:
+            write_(built, plan, seed, progress=lambda _: advance(), keep_copies=False)
+    digest = plan.digest(seed)
+    facts = {"fanin_digest": digest, "fanin_seed": str(seed), "fanin_recipe": recipe, "fanin_version": __version__}
+    size = save(built, target, facts)
+    if page is not None:
+        with replacing(page) as temporary:
+            temporary.write_text(plan.to_json() + "\n", encoding="utf-8")
+    count = sum(p.numel() for p in built.parameters())
+    typer.echo(f"{target}: {count:,} parameters, {size:,} bytes, seed {seed}, digest {digest[:SHOWN]}")
