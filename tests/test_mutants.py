@@ -555,7 +555,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "steps of GradInit without a bound on the gradient",
         lambda patch: patch.setattr(GradInit, "bound", math.inf),
-        ("plans/test_learned.py::test_gradinit_of_adam_bounds_the_sum_of_the_gradient",),
+        ("plans/test_learned.py::test_the_bound_counts_before_the_loss",),
     ),
     Mutant(
         "noise on whatever is fixed, norms and biases too",
