@@ -453,6 +453,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ("frameworks/test_torch_from_values.py::test_the_scaling_that_was_never_applied_is_found",),
     ),
     Mutant(
+        "a spectral norm that is one of the weight before",
+        put("fanin.frameworks.torch.write", "singular_vectors", lambda model, written: ()),
+        ("frameworks/test_torch_parametrized.py::test_a_spectral_norm_is_one_at_once",),
+    ),
+    Mutant(
+        "a recipe that writes over the coordinates of an orthogonal weight",
+        put("fanin.frameworks.torch", "constrained", lambda model: {}),
+        ("frameworks/test_torch_parametrized.py::test_an_orthogonal_weight_stays_orthogonal",),
+    ),
+    Mutant(
         "shards as even as can be, where PyTorch fills the first ones",
         put("fanin.frameworks.torch.shards", "_chunk", as_even_as_can_be),
         ("frameworks/test_torch_shards.py",),

@@ -81,9 +81,10 @@ def plan(
     if hasattr(recipe, "built"):
         decided = override(recipe.built(model, graph).plan, overrides or {})
     elif recipe == "as_built":
-        decided = override(adapter.seen(model, graph), overrides or {})
+        decided = override(adapter.seen(model, graph).decide(adapter.constrained(model)), overrides or {})
     else:
-        decided = make_plan(graph, recipe, overrides, adapter.sweep(traced, model, example) if traced else None)
+        sweep = adapter.sweep(traced, model, example) if traced else None
+        decided = make_plan(graph, recipe, overrides, sweep, adapter.constrained(model))
     return jittered(decided, jitter)
 
 

@@ -22,13 +22,18 @@ WITHOUT_EXAMPLE = (
 
 
 def make_plan(
-    graph: Graph, how: str | Recipe = "auto", overrides: Overrides | None = None, sweep: Sweep | None = None
+    graph: Graph,
+    how: str | Recipe = "auto",
+    overrides: Overrides | None = None,
+    sweep: Sweep | None = None,
+    constrained: Mapping[str, Decision] | None = None,
 ) -> Plan:
     """Decide every parameter: by the recipe, then by the overrides (the last match wins).
 
     Args:
         sweep: predicts signals from a plan; where the recipe is one that is tuned, its widths are, and what the
             overrides decide is not. Where it fails, the plan says so and stays as the recipe has it.
+        constrained: what the framework's own rules leave to no recipe, by path; an override comes after it.
 
     Raises:
         NoParameters: the model has none.
@@ -42,6 +47,7 @@ def make_plan(
     undecided = as_built(graph, name)
     decisions = {path: _decision(what, f"given by {name}") for path, what in rule(graph).items()}
     decisions |= magnitudes(graph, decisions)
+    decisions |= dict(constrained or {})
     decisions |= {p.path: FROZEN for p in graph.parameters if p.frozen}
     plan = override(undecided.decide(decisions), overrides or {})
     if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:

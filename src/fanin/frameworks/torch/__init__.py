@@ -16,6 +16,7 @@ from fanin.frameworks.torch.learned import learned_factors
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.modules import read_modules
 from fanin.frameworks.torch.observe import observe
+from fanin.frameworks.torch.parametrized import constrained
 from fanin.frameworks.torch.predict import predict
 from fanin.frameworks.torch.record import Recording, on_meta
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
@@ -31,6 +32,7 @@ __all__ = [
     "Traced",
     "array_activation",
     "built",
+    "constrained",
     "draw_seed",
     "draw_seed_for",
     "drawn",

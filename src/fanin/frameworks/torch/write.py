@@ -12,6 +12,7 @@ from fanin.frameworks.torch.fill import fill_
 from fanin.frameworks.torch.memory import shared_memory
 from fanin.frameworks.torch.names import named_parameters
 from fanin.frameworks.torch.obstacles import is_plain, of_model, of_parameter
+from fanin.frameworks.torch.parametrized import singular_vectors
 from fanin.frameworks.torch.shards import local_of, parts_of
 from fanin.plans import Plan
 from fanin.plans.model import writes
@@ -31,7 +32,8 @@ def write_(
     All that can be known to fail is checked before the first value is written; for what cannot (interruption, memory),
     each tensor is copied, on its device, before it is overwritten, and the copies are written back. Memory layouts are
     kept: the value of an element depends on its logical index, not on where it lies. Of a DTensor, this process writes
-    the elements that it holds; nothing is sent, and what others hold is written by them.
+    the elements that it holds; nothing is sent, and what others hold is written by them. The singular vectors by which
+    a spectral norm knows a weight follow it.
 
     Args:
         progress: called with each path after it is written.
@@ -61,6 +63,10 @@ def write_(
                 fill_(parts_of(tensor, memory), entry.target, entry.initializer, seed)
                 if progress:
                     progress(path)
+            drawn = {id(tensors[e.parameter.path]): e.parameter.path for e in plan if writes(e)}
+            for vectors in singular_vectors(model, drawn):
+                before += [(x, x.clone()) for x in (vectors.u, vectors.v) if keep_copies]
+                vectors.follow(seed)
     except BaseException:
         with torch.no_grad():
             for memory, old in before:
