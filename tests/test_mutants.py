@@ -301,7 +301,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "layers told apart by their first and last number only",
-        put("fanin.plans.text", "_combinations", lambda group: [group]),
+        put("fanin.plans.repeated", "_combinations", lambda group, path: [group]),
         ("plans/test_plan_text.py",),
     ),
     Mutant(
@@ -350,8 +350,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "auto without the gain of an activation that is no rectifier",
-        put("fanin.plans.recipes.auto", "_forward_gain", lambda phi: 1.0),
-        ("diagnosis/test_checks.py::test_a_net_started_by_auto_is_healthy", "plans/test_recipes.py"),
+        put("fanin.plans.recipes.auto", "gain_for", lambda phi: 1.0),
+        ("plans/test_recipes.py",),
     ),
     Mutant(
         "a key that ignores the last character of the name",

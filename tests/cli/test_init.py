@@ -124,6 +124,7 @@ def test_misuse_is_seen_before_anything_is_drawn(arguments: list[str], expected:
 
 HALF_WAY = """
 import os, signal, safetensors.torch as st
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start its background jobs deaf to it
 def half(model, path, metadata):
     open(path, "wb").write(b"half")
     os.kill(os.getpid(), signal.SIGINT)
