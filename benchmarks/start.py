@@ -47,10 +47,12 @@ def jobs(contests: Sequence[Contest]) -> tuple[list[Job], list[Outcome]]:
     ]
 
 
-def run_all(todo: Sequence[Job], seeds: Sequence[int], folder: Path, workers: int) -> Iterator[Outcome]:
+def run_all(
+    todo: Sequence[Job], seeds: Sequence[int], folder: Path, workers: int, stored: bool = False
+) -> Iterator[Outcome]:
     """Outcomes as they come."""
-    if workers <= 1:
-        yield from (run(contest, recipe, seeds, folder) for contest, recipe in todo)
+    if workers <= 1 or stored:
+        yield from (run(contest, recipe, seeds, folder, stored) for contest, recipe in todo)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=quiet) as pool:
         waiting = [pool.submit(run, contest, recipe, seeds, folder) for contest, recipe in todo]
@@ -103,6 +105,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few steps and one rate: does it run?")
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     parser.add_argument("--store", type=Path, default=STORE, help="the folder of results")
+    parser.add_argument("--stored", action="store_true", help="train nothing: only what the store has whole")
     parser.add_argument("--write", action="store_true", help=f"also docs/{PAGE.name}")
     asked = parser.parse_args()
     quiet()
@@ -111,7 +114,7 @@ def main() -> None:
     if asked.recipes:
         todo = [job for job in todo if job[1] in asked.recipes]
     progress = Progress(todo, asked.seeds, asked.workers)
-    for outcome in run_all(todo, range(asked.seeds), asked.store, asked.workers):
+    for outcome in run_all(todo, range(asked.seeds), asked.store, asked.workers, asked.stored):
         outcomes.append(outcome)
         progress.tell(outcome)
     section = Section("start", "numpy", "torch", "scikit-learn", page=PAGE)
