@@ -72,7 +72,7 @@ def test_the_file_is_the_model_that_initialize_makes(folder: Path) -> None:
     assert facts["format"] == "pt"
     size = Path("w.safetensors").stat().st_size
     assert printed == f"w.safetensors: 740 parameters, {size:,} bytes, seed 7, digest {plan.digest(7)[:12]}\n"
-    assert sorted(p.name for p in folder.iterdir()) == ["net.py", "plan.json", "w.safetensors"]
+    assert sorted(p.name for p in folder.iterdir() if p.is_file()) == ["net.py", "plan.json", "w.safetensors"]
 
 
 @pytest.mark.parametrize("command", ["plan", "init"])
@@ -141,7 +141,10 @@ def test_an_interrupted_run_leaves_no_half_file_and_the_old_one(folder: Path) ->
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 130, ended.stderr
     assert Path("w.safetensors").read_text() == "the old one"
-    assert sorted(p.name for p in folder.iterdir()) == ["net.py", "w.safetensors"]  # mutant: writing in place
+    assert sorted(p.name for p in folder.iterdir() if p.is_file()) == [
+        "net.py",
+        "w.safetensors",
+    ]  # mutant: writing in place
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
