@@ -119,7 +119,7 @@ def test_misuse_is_seen_before_anything_is_drawn(arguments: list[str], expected:
     ended = CliRunner().invoke(app, ["init", "net.py:small", *arguments])
     assert isinstance(ended.exception, BadInput)
     assert expected in str(ended.exception)
-    assert [p.name for p in folder.iterdir()] == ["net.py"]
+    assert [p.name for p in folder.iterdir() if p.is_file()] == ["net.py"]
 
 
 HALF_WAY = """
