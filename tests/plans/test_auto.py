@@ -106,15 +106,17 @@ def test_a_plan_does_not_depend_on_the_values_of_the_example() -> None:
 
 def test_an_lstm_remembers_as_long_as_its_sequences_are() -> None:
     class Reads(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, batch_first: bool = True) -> None:
             super().__init__()
-            self.lstm, self.head = nn.LSTM(8, 16, batch_first=True), nn.Linear(16, 4)
+            self.lstm, self.head = nn.LSTM(8, 16, batch_first=batch_first), nn.Linear(16, 4)
 
         def forward(self, x: Tensor) -> Any:
-            return self.head(self.lstm(x)[0][:, -1])
+            return self.head(self.lstm(x)[0])
 
-    long, short = fanin.plan(Reads(), torch.zeros(2, 200, 8)), fanin.plan(Reads(), torch.zeros(2, 20, 8))
+    long, short = fanin.plan(Reads(), torch.zeros(2, 200, 8)), fanin.plan(Reads(), torch.zeros(300, 20, 8))
+    assert fanin.plan(Reads(batch_first=False), torch.zeros(200, 2, 8)).diff(long) == ()
     assert str(long["lstm.bias_ih_l0"].initializer) == "Chrono(longest=200)"
+    # mutant: the longer axis counts, which is the batch's
     assert str(short["lstm.bias_ih_l0"].initializer) == "zeros per part, f: Constant(value=1)"
     assert str(long["lstm.weight_hh_l0"].initializer) == "orthogonal per part"
 

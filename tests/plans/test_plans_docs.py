@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import fanin
-from fanin.initializers import initializer
+from fanin.initializers import Initializer, initializer
 from fanin.plans import recipe
 from fanin.plans.overrides import selector
 
@@ -39,8 +39,8 @@ def test_there_is_something_to_test() -> None:
 @pytest.mark.parametrize("text", MAPPINGS)
 def test_the_overrides_in_the_table_can_be_read(text: str) -> None:
     for key, what in ast.literal_eval(text).items():
-        selector(key)
-        initializer(what)
+        assert selector(key).key == key
+        assert isinstance(initializer(what), Initializer)
 
 
 @pytest.mark.parametrize("how", RECIPES)

@@ -65,6 +65,14 @@ def layers(graph: Graph) -> tuple[Layer, ...]:
     return tuple(found)
 
 
+def goes_to_a_norm(graph: Graph, layer: Layer) -> bool:
+    """Whether norms are all that see a layer's result, through what passes it on: then its scale does not matter."""
+    name = layer.node.name
+    while len(users := graph.users.get(name, ())) == 1 and users[0].op in PASSES_ON - NORMS:
+        name = users[0].name
+    return bool(users) and all(user.op in NORMS for user in users)
+
+
 def _follow(graph: Graph, start: Node) -> tuple[Node, str]:
     """Walk from `start` to the activation that consumes it; stop where the signal branches or is combined."""
     node = start

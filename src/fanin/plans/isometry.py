@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -30,18 +30,20 @@ def keeps_isometry(p: Parameter, link: Link) -> Decision | None:
     before, behind = link.before, link.behind
     if any(phi is not None and phi.name == "selu" for phi in (before, behind)):
         return None
-    rows = behind is not None and not _is_odd(behind)
-    columns = before is not None and not _is_odd(before)
+    rows = behind is not None and not _odd_part(behind).odd
+    columns = before is not None and not _odd_part(before).odd
     if (rows and p.shape[0] % 2) or (columns and p.shape[1] % 2):
         return None
-    gain = 1.0 if before is None else _gain(before)
+    gain = 1.0 if before is None else _odd_part(before).gain
     half_in, half_out = p.shape[1] // (1 + columns), p.shape[0] // (1 + rows)
     block = _orthogonal(gain * math.sqrt(max(half_out / half_in, 1)), half_out, half_in, len(p.shape) > 2)
     what = f"{link.depth} activations in a row, no norm, no skip: "
     if not (rows or columns):
         return Decision(block, f"{what}orthogonal, so that depth neither stretches nor squeezes", SOURCE)
     phi = behind if rows else before
-    why = f"{what}pairs ±z, so that {phi} acts by its odd part, {_odd_part(phi)}"
+    assert phi is not None  # a side is mirrored for one
+    kind = "which is linear" if _odd_part(phi).linear else "which is 0 at 0"
+    why = f"{what}pairs ±z, so that {phi} acts by its odd part, {kind}"
     return Decision(Mirrored(block, rows=rows, columns=columns), why, PAIRS)
 
 
@@ -62,38 +64,37 @@ def _orthogonal(gain: float, rows: int, columns: int, convolution: bool) -> Init
 _POINTS: Final = np.array([0.3, 1.0, 2.7])
 
 
+class _OddPart(NamedTuple):
+    """What φ(z) − φ(−z) is, or φ itself where that is odd.
+
+    Attributes:
+        odd: φ(−z) = −φ(z).
+        linear: it is a multiple of z.
+        gain: by what the weight that reads it multiplies: 1/slope, or what keeps E z² = 1.
+    """
+
+    odd: bool
+    linear: bool
+    gain: float
+
+
+def _odd_part(phi: ActivationCall) -> _OddPart:
+    return _odd_part_of(phi.name, tuple(phi.parameters.items()))
+
+
 @cache
-def _odd(name: str, parameters: tuple[tuple[str, float], ...]) -> tuple[bool, float]:
-    """Whether φ is odd, and by what its weight multiplies: 1/slope of φ(z) − φ(−z), or what keeps E z² = 1."""
+def _odd_part_of(name: str, parameters: tuple[tuple[str, float], ...]) -> _OddPart:
     phi = activation(name, **dict(parameters))
     there, mirrored = (np.asarray(phi(x), dtype=np.float64) for x in (_POINTS, -_POINTS))
     odd = bool(np.allclose(there, -mirrored))
-    difference = there if odd else there - mirrored
-    slopes = difference / _POINTS
+    slopes = (there if odd else there - mirrored) / _POINTS
     if np.allclose(slopes, slopes[0]):
-        return odd, float(1 / slopes[0])
+        return _OddPart(odd, True, float(1 / slopes[0]))
     if phi.saturates and phi.slope_at_zero:
         slope = phi.slope_at_zero * (1 if odd else 2)
-        return odd, math.sqrt(BOUNDED) / abs(slope)
+        return _OddPart(odd, False, math.sqrt(BOUNDED) / abs(slope))
 
     def square(x: np.ndarray) -> np.ndarray:
         return np.square(phi(x) - (0 if odd else phi(-x)))
 
-    return odd, float(1 / math.sqrt(gaussian_expectation(square)))
-
-
-def _is_odd(phi: ActivationCall) -> bool:
-    return _odd(phi.name, tuple(phi.parameters.items()))[0]
-
-
-def _gain(phi: ActivationCall) -> float:
-    return _odd(phi.name, tuple(phi.parameters.items()))[1]
-
-
-def _odd_part(phi: ActivationCall | None) -> str:
-    """In words: what φ(z) − φ(−z) is."""
-    assert phi is not None  # a side is mirrored for one
-    known = activation(phi.name, **phi.parameters)
-    there, mirrored = (np.asarray(known(x), dtype=np.float64) for x in (_POINTS, -_POINTS))
-    slopes = (there - mirrored) / _POINTS
-    return "which is linear" if np.allclose(slopes, slopes[0]) else "which is 0 at 0"
+    return _OddPart(odd, False, float(1 / math.sqrt(gaussian_expectation(square))))

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 from fanin.activations import activation
 from fanin.graph import Graph, Layer, Node, Role, layers
 from fanin.graph.attention import attentions
-from fanin.graph.layers import NORMS, PASSES_ON
+from fanin.graph.layers import goes_to_a_norm
 from fanin.graph.paths import Paths
 from fanin.graph.residual import residual_branches
 from fanin.initializers.scaled import can_be_scaled, scaled
@@ -79,7 +79,7 @@ def _goals(plan: Plan, graph: Graph, keep: frozenset[str]) -> dict[str, Goal]:
             continue
         done.add(p.path)
         asks = {Role.QUERY, Role.KEY, Role.ATTENTION_OUT, Role.ROUTER, Role.GATE, Role.UP} & set(p.roles)
-        if asks or (p.branch and p.branch.normed) or _goes_to_a_norm(graph, layer):
+        if asks or (p.branch and p.branch.normed) or goes_to_a_norm(graph, layer):
             continue
         end = ends.get(layer.node.name)
         if end is not None and p.branch is not None:
@@ -104,14 +104,6 @@ def _share_of(stream: tuple[str, ...], count: int) -> Callable[[Second], float |
 def _saturates(layer: Layer) -> bool:
     assert layer.activation is not None
     return activation(layer.activation.name, **layer.activation.parameters).saturates
-
-
-def _goes_to_a_norm(graph: Graph, layer: Layer) -> bool:
-    """Whether a norm is all that sees the result."""
-    name = layer.node.name
-    while len(users := graph.users.get(name, ())) == 1 and users[0].op in PASSES_ON - NORMS:
-        name = users[0].name
-    return bool(users) and all(user.op in NORMS for user in users)
 
 
 def in_steps(by: float) -> float:

@@ -8,7 +8,7 @@ from typing import Final
 from fanin.activations import activation
 from fanin.graph import Branch, Graph, Layer, Parameter, Parts, Role, layers
 from fanin.graph.chains import Link, links
-from fanin.graph.layers import NORMS, PASSES_ON
+from fanin.graph.layers import goes_to_a_norm
 from fanin.initializers import (
     Chrono,
     Orthogonal,
@@ -33,12 +33,15 @@ LONG: Final = 100  # steps, beyond which a forget gate of ½ or ¾ remembers not
 def auto(graph: Graph) -> Mapping[str, Decision]:
     """Gain from the activation that each weight really feeds, branches by depth, long chains isometric. The default.
 
-    Then the laws are tuned to what the graph predicts (docs/plans.md). For any model. Not for: reproducing a paper,
-    whose recipe may have its own name here. Reference: each decision names its own.
+    Then widths are tuned on what the graph predicts (docs/plans.md).
+
+    For: any model.
+    Not for: reproducing a paper, whose recipe may have its own name here.
+    Reference: each decision names its own; docs/adr/0009-plans.md.
     """
     feeding = {layer.weight: layer for layer in reversed(layers(graph))}  # the first use decides
     chains = links(graph)
-    normed = normalised_at_once(graph)
+    normed = {layer.weight for layer in feeding.values() if goes_to_a_norm(graph, layer)}
 
     def weight(p: Parameter) -> Decision:
         return _weight(p, feeding.get(p.path), chains.get(p.path), p.path in normed)
@@ -115,18 +118,6 @@ def weight_for(layer: Layer) -> Decision:
 RECTIFIERS: Final = {"relu": 0.0, "leaky_relu": 0.01, "prelu": 0.25}  # their slopes below 0, unless the call says
 
 
-def normalised_at_once(graph: Graph) -> set[str]:
-    """The weights whose result goes into a norm and nowhere else: their scale does not matter."""
-    found = set()
-    for layer in layers(graph):
-        name = layer.node.name
-        while len(users := graph.users.get(name, ())) == 1 and users[0].op in PASSES_ON - NORMS:
-            name = users[0].name
-        if len(users) == 1 and users[0].op in NORMS:
-            found.add(layer.weight)
-    return found
-
-
 def _gates(graph: Graph) -> dict[str, Decision]:
     """An LSTM's biases: of the two that torch adds, the first opens the forget gates."""
     found: dict[str, Decision] = {}
@@ -145,6 +136,6 @@ def _gates(graph: Graph) -> dict[str, Decision]:
 
 
 def _steps(graph: Graph, name: str) -> int:
-    """How many steps a recurrent layer runs: the longer of the first two axes of a sequence."""
-    shape = graph.by_name[name].shape
-    return max(shape[:2]) if len(shape) == 3 else 1
+    """How many steps a recurrent layer runs on the example."""
+    node = graph.by_name[name]
+    return node.shape[1 if node.arguments.get("batch_first") else 0] if len(node.shape) == 3 else 1
