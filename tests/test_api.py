@@ -133,7 +133,9 @@ def test_measure_and_diagnose_leave_the_model_as_it_is() -> None:
     signals = fanin.measure(model, x, loss=loss)
     assert signals.loss_name == "loss"
     assert signals.loss == pytest.approx(F.cross_entropy(model(x), labels).item())
-    assert fanin.diagnose(model, x, loss=loss).signals == signals
+    seen = fanin.diagnose(model, x, loss=loss).signals
+    assert seen.gradients == signals.gradients
+    assert [m.second_moment for m in seen.values.values()] == [m.second_moment for m in signals.values.values()]
     assert values(model) == before
     assert torch.equal(torch.get_rng_state(), state)
     assert all(p.grad is None for p in model.parameters())

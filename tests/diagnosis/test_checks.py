@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import fanin
-from fanin.diagnosis import CHECKS, Diagnosis, Severity, check_named, diagnose, remedy_plan
+from fanin.diagnosis import CHECKS, Diagnosis, Evidence, Severity, check_named, diagnose, remedy_plan
 from fanin.errors import UnknownName
 from fanin.experiments.nets import Perceptron
 from fanin.frameworks.torch import observe, trace, write_
@@ -43,7 +43,7 @@ class Started:
         """What `fanin.initialize_` and `fanin.diagnose` do, on the graph that is known."""
         plan = recipe if isinstance(recipe, Plan) else make_plan(self.traced.graph, recipe)
         write_(self.net, plan, seed)
-        return diagnose(self.traced.graph, observe(self.traced, self.net, (self.x,), self.loss))
+        return diagnose(Evidence(self.traced.graph, observe(self.traced, self.net, (self.x,), self.loss)))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,8 @@ def test_a_net_started_by_auto_is_healthy(activation: str, seed: int, started: C
 
 def test_initialize_and_diagnose_see_the_same(started: Callable[[str], Started]) -> None:
     whole, known = labelled(*mlp("tanh", "normal(std=1.0)")), started("tanh").diagnosis("normal(std=1.0)")
-    assert whole.to_dict() == known.to_dict()
+    assert whole.findings == known.findings
+    assert whole.signals.gradients == known.signals.gradients
 
 
 def test_a_remedy_leaves_frozen_weights_alone() -> None:
@@ -146,13 +147,15 @@ def test_constant_weights_are_symmetric_from_the_first_such_layer() -> None:
         for layer in list(net.hidden)[4:]:  # type: ignore[arg-type]
             layer.weight.fill_(0.05)
     (finding,) = [f for f in labelled(net, x) if f.code == "U01"]
-    assert (finding.layer, finding.module) == (5, "hidden.4")
+    assert (finding.place.layer, finding.place.module) == (5, "hidden.4")
+    assert finding.place.block == ("hidden.4", 5, DEPTH)
 
 
 def test_the_place_names_module_and_source_line(started: Callable[[str], Started]) -> None:
     (finding,) = started("relu").diagnosis("torch_default")
-    assert finding.source.startswith("perceptron.py:")
-    assert finding.place == f"layer {finding.layer} of 21 (hidden.{(finding.layer or 0) - 1}, {finding.source})"
+    place = finding.place
+    assert place.source.startswith("perceptron.py:")
+    assert str(place) == f"layer {place.layer} of 21 (hidden.{(place.layer or 0) - 1}, {place.source})"
     assert "fan_in · E[w²] = 0.3" in finding.why
     assert finding.severity is Severity.ERROR
 
@@ -178,7 +181,7 @@ def test_the_operation_that_first_makes_an_infinity_is_named() -> None:
     (finding, *_) = fanin.diagnose(Overflowing(), torch.randn(4, 8))
     assert finding.code == "N01"
     assert "exp" in finding.what
-    assert finding.source.startswith("test_checks.py:")
+    assert finding.place.source.startswith("test_checks.py:")
 
 
 def test_overflow_through_depth_is_non_finite() -> None:

@@ -9,6 +9,8 @@ from fanin.diagnosis.checks import CHECKS, check_named
 from fanin.diagnosis.diagnose import diagnose, remedied, remedy_plan
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Diagnosis, Finding, Severity
+from fanin.diagnosis.place import Place
+from fanin.diagnosis.selection import Selection
 
 __all__ = [
     "CHECKS",
@@ -16,6 +18,8 @@ __all__ = [
     "Diagnosis",
     "Evidence",
     "Finding",
+    "Place",
+    "Selection",
     "Severity",
     "check_named",
     "diagnose",

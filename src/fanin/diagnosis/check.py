@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
+from fanin.diagnosis.place import Place, place_of_layer, place_of_node, place_of_parameter
+from fanin.graph import Node, Parameter
 from fanin.plans import Plan
 from fanin.signals import LayerSignal
 
@@ -15,14 +17,18 @@ from fanin.signals import LayerSignal
 class Check:
     """One kind of finding.
 
-    Codes go by family: F forward signals, B backward signals, U units, N numerics.
+    Codes go by family: F forward signals, B backward signals, A attention, U units, W weights, L loss and logits,
+    N numbers and dtypes, D data, P parameters.
 
     Attributes:
         summary: a sentence for lists.
         page: the text of `fanin explain CODE`: what it does, why it is bad, example, remedy, exceptions, source.
-        find: from evidence to at most one finding, at the layer where it starts.
-        remedy: the plan, changed so that the finding should go.
-        advice: the remedy in a sentence.
+        find: from evidence to at most one finding, at the place where it starts. What the evidence does not hold is
+            not judged.
+        advice: the remedy in a sentence; a finding may say more.
+        remedy: the plan, changed so that the finding should go; None where no start helps, and the advice says what
+            else does.
+        needs: what it cannot judge without, beside a graph and its signals: "a measurement", "a loss", "an optimizer".
     """
 
     code: str
@@ -30,30 +36,38 @@ class Check:
     summary: str
     page: str
     find: Callable[[Check, Evidence], Finding | None]
-    remedy: Callable[[Plan, Evidence, Finding], Plan]
     advice: str
+    remedy: Callable[[Plan, Evidence, Finding], Plan] | None = None
+    needs: str = ""
 
     def finding(
         self,
         evidence: Evidence,
         severity: Severity,
-        at: LayerSignal | None,
+        at: LayerSignal | Node | Parameter | None,
         what: str,
         why: str,
+        *,
+        also: Iterable[str] = (),
+        advice: str = "",
         **numbers: float,
     ) -> Finding:
-        """A finding of this check, with its place filled in."""
-        layer = at.layer if at else None
-        return Finding(
-            code=self.code,
-            name=self.name,
-            severity=severity,
-            layer=layer.index if layer else None,
-            layers=len(evidence.layers),
-            module=layer.module if layer else "",
-            source=layer.node.source if layer else "",
-            what=what,
-            why=why,
-            remedy=self.advice,
-            evidence=numbers,
-        )
+        """A finding of this check, with its place filled in.
+
+        Args:
+            at: where it starts; None is the model as a whole.
+            also: paths of the modules or parameters that have it too.
+            advice: in place of the check's, where the numbers say more.
+            numbers: the evidence, by name.
+        """
+        match at:
+            case LayerSignal():
+                place = place_of_layer(evidence.graph, at.layer, len(evidence.layers))
+            case Node():
+                place = place_of_node(evidence.graph, at, evidence.layers)
+            case Parameter():
+                place = place_of_parameter(evidence.graph, at, evidence.layers)
+            case None:
+                place = Place()
+        affected = tuple(dict.fromkeys(path for path in (place.parameter or place.module, *also) if path))
+        return Finding(self.code, self.name, severity, place, what, why, advice or self.advice, affected, numbers)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from fanin.diagnosis.check import Check
 from fanin.diagnosis.checks import CHECKS
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Diagnosis
-from fanin.graph import Graph
+from fanin.diagnosis.selection import Selection
 from fanin.plans import Plan, as_built
-from fanin.signals import Signals
+
+EVERYTHING = Selection()
 
 
-def diagnose(graph: Graph, signals: Signals, checks: Mapping[str, Check] = CHECKS) -> Diagnosis:
-    """Every check's finding, in the order of the table."""
-    evidence = Evidence(graph, signals)
-    found = (check.find(check, evidence) for check in checks.values())
-    return Diagnosis(tuple(f for f in found if f), graph, signals)
+def diagnose(evidence: Evidence, selection: Selection = EVERYTHING, checks: Mapping[str, Check] = CHECKS) -> Diagnosis:
+    """Every selected check's finding, in the order of the table."""
+    found = [check.find(check, evidence) for check in checks.values() if selection.wants(check)]
+    findings = [f for f in found if f]
+    shown = tuple(f for f in findings if not selection.ignores(f))
+    return Diagnosis(shown, evidence, tuple(f for f in findings if selection.ignores(f)))
 
 
 def remedy_plan(diagnosis: Diagnosis) -> Plan:
@@ -26,9 +28,13 @@ def remedy_plan(diagnosis: Diagnosis) -> Plan:
     return remedied(kept, diagnosis)
 
 
-def remedied(plan: Plan, diagnosis: Diagnosis, checks: Mapping[str, Check] = CHECKS) -> Plan:
-    """The plan with every finding's remedy applied in turn."""
-    evidence = Evidence(diagnosis.graph, diagnosis.signals)
+def remedied(
+    plan: Plan, diagnosis: Diagnosis, codes: Iterable[str] | None = None, checks: Mapping[str, Check] = CHECKS
+) -> Plan:
+    """The plan with the findings' remedies applied in turn: all, or those of some codes."""
+    wanted = None if codes is None else set(codes)
     for finding in diagnosis:
-        plan = checks[finding.code].remedy(plan, evidence, finding)
+        remedy = checks[finding.code].remedy
+        if remedy and (wanted is None or finding.code in wanted):
+            plan = remedy(plan, diagnosis.evidence, finding)
     return plan

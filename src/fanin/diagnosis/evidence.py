@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from fanin.graph import Graph, Layer
+from fanin.graph.paths import Paths
 from fanin.initializers import Target
+from fanin.plans import Plan
 from fanin.plans.recipes.auto import weight_for
 from fanin.signals import LayerSignal, ParameterSignal, Signals, by_depth
+from fanin.signals.circumstances import Chance, InputSeen, Training
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A graph and the signals that flowed through it."""
+    """A graph, the signals that flowed through it, and what surrounds them.
+
+    Attributes:
+        signals: that are judged: measured where the model could be run, or else predicted.
+        predicted: of the same start, beside a measurement; None where the prediction failed or is all there is.
+        laws: the plan "as built": which law each parameter seems to have been drawn from; None where not looked for.
+        follows: how the model is said to start, such as recipe "gpt2"; None where nothing is said.
+        inputs: the data, tensor by tensor.
+        chance: what the loss is worth without a model; None where that is not known.
+        training: the optimizer; None where none is given.
+    """
 
     graph: Graph
     signals: Signals
+    predicted: Signals | None = None
+    laws: Plan | None = None
+    follows: Plan | None = None
+    inputs: tuple[InputSeen, ...] = ()
+    chance: Chance | None = None
+    training: Training | None = None
+
+    @property
+    def measured(self) -> bool:
+        """The signals are of a real pass."""
+        return self.signals.origin == "measured"
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The graph as paths from node to node."""
+        return Paths(self.graph)
 
     @cached_property
     def layers(self) -> tuple[LayerSignal, ...]:
         """The layers in the order they run."""
         return by_depth(self.graph, self.signals)
+
+    @cached_property
+    def layer_of(self) -> Mapping[str, LayerSignal]:
+        """The layer of a weight, by the weight's path."""
+        return {seen.layer.weight: seen for seen in reversed(self.layers)}
 
     def weight(self, layer: Layer) -> ParameterSignal:
         """The weight's own moments and its gradient's."""

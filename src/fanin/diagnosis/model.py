@@ -6,10 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fanin.diagnosis.place import Place
 from fanin.graph import Graph
 from fanin.signals import Signals
+
+if TYPE_CHECKING:
+    from fanin.diagnosis.evidence import Evidence
 
 
 class Severity(StrEnum):
@@ -17,6 +21,7 @@ class Severity(StrEnum):
 
     ERROR = "error"  # will not train
     WARNING = "warning"  # trains slowly, or only with luck
+    NOTE = "note"  # may be meant so; does not make a model unhealthy
 
 
 @dataclass(frozen=True)
@@ -26,33 +31,23 @@ class Finding:
     Attributes:
         code: stable, such as "B01".
         name: in the field's words, such as "vanishing gradients".
-        layer: number of the layer where it starts, 1 … `layers`; None where it is not in a layer.
-        module: path of the module.
-        source: "file.py:line" of the user's code.
-        what: what was measured, with the numbers.
+        place: where it starts.
+        what: what was seen, with the numbers.
         why: what makes it so.
         remedy: what to do.
+        affected: paths of all modules, or parameters, that have it.
         evidence: the numbers, by name.
     """
 
     code: str
     name: str
     severity: Severity
-    layer: int | None
-    layers: int
-    module: str
-    source: str
+    place: Place
     what: str
     why: str
     remedy: str
+    affected: tuple[str, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def place(self) -> str:
-        """Where it starts, as "layer 7 of 41 (body.6, net.py:12)"."""
-        number = f"layer {self.layer} of {self.layers}" if self.layer else ""
-        detail = ", ".join(part for part in (self.module, self.source) if part)
-        return f"{number} ({detail})" if number and detail else number or detail or "the model"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -60,24 +55,28 @@ class Finding:
             "code": self.code,
             "name": self.name,
             "severity": str(self.severity),
-            "layer": self.layer,
-            "layers": self.layers,
-            "module": self.module,
-            "source": self.source,
+            "place": self.place.to_dict(),
             "what": self.what,
             "why": self.why,
             "remedy": self.remedy,
+            "affected": list(self.affected),
             "evidence": {k: v if math.isfinite(v) else str(v) for k, v in self.evidence.items()},
         }
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the checks found in one set of signals; iterating gives the findings."""
+    """What the checks found; iterating gives the findings.
+
+    Attributes:
+        findings: in the order of `CHECKS`.
+        evidence: what they were found in.
+        ignored: findings that the caller asked not to be shown.
+    """
 
     findings: tuple[Finding, ...]
-    graph: Graph = field(repr=False)
-    signals: Signals = field(repr=False)
+    evidence: Evidence = field(repr=False)
+    ignored: tuple[Finding, ...] = ()
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -86,14 +85,25 @@ class Diagnosis:
         return len(self.findings)
 
     @property
+    def graph(self) -> Graph:
+        """The model's."""
+        return self.evidence.graph
+
+    @property
+    def signals(self) -> Signals:
+        """That were judged."""
+        return self.evidence.signals
+
+    @property
     def healthy(self) -> bool:
-        """Nothing was found."""
-        return not self.findings
+        """Nothing was found but what may be meant so."""
+        return all(f.severity is Severity.NOTE for f in self.findings)
 
     @property
     def summary(self) -> str:
         """One line: the findings' names, or "healthy"."""
-        return ", ".join(dict.fromkeys(f.name for f in self.findings)) or "healthy"
+        wrong = dict.fromkeys(f.name for f in self.findings if f.severity is not Severity.NOTE)
+        return ", ".join(wrong) or "healthy"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -101,6 +111,7 @@ class Diagnosis:
             "model": self.graph.model,
             "healthy": self.healthy,
             "findings": [f.to_dict() for f in self.findings],
+            "ignored": [f.to_dict() for f in self.ignored],
             "signals": self.signals.to_dict(),
         }
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from fanin.diagnosis import Diagnosis, diagnose
+from fanin.diagnosis import Diagnosis, Evidence, diagnose
 from fanin.experiments.data import digits
 from fanin.experiments.nets import Perceptron
 from fanin.experiments.runner import run_trials
@@ -74,7 +74,7 @@ def check(activation: str, depth: int = DEPTH, width: int = WIDTH, seed: int = 0
 
     def checked(start: str) -> Diagnosis:
         write_(net, planned(start), seed)
-        return diagnose(traced.graph, observe(traced, net, (inputs,), loss))
+        return diagnose(Evidence(traced.graph, observe(traced, net, (inputs,), loss)))
 
     diagnoses = {start: checked(start) for start in (*BAD_STARTS, CURE)}
     return Checked(f"{depth}-layer {activation}", diagnoses, planned(CURE))

@@ -16,12 +16,13 @@ FUSED: Final = frozenset({"scaled_dot_product_attention"})
 
 @dataclass(frozen=True)
 class Attention:
-    """One attention: the operation that gives its output, and those whose results are its queries, keys and values."""
+    """One attention: the operations that give its output, make its queries, keys and values, and take the softmax."""
 
     output: str
     query: str
     key: str
     value: str
+    softmax: str
 
 
 def attentions(paths: Paths) -> tuple[Attention, ...]:
@@ -34,13 +35,13 @@ def _at(paths: Paths, node: Node) -> Iterator[Attention]:
         ends = [node.arguments.get(name) for name in ("query", "key", "value")]
         if all(isinstance(end, Ref) and end.name in paths.position for end in ends):
             query, key, value = (end.name for end in ends if isinstance(end, Ref))
-            yield Attention(node.name, query, key, value)
+            yield Attention(node.name, query, key, value, node.name)
     elif node.op in SOFTMAX and (scores := _scores(paths, node)) is not None:
         query, key = paths.sources[scores]
         for weighed in _weighed(paths, node):
             others = [name for name in paths.sources[weighed] if not paths.depends(name, node.name)]
             if len(others) == 1:
-                yield Attention(weighed, query, key, others[0])
+                yield Attention(weighed, query, key, others[0], node.name)
 
 
 def _scores(paths: Paths, softmax: Node) -> str | None:

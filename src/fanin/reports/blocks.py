@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
-from fanin.diagnosis import Diagnosis
+from fanin.diagnosis import Diagnosis, Severity
 from fanin.plans import Plan
 from fanin.plans.text import HEADERS, NUMBERS, rows
 from fanin.reports.page import Column, FindingRow, Findings, LinePlot, Series, Table, Text
+from fanin.reports.page import Severity as Shown
 from fanin.signals import LayerSignal, by_depth
+
+WORDS: Final[Mapping[Severity, Shown]] = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
 def findings(diagnosis: Diagnosis, prefix: str = "", *, counted: bool = True) -> Findings | Text:
     """The findings, or one line that says there are none."""
-    if diagnosis.healthy:
+    if not diagnosis.findings:
         return Text(f"{prefix}healthy: no check found anything", "good")
     return Findings(
         [
-            FindingRow(f.code, f.severity.value, f"{prefix}{f.name}", f"from {f.place}", f.why, f.what, f.remedy)
+            FindingRow(f.code, WORDS[f.severity], f"{prefix}{f.name}", f"from {f.place}", f.why, f.what, f.remedy)
             for f in diagnosis
         ],
         counted,

@@ -12,6 +12,7 @@ NOTHING = "–"
 WORDS: dict[Severity, tuple[str, str]] = {
     "error": ("error", "errors"),
     "warning": ("warning", "warnings"),
+    "note": ("note", "notes"),
     "ok": ("check passed", "checks passed"),
 }
 

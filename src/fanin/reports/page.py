@@ -14,7 +14,7 @@ Value: TypeAlias = str | int | float | None
 Format: TypeAlias = Literal["text", "integer", "number", "scientific", "percent"]
 Align: TypeAlias = Literal["left", "right"]
 Tone: TypeAlias = Literal["plain", "good", "warn", "bad"]
-Severity: TypeAlias = Literal["error", "warning", "ok"]
+Severity: TypeAlias = Literal["error", "warning", "note", "ok"]
 Point: TypeAlias = tuple[float, float | None, float | None, float | None]
 
 

@@ -33,7 +33,7 @@ from fanin.reports.page import (
 
 LEVELS = "▁▂▃▄▅▆▇█"
 GAP = "·"
-MARKS = {"error": ("✗", "bold red"), "warning": ("!", "bold yellow"), "ok": ("✓", "green")}
+MARKS = {"error": ("✗", "bold red"), "warning": ("!", "bold yellow"), "note": ("·", "bold cyan"), "ok": ("✓", "green")}
 TONES = {"plain": "", "good": "green", "warn": "yellow", "bad": "red"}
 
 

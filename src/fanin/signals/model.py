@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fanin.graph import Graph, Layer, layers
+from fanin.signals.axes import Axes
+from fanin.signals.detail import AttentionDetail, Detail
 
 if TYPE_CHECKING:
     from fanin.signals.compare import Comparison
@@ -46,12 +48,16 @@ class ParameterSignal:
         gradient: None where the parameter has no influence on the loss.
         same_rows: all units have the same weights (slices along the first axis; a weight with one unit never has).
         same_gradient_rows: and the same gradients, so that training cannot tell them apart.
+        distinct_rows: how many of the units have weights of their own; None where it was not looked for.
+        digest: equal for tensors of the same bits; None where it was not looked for.
     """
 
     value: Moments
     gradient: Moments | None = None
     same_rows: bool = False
     same_gradient_rows: bool = False
+    distinct_rows: int | None = None
+    digest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,10 @@ class Signals:
         sampled: of a prediction, the nodes that were run on a sample for want of a rule, and why.
         assumed: what was assumed at a node, or at a parameter, beyond what its rule says; also of a measurement, where
             the gradient passes a backward rule that the graph does not have.
+        axes: of a prediction, what the axes of a node's value count.
+        details: of a measurement that looked closer, by node name.
+        gradient_details: likewise, of ∂loss/∂value.
+        attention: likewise, by the name of the node that makes the output of an attention.
     """
 
     values: Mapping[str, Moments]
@@ -79,6 +89,10 @@ class Signals:
     sampled: Mapping[str, str] = field(default_factory=dict)
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     graph: Graph | None = field(default=None, repr=False, compare=False)
+    axes: Mapping[str, Axes] = field(default_factory=dict, repr=False, compare=False)
+    details: Mapping[str, Detail] = field(default_factory=dict, repr=False)
+    gradient_details: Mapping[str, Detail] = field(default_factory=dict, repr=False)
+    attention: Mapping[str, AttentionDetail] = field(default_factory=dict, repr=False)
 
     def compare(self, measured: Signals) -> Comparison:
         """A prediction beside a measurement of the same model, or the mean of several (`averaged`)."""

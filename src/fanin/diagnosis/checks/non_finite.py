@@ -25,7 +25,6 @@ Goodfellow, Bengio & Courville 2016, Deep Learning, section 4.1.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from fanin.diagnosis.check import Check
 from fanin.diagnosis.evidence import Evidence
@@ -56,17 +55,15 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     else:
         what, node, share = "a parameter's gradient is infinite or not a number", None, 1.0
     layer = next((s for s in evidence.layers if node and node.name in (s.layer.node.name, s.layer.output.name)), None)
-    finding = check.finding(
+    left = "the operation left the range of its dtype or its domain"
+    return check.finding(
         evidence,
         Severity.ERROR,
-        layer,
+        layer or node,
         what=what,
-        why=evidence.scale_sentence(layer.layer)
-        if layer
-        else "the operation left the range of its dtype or its domain",
+        why=evidence.scale_sentence(layer.layer) if layer else left,
         non_finite_share=share,
     )
-    return finding if layer or not node else _at(finding, node.module or node.name, node.source)
 
 
 def _first_that_lasts(evidence: Evidence) -> Node | None:
@@ -78,11 +75,6 @@ def _first_that_lasts(evidence: Evidence) -> Node | None:
         broken = node.name in values and values[node.name].non_finite > 0
         lasting[node.name] = broken and (not users or any(lasting[user.name] for user in users))
     return next((node for node in graph.nodes if lasting[node.name]), None)
-
-
-def _at(finding: Finding, module: str, source: str) -> Finding:
-    """An operation outside the layers is placed by its module."""
-    return replace(finding, module=module, source=source)
 
 
 def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from fanin.activations import activation
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch.call import Call, call_of
+from fanin.frameworks.torch.closer import Closer, told_apart
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
 from fanin.frameworks.torch.layer import given
@@ -24,13 +25,20 @@ from fanin.frameworks.torch.trace import Traced, innermost_module
 from fanin.frameworks.torch.whole import any_sharded, unwrapped
 from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
+from fanin.signals.axes import Axes
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
 RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
-def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], loss: Loss | None = None) -> Signals:
+def observe(
+    traced: Traced,
+    model: torch.nn.Module,
+    example: tuple[Any, ...],
+    loss: Loss | None = None,
+    closer: Mapping[str, Axes] | None = None,
+) -> Signals:
     """Run the traced program on the model's own parameters and measure every node.
 
     The program is functional: buffers are not updated, no hook of the model runs, and gradients are taken with
@@ -39,6 +47,8 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
     Args:
         loss: from the model's output to a scalar. Without one the gradient is that of ⟨output, v⟩/batch with a fixed
             random v: it shows how gradients grow or shrink with depth, whatever the task.
+        closer: look closer (`Signals.details` and `attention`), given what the axes of each node count, as `predict`
+            knows it.
 
     Raises:
         BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
@@ -65,28 +75,37 @@ def observe(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...], lo
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
-        recorder = _Recorder(traced, model, call)
+        look = Closer(traced.graph, closer) if closer is not None else None
+        recorder = _Recorder(traced, model, call, look)
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
         gradients = dict(zip(wanted, found, strict=True))
+    parameters = {path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()}
+    if look:
+        parameters = told_apart(parameters, {path: leaf.detach() for path, leaf in leaves.items()})
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,
-        parameters={path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()},
+        parameters=parameters,
         loss=float(scalar.detach()),
         loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
         assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
         graph=traced.graph,
+        axes=closer or {},
+        details=look.details if look else {},
+        gradient_details=look.gradient_details if look else {},
+        attention=look.attention if look else {},
     )
 
 
 class _Recorder(Replay):
     """Runs the program node by node; keeps moments, not tensors."""
 
-    def __init__(self, traced: Traced, model: torch.nn.Module, call: Call) -> None:
+    def __init__(self, traced: Traced, model: torch.nn.Module, call: Call, closer: Closer | None) -> None:
         super().__init__(traced)
+        self._closer = closer
         self.values: dict[str, Moments] = {}
         self.gradients: dict[str, Moments] = {}
         self._bounds = bounds_of(traced.graph)
@@ -94,6 +113,7 @@ class _Recorder(Replay):
         self._traced, self._model, self._call = traced, model, call
 
     def run_node(self, n: FxNode) -> Any:
+        self._running = n.name
         try:
             result = super().run_node(n)
         except CALLS as error:
@@ -102,7 +122,8 @@ class _Recorder(Replay):
             raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
         if n.name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
-            self.values[n.name] = moments(tensor.detach(), self._bounds.get(n.name))
+            seen = moments(tensor.detach(), self._bounds.get(n.name))
+            self.values[n.name] = self._closer.value(n.name, tensor.detach(), seen) if self._closer else seen
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
         return result
@@ -119,8 +140,16 @@ class _Recorder(Replay):
         layer = dict(self._model.named_modules())[path]
         return misfit(path, layer, tuple(inputs), self._call, f"{cause}{f', at {source}' if source else ''}")
 
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One operation; an attention's scores are looked at before they are gone."""
+        if self._closer:
+            self._closer.attends(self._running, args, kwargs)
+        return super().call_function(target, args, kwargs)
+
     def _see_gradient(self, name: str, gradient: torch.Tensor) -> None:
         self.gradients[name] = moments(gradient.detach())
+        if self._closer:
+            self._closer.gradient(name, gradient.detach())
 
 
 def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Moments:

@@ -33,6 +33,8 @@ from fanin.signals.state import State
 from fanin.signals.values import Constant, Value, Weight
 
 
+# A signal may leave float64 on its way; that it is then infinite is the answer.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def predict(
     traced: Traced,
     model: torch.nn.Module,
@@ -77,6 +79,7 @@ def predict(
         found.sampled,
         _assumed(graph, found),
         graph,
+        {n.name: v.axes for n in graph.nodes if isinstance(v := found.values[n.name][0], State)},
     )
 
 

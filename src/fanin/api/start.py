@@ -1,8 +1,4 @@
-"""The verbs, in the order of a call: trace → plan → write or materialize, trace → predict, trace → measure → diagnose.
-
-Each is a few lines: it finds the framework's adapter, traces the model once, and hands over to the package that
-decides.
-"""
+"""Deciding where a model starts, and writing it: plan → write_, materialize_, verify; one tensor: fill_."""
 
 from __future__ import annotations
 
@@ -10,14 +6,10 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from fanin import activations
-from fanin.activations import EdgeOfChaos, Gain, MeanField, moments
-from fanin.diagnosis import Diagnosis
-from fanin.diagnosis import diagnose as judge
 from fanin.errors import BadInput
-from fanin.frameworks import ADAPTERS, activation_of, adapter_of, adapter_of_tensor
+from fanin.frameworks import ADAPTERS, adapter_of, adapter_of_tensor
 from fanin.graph import Axis, Fans, WeightUse, axes_of, fans
 from fanin.initializers import Initializer, Target
 from fanin.initializers import initializer as spelled
@@ -27,10 +19,6 @@ from fanin.plans.learned import Method, free, learned, method
 from fanin.plans.make import override
 from fanin.plans.overrides import Overrides
 from fanin.plans.recipes import Recipe
-from fanin.signals import Signals, averaged
-
-if TYPE_CHECKING:
-    from fanin.signals.propagate import Rule
 
 T = TypeVar("T")
 
@@ -69,9 +57,9 @@ def plan(
         ShapeMismatch, CannotTrace, NoParameters, UncoveredParameters: see `fanin.errors`.
 
     Example:
-        >>> import torch
+        >>> import fanin, torch
         >>> net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
-        >>> p = plan(net, torch.zeros(1, 64))
+        >>> p = fanin.plan(net, torch.zeros(1, 64))
         >>> str(p["0.weight"].initializer), round(p["0.weight"].std, 4)
         ('normal 1/√fan_in', 0.125)
     """
@@ -112,9 +100,9 @@ def initialize_(
         All that `plan` raises.
 
     Example:
-        >>> import torch
+        >>> import fanin, torch
         >>> net = torch.nn.Linear(4, 3)
-        >>> _ = initialize_(net, torch.zeros(1, 4), recipe="lecun", seed=0)
+        >>> _ = fanin.initialize_(net, torch.zeros(1, 4), recipe="lecun", seed=0)
         >>> net.weight[0, 0].item(), net.bias.tolist()
         (-0.20..., [0.0, 0.0, 0.0])
     """
@@ -170,17 +158,18 @@ def calibrate(
         All that `plan` raises about the model.
 
     Example:
-        >>> import torch
+        >>> import fanin, torch
         >>> net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
         >>> x = 10 * torch.randn(128, 64)
-        >>> he = plan(net, x, recipe="he")
-        >>> seen = [measure(net, x, plan=p).values["linear"].second_moment for p in (he, calibrate(net, x, plan=he))]
-        >>> seen[0] > 100, 0.95 < seen[1] < 1.05
+        >>> he = fanin.plan(net, x, recipe="he")
+        >>> def seen(plan):
+        ...     return fanin.measure(net, x, plan=plan).values["linear"].second_moment
+        >>> seen(he) > 100, 0.95 < seen(fanin.calibrate(net, x, plan=he)) < 1.05
         (True, True)
         >>> labels = torch.arange(128) % 8
         >>> entropy = lambda out: torch.nn.functional.cross_entropy(out, labels)
-        >>> gentle = calibrate(net, x, plan=he, loss=entropy, how="gradinit", steps=30)
-        >>> measure(net, x, plan=gentle, loss=entropy).loss < measure(net, x, plan=he, loss=entropy).loss
+        >>> gentle = fanin.calibrate(net, x, plan=he, loss=entropy, how="gradinit", steps=30)
+        >>> fanin.measure(net, x, plan=gentle, loss=entropy).loss < fanin.measure(net, x, plan=he, loss=entropy).loss
         True
 
     References: Mishkin & Matas 2016, "All you need is a good init", algorithm 1; Zhu et al. 2021, "GradInit";
@@ -227,8 +216,8 @@ def on_meta() -> AbstractContextManager[Any]:
     place in the constructor. PyTorch only.
 
     Example:
-        >>> import torch
-        >>> with on_meta() as recorded:
+        >>> import fanin, torch
+        >>> with fanin.on_meta() as recorded:
         ...     net = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8))
         >>> net[0].weight.device
         device(type='meta')
@@ -270,9 +259,9 @@ def materialize_(
 
     Example:
         >>> import fanin, torch
-        >>> with on_meta() as recorded:
+        >>> with fanin.on_meta() as recorded:
         ...     net = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.BatchNorm1d(8))
-        >>> materialize_(net, fanin.plan(net, torch.zeros(2, 64)), seed=0, recorded=recorded)
+        >>> fanin.materialize_(net, fanin.plan(net, torch.zeros(2, 64)), seed=0, recorded=recorded)
         >>> net[0].weight.device, net[1].running_var.tolist()
         (device(type='cpu'), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     """
@@ -298,14 +287,14 @@ def verify(model: Any, plan: Plan, *, seed: int, blocks: int | None = 8) -> Veri
         BadInput: no plan, the seed is not an integer in [0, 2¹²⁸), or blocks is not an integer above 0.
 
     Example:
-        >>> import torch
+        >>> import fanin, torch
         >>> net = torch.nn.Linear(4, 3)
-        >>> written = initialize_(net, torch.zeros(1, 4), recipe="lecun", seed=0)
-        >>> bool(verify(net, written, seed=0))
+        >>> written = fanin.initialize_(net, torch.zeros(1, 4), recipe="lecun", seed=0)
+        >>> bool(fanin.verify(net, written, seed=0))
         True
         >>> with torch.no_grad():
         ...     net.bias[1] = 0.5
-        >>> found = verify(net, written, seed=0)
+        >>> found = fanin.verify(net, written, seed=0)
         >>> found.ok, found.differences[0].element, found.differences[0].got
         (False, (1,), 0.5)
         >>> print(found)
@@ -347,11 +336,12 @@ def fill_(
         CannotWrite: a dtype that the stream does not have, or no memory to write into.
 
     Example:
-        >>> import numpy as np, torch
-        >>> fill_(torch.empty(2, 3), "he_normal", name="0.weight", seed=0)
+        >>> import fanin, torch, numpy as np
+        >>> fanin.fill_(torch.empty(2, 3), "he_normal", name="0.weight", seed=0)
         tensor([[-0.6758, -1.2582,  0.5563],
                 [ 0.6242,  1.3770, -1.7304]])
-        >>> fill_(np.empty((3, 2), np.float32), "he_normal", name="0.weight", seed=0, axes=("in", "out")).T.round(4)
+        >>> kernel = np.empty((3, 2), np.float32)
+        >>> fanin.fill_(kernel, "he_normal", name="0.weight", seed=0, axes=("in", "out")).T.round(4)
         array([[-0.6758, -1.2582,  0.5563],
                [ 0.6242,  1.377 , -1.7304]], dtype=float32)
     """
@@ -367,184 +357,3 @@ def fill_(
     target = Target(name, shape, adapter.dtype_of(tensor), counted)
     adapter.fill_(view, target, spelled(initializer), adapter.draw_seed() if seed is None else seed)
     return tensor
-
-
-def measure(
-    model: Any,
-    *example: Any,
-    loss: Callable[[Any], Any] | None = None,
-    plan: Plan | None = None,
-    seeds: int | Sequence[int] | None = None,
-) -> Signals:
-    """One real forward and backward pass: the moments of every node's value and gradient, and of every parameter's.
-
-    The model keeps its mode, gradients, hooks, buffers and random state.
-
-    Args:
-        example: one batch as the model is called with, keywords as for `plan`.
-        loss: from the model's output to a scalar, such as `lambda out: cross_entropy(out, labels)`. Without one the
-            gradient is that of ⟨output, v⟩/batch with a fixed random v. Of what the model returns it is given the
-            tensors, in their containers and dataclasses; in place of other objects, such as a cache, it sees None.
-        plan: measure the model as this plan would start it, instead of as it is; its own weights come back afterwards.
-        seeds: of the plan's draws, a number of them or a list; the moments are averages over all. None: seed 0 alone.
-
-    Raises:
-        BadInput: seeds without a plan to draw from, or none; a loss that raises, is not a scalar or cannot be
-            differentiated; a model on the meta device.
-        ShapeMismatch, CannotTrace, NoParameters: see `fanin.errors`.
-
-    Example:
-        >>> import torch
-        >>> net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU())
-        >>> _ = initialize_(net, torch.zeros(1, 64), recipe="zeros", seed=0)
-        >>> signals = measure(net, torch.randn(8, 64), loss=lambda out: (out - 1).square().mean())
-        >>> signals.values["relu"].zeros, signals.loss
-        (1.0, 1.0)
-        >>> he = plan(net, torch.zeros(1, 64), recipe="he")
-        >>> eight = measure(net, torch.ones(8, 64), plan=he, seeds=8)
-        >>> abs(eight.values["linear"].second_moment - 2) < 0.3, net[0].weight.sum().item()
-        (True, 0.0)
-    """
-    adapter = adapter_of(model)
-    traced = adapter.trace(model, *example)
-    if plan is None:
-        if seeds is not None:
-            raise BadInput(
-                "There is nothing to draw with these seeds: give a plan, measure(model, x, plan=…, seeds=8)."
-            )
-        signals: Signals = adapter.observe(traced, model, example, loss)
-        return signals
-    passes = []
-    for seed in (0,) if seeds is None else range(seeds) if isinstance(seeds, int) else seeds:
-        with adapter.drawn(model, plan, seed):
-            passes.append(adapter.observe(traced, model, example, loss))
-    return averaged(passes)
-
-
-def predict(
-    model: Any,
-    *example: Any,
-    plan: Plan | Any | None = None,
-    loss: Callable[[Any], Any] | None = None,
-    rules: Mapping[str, Rule] | None = None,
-) -> Signals:
-    """The moments of every node's value and gradient, and of every parameter's gradient, before a weight is drawn.
-
-    What `measure` would find on average over seeds, from the traced graph alone: a weight is a law and takes no memory,
-    so that a model may be on the meta device. `Signals.sampled` lists the operations that have no rule and were run on
-    a small sample, `Signals.assumed` what was assumed beyond the rules. Nothing of the model changes.
-
-    Values: q' = fan_in · Var(w) · q at a linear layer, E φ(z)² at an activation; gradients likewise, on the way back.
-
-    Args:
-        example: one batch as the model is called with, keywords as for `plan`. Of a real one the moments count, and of
-            integers the values; on the meta device a floating-point input is taken for white noise of second moment 1.
-        plan: how the parameters are to start. None: as they are, seen as laws of the same mean and variance. What
-            `on_meta` recorded stands for what the model's constructor draws.
-        loss: as for `measure`; it is called with outputs that are drawn as they are predicted.
-        rules: further ones by the name of an operation, or others in the place of fanin's (docs/extending.md).
-
-    Raises:
-        BadInput: parameters on the meta device that no plan gives a value, a plan for another model, or a loss that
-            raises, is not a scalar or cannot be differentiated.
-        ShapeMismatch, CannotTrace, NoParameters: see `fanin.errors`.
-
-    Example:
-        >>> import torch
-        >>> with torch.device("meta"):
-        ...     layers = [m for _ in range(30) for m in (torch.nn.Linear(4096, 4096), torch.nn.ReLU())]
-        ...     net, x = torch.nn.Sequential(*layers), torch.empty(32, 4096)
-        >>> for recipe in ("he", "lecun"):  # E[x²] after 30 layers; nothing is allocated
-        ...     predict(net, x, plan=plan(net, x, recipe=recipe)).values["relu_29"].second_moment
-        0.99...
-        9.3...e-10
-
-    References: He et al. 2015, eq. 6-14; Poole et al. 2016; Schoenholz et al. 2017.
-    Not for: what training makes of it; layers of a few units, where one draw of the weights is not like the next.
-    """
-    adapter = adapter_of(model)
-    from fanin.signals.rules import RULES
-
-    known = {**RULES, **(rules or {})}
-    signals: Signals = adapter.predict(adapter.trace(model, *example), model, example, plan, loss, known)
-    return signals
-
-
-def diagnose(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None) -> Diagnosis:
-    """What is wrong with the model as it is initialized now, where, why, and what to do.
-
-    Args and Raises: as for `measure`.
-
-    Example:
-        >>> import torch
-        >>> layers = [m for _ in range(30) for m in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
-        >>> net = torch.nn.Sequential(*layers)
-        >>> diagnose(net, torch.randn(32, 64)).summary
-        'vanishing gradients'
-        >>> _ = initialize_(net, torch.zeros(1, 64), seed=0)
-        >>> diagnose(net, torch.randn(32, 64)).summary
-        'healthy'
-    """
-    signals = measure(model, *example, loss=loss)
-    assert signals.graph is not None  # a measurement is always of a graph
-    return judge(signals.graph, signals)
-
-
-def gain(what: Any, *, std: float = 1.0, mean: float = 0.0, **parameters: float) -> Gain:
-    """The Gaussian moments of an activation, z ~ N(mean, std²), and the gains that follow from them.
-
-    Args:
-        what: a name ("gelu"), a function of NumPy arrays or of the framework's tensors, or a module.
-        parameters: of a named activation, such as `negative_slope=0.2`.
-
-    Example:
-        >>> round(gain("gelu").forward, 6), round(gain("gelu").backward, 6)
-        (1.53353, 1.481114)
-    """
-    return moments(activation_of(what), std=std, mean=mean, **parameters)
-
-
-def edge_of_chaos(what: Any, *, bias_var: float = 0.0, **parameters: float) -> EdgeOfChaos:
-    """The weights at which a deep net of this activation neither merges its inputs nor parts them: χ = σ_w² E φ'² = 1.
-
-    Weights have variance σ_w²/fan_in, so that the gain is √σ_w².
-
-    Args:
-        what: as for `gain`.
-        bias_var: variance σ_b² of the biases.
-        parameters: of a named activation.
-
-    Example:
-        >>> edge = edge_of_chaos("tanh", bias_var=0.05)
-        >>> round(edge.weight_var, 5), round(edge.variance, 5)
-        (1.76095, 0.57005)
-        >>> print(edge_of_chaos("relu", bias_var=0.05).reason)
-        χ = σ_w²/2 at every q, and at σ_w² = 2 biases add to the variance in each layer without end. Use bias_var=0.
-
-    References: Schoenholz et al. 2017; Hayou, Doucet & Rousseau 2019.
-    """
-    return activations.edge_of_chaos(activation_of(what), bias_var=bias_var, **parameters)
-
-
-def mean_field(
-    what: Any, *, weight_var: float, bias_var: float = 0.0, start: float = 1.0, **parameters: float
-) -> MeanField:
-    """Where the variance of a signal and the correlation of two go in a deep net, and within how many layers.
-
-    Args:
-        what: as for `gain`.
-        weight_var: σ_w², the gain squared.
-        bias_var: variance σ_b² of the biases.
-        start: variance of the first pre-activation.
-        parameters: of a named activation.
-
-    Example:
-        >>> seen = mean_field("tanh", weight_var=1.0, bias_var=0.05)
-        >>> seen.phase, round(seen.correlation_depth, 3)
-        ('ordered', 3.627)
-
-    References: Poole et al. 2016; Schoenholz et al. 2017.
-    """
-    return activations.mean_field(
-        activation_of(what), weight_var=weight_var, bias_var=bias_var, start=start, **parameters
-    )

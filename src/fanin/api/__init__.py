@@ -1,0 +1,26 @@
+"""The verbs, in the order of a call: trace → plan → write or materialize; trace → predict, measure → diagnose.
+
+Each is a few lines: it finds the framework's adapter, traces the model once, and hands over to the package that
+decides.
+"""
+
+from fanin.api.diagnosis import diagnose
+from fanin.api.gains import edge_of_chaos, gain, mean_field
+from fanin.api.signals import measure, predict
+from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta, plan, verify
+
+__all__ = [
+    "calibrate",
+    "diagnose",
+    "edge_of_chaos",
+    "fill_",
+    "gain",
+    "initialize_",
+    "materialize_",
+    "mean_field",
+    "measure",
+    "on_meta",
+    "plan",
+    "predict",
+    "verify",
+]
