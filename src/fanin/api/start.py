@@ -81,6 +81,7 @@ def initialize_(
     *example: Any,
     recipe: str | Recipe | Plan = "auto",
     overrides: Overrides | None = None,
+    jitter: float = 0.0,
     seed: int | None = None,
 ) -> Plan:
     """Decide, write, and return the plan that was written: all parameters, or none if anything fails.
@@ -90,6 +91,7 @@ def initialize_(
     Args:
         example: as for `plan`, or none; a finished `Plan` needs none.
         recipe: as for `plan`, or a finished `Plan`.
+        jitter: as for `plan`.
         seed: 0 … 2¹²⁸ − 1; every value is a function of the seed, the parameter's name and the element's index.
             None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning; not for a
             distributed model, whose processes would draw different ones.
@@ -108,9 +110,9 @@ def initialize_(
     """
     adapter = adapter_of(model)
     if isinstance(recipe, Plan):
-        decided = override(recipe, overrides or {})
+        decided = jittered(override(recipe, overrides or {}), jitter)
     else:
-        decided = plan(model, *example, recipe=recipe, overrides=overrides)
+        decided = plan(model, *example, recipe=recipe, overrides=overrides, jitter=jitter)
     adapter.write_(model, decided, adapter.draw_seed_for(model) if seed is None else seed)
     return decided
 

@@ -11,7 +11,7 @@ import traceback
 
 import typer
 
-from fanin.cli import check, demo, explain, gain, init, list_, plan
+from fanin.cli import check, demo, explain, gain, init, list_, plan, verify
 from fanin.errors import FaninError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("init")(init.init)
+app.command("verify")(verify.verify)
 app.command("gain")(gain.gain)
 app.command("explain")(explain.explain)
 app.command("list")(list_.list_)

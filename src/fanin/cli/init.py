@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from fanin.cli.options import Jitter, ModelName, Override, OverridesFile, Recipe, Shape, decided
+
 
 def init(
-    model: str = typer.Argument(..., help="FILE.py:factory, a function that returns a model (or model, example)."),
+    model: ModelName,
     out: str = typer.Option(..., "--out", help="The safetensors file to write."),
-    shape: str = typer.Option(
-        None, "--input", help="Shape of the example input, such as 32,3,224,224; else modules alone."
-    ),
-    recipe: str = typer.Option("auto", help="A recipe, with arguments if need be: 'normal(std=0.02)'."),
-    override: list[str] = typer.Option(
-        [], help="KEY=INITIALIZER, such as '*head.weight=zeros' or 'role:readout=zeros'; may be repeated."
-    ),
-    overrides: str = typer.Option(None, help="A TOML file of the same; what --override says comes after it."),
+    shape: Shape = None,
+    recipe: Recipe = "auto",
+    override: Override = None,
+    overrides: OverridesFile = None,
+    jitter: Jitter = 0.0,
     seed: int = typer.Option(0, help="Seed of every value, and of PyTorch before the model is built."),
     json: str = typer.Option(None, "--json", help="Also write the plan to this file."),
 ) -> None:
@@ -24,8 +23,7 @@ def init(
     In the file's metadata: the digest of plan and seed, the seed, the recipe, the version of fanin. It is written under
     another name first: a file that is there is whole, and the one before it stays until then.
     """
-    from fanin import __version__, api
-    from fanin.cli.model import load_model, noise_hint, overrides_of
+    from fanin import __version__
     from fanin.cli.terminal import progress
     from fanin.files import check_target, replacing
     from fanin.frameworks.torch import materialize_, write_
@@ -35,10 +33,7 @@ def init(
 
     target = check_target(out, "weights.safetensors")
     page = check_target(json, "plan.json") if json is not None else None
-    chosen = overrides_of(override, overrides)
-    built, example = load_model(model, shape, seed, needs_example=False)
-    with noise_hint(shape):
-        plan = api.plan(built, *example, recipe=recipe, overrides=chosen)
+    built, _, plan = decided(model, shape, recipe, override, overrides, jitter, seed)
     on_meta = any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers()))
     with progress("drawing", sum(map(writes, plan))) as advance:
         if on_meta:

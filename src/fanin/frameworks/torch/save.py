@@ -1,4 +1,4 @@
-"""A model's start as a safetensors file, which plain PyTorch loads back."""
+"""A model's start as a safetensors file, and back from one; plain PyTorch loads it too."""
 
 from __future__ import annotations
 
@@ -34,3 +34,26 @@ def save(model: torch.nn.Module, path: Path, metadata: Mapping[str, str]) -> int
     with replacing(path) as temporary:
         save_model(model, str(temporary), {"format": "pt", **metadata})
         return temporary.stat().st_size
+
+
+def load(model: torch.nn.Module, path: Path) -> dict[str, str]:
+    """Put the file's weights into the model, on any device, and return the file's metadata.
+
+    Raises:
+        BadInput: no such file, none of safetensors, or tensors that are not the model's.
+        MissingExtra: safetensors is not installed.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open
+        from safetensors.torch import load_model
+    except ImportError as error:
+        raise MissingExtra("safetensors", "torch", "Reading a model's weights") from error
+    if not path.is_file():
+        raise BadInput(f"There is no file {str(path)!r}.")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+        load_model(model, str(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise BadInput(f"{path} does not hold this model's weights: {error}") from error
+    return metadata
