@@ -131,3 +131,8 @@ def test_what_no_mask_has_is_refused(elements: Any, keep: int, axis: int | None,
 def test_an_empty_tensor_has_an_empty_mask(shape: tuple[int, ...]) -> None:
     assert exact_mask(MASK, range(0), shape, 0, axis=0).shape == (0,)
     assert exact_mask(MASK, np.zeros((2, 0), int), shape, 0).shape == (2, 0)
+
+
+def test_no_elements_of_columns_that_are_there_have_an_empty_mask() -> None:
+    """A weight of shape (4, 0) has columns of 4, of which 2 are to stay, and no column."""
+    assert exact_mask(MASK, range(0), (4, 0), 2, axis=0).shape == (0,)

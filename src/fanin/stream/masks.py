@@ -80,7 +80,7 @@ def exact_mask(
     if not 0 <= keep <= groups.length:
         raise BadInput(f"keep: expected a number from 0 to {groups.length}, the size of a group, got {keep}.")
     kept = np.full(shape_of(elements), keep > 0)
-    if 0 < keep < groups.length:
+    if reach and 0 < keep < groups.length:  # without a reach there are no elements
         _fill(key, elements.reshape(-1) if isinstance(elements, np.ndarray) else elements, groups, size, keep, kept)
     return kept
 
