@@ -46,7 +46,7 @@ class Evidence:
     @cached_property
     def paths(self) -> Paths:
         """The graph as paths from node to node."""
-        return Paths(self.graph)
+        return self.graph.paths
 
     @cached_property
     def layers(self) -> tuple[LayerSignal, ...]:

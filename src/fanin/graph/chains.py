@@ -46,7 +46,7 @@ def links(graph: Graph) -> dict[str, Link]:
 
     Example: of `linear → relu → linear → relu → linear` the three weights are links of a chain of depth 2.
     """
-    paths = Paths(graph)
+    paths = graph.paths
     owners = _owners(paths)
     behind: dict[str, tuple[str, ActivationCall]] = {}
     for name in owners:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fanin.graph.model import ActivationCall, Graph, Node
-from fanin.graph.paths import WEIGHTS, Paths
+from fanin.graph.paths import WEIGHTS
 
 # Operations that hand a signal on to the next activation. Normalisation is among them: the activation after it
 # is still the one that the weight feeds.
@@ -53,7 +53,7 @@ class Layer:
 
 def layers(graph: Graph) -> tuple[Layer, ...]:
     """Every operation that uses a weight, in the order of execution."""
-    paths = Paths(graph)
+    paths = graph.paths
     found: list[Layer] = []
     for node in graph.nodes:
         read = paths.weights.get(node.name, ())

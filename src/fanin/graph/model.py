@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanin.graph.fans import Fans
 from fanin.graph.parts import Parts
+
+if TYPE_CHECKING:
+    from fanin.graph.paths import Paths
+    from fanin.graph.structure import Structure
 
 
 class Role(StrEnum):
@@ -215,6 +219,20 @@ class Graph:
             for name in dict.fromkeys(node.inputs):
                 users.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in users.items()}
+
+    @cached_property
+    def paths(self) -> Paths:
+        """What depends on what."""
+        from fanin.graph.paths import Paths
+
+        return Paths(self)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Attentions and residual branches."""
+        from fanin.graph.structure import structure_of
+
+        return structure_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

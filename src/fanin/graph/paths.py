@@ -93,6 +93,15 @@ class Paths:
                 pending.extend(onward(name))
         return seen
 
+    def to_weight(self, name: str) -> list[str]:
+        """From here against the flow, through operations of one input, to the first with a weight; or []."""
+        chain = [name]
+        while chain[-1] not in self.weights:
+            if len(self.sources[chain[-1]]) != 1:
+                return []
+            chain.append(self.sources[chain[-1]][0])
+        return chain
+
     def node(self, name: str) -> Node | None:
         """The operation of that name; None for a graph input."""
         return self.graph.by_name.get(name)

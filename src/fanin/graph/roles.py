@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from fanin.graph.attention import Attention, attentions
+from fanin.graph.attention import Attention
 from fanin.graph.layers import NORMS
 from fanin.graph.model import Branch, Graph, Node, Parameter, Ref, Role
 from fanin.graph.paths import WEIGHTS, Paths
-from fanin.graph.residual import ResidualBranch, residual_branches
+from fanin.graph.residual import ResidualBranch
 
 # Which of several roles says most: a rule for an earlier one is asked first.
 ORDER: Final = tuple(Role)
@@ -31,12 +31,13 @@ def with_roles(graph: Graph) -> Graph:
     Names decide only where operations cannot: experts kept in a list, tables of positions whose indices are computed,
     and the step sizes of state-space models.
     """
-    paths = Paths(graph)
-    attended = attentions(paths)
-    routers = tuple(_routers(paths))
-    branches = residual_branches(paths, attended, routers)
+    structure = graph.structure
+    paths, branches = structure.paths, structure.branches
     roles: dict[str, set[Role]] = {}
-    for path, role in (*((path, Role.ROUTER) for path in routers), *_found(paths, attended, branches)):
+    for path, role in (
+        *((path, Role.ROUTER) for path in structure.routers),
+        *_found(paths, structure.attentions, branches),
+    ):
         roles.setdefault(path, set()).add(role)
     places = _places(paths, branches)
 
@@ -73,14 +74,6 @@ def _found(
             yield p.path, Role.POSITION
         if STEP_BIAS.search(p.path):
             yield p.path, Role.STEP_BIAS
-
-
-def _routers(paths: Paths) -> Iterator[str]:
-    """The weights whose results say which experts are asked: the largest of them are chosen."""
-    for node in paths.graph.nodes:
-        if node.op == "topk" and (sources := paths.sources[node.name]):
-            weight = _to_weight(paths, sources[0])
-            yield from paths.weights[weight[-1]] if weight else ()
 
 
 def _of_node(paths: Paths, node: Node, branches: Sequence[ResidualBranch]) -> Iterator[tuple[str, Role]]:
@@ -146,7 +139,7 @@ def _gated(paths: Paths, sources: Sequence[str]) -> Iterator[tuple[str, Role]]:
     acts = [_activated(paths, source) for source in sources]
     if (acts[0] is None) == (acts[1] is None):  # products of gates, or of no activation, are something else
         return
-    chains = [_to_weight(paths, source if act is None else act) for source, act in zip(sources, acts, strict=True)]
+    chains = [paths.to_weight(source if act is None else act) for source, act in zip(sources, acts, strict=True)]
     if not all(chains) or (chains[0][-1] == chains[1][-1] and not any(map(_split, (paths.node(n) for n in chains[0])))):
         return  # x · (1 + tanh x), by hand, is one activation
     for chain, activated in zip(chains, acts, strict=True):
@@ -173,16 +166,6 @@ def _activated(paths: Paths, name: str) -> str | None:
         if len(paths.sources[name]) != 1:
             return None
         name = paths.sources[name][0]
-
-
-def _to_weight(paths: Paths, name: str) -> list[str]:
-    """From here against the flow, through operations of one input, to the first with a weight; [] if there is none."""
-    chain = [name]
-    while chain[-1] not in paths.weights:
-        if len(paths.sources[chain[-1]]) != 1:
-            return []
-        chain.append(paths.sources[chain[-1]][0])
-    return chain
 
 
 def _weights_behind(paths: Paths, start: str, additions: Sequence[str] | set[str]) -> list[str]:

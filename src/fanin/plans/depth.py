@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fanin.errors import BadInput
 from fanin.graph import Graph, Role
-from fanin.graph.attention import Attention, attentions
+from fanin.graph.attention import Attention
 from fanin.graph.paths import Paths
-from fanin.graph.residual import ResidualBranch, residual_branches
+from fanin.graph.residual import ResidualBranch
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,10 @@ def stacks(graph: Graph, recipe: str) -> Mapping[str, Stack]:
         BadInput: no residual branch, or none that attends.
     """
     require_branches(graph, recipe)
-    paths = Paths(graph)
+    paths, attended = graph.structure.paths, graph.structure.attentions
     attending: dict[int, set[str]] = {}  # stream → the additions of the branches that attend to it
     crossing: dict[str, int] = {}  # weight of a cross attention → the stream that asks
-    routers = [p.path for p in graph.parameters if Role.ROUTER in p.roles]
-    attended = attentions(paths)
-    for branch in residual_branches(paths, attended, routers):
+    for branch in graph.structure.branches:
         for attention in _within(paths, branch, attended):
             if paths.depends(attention.value, branch.fork):
                 attending.setdefault(branch.stream, set()).add(branch.add)

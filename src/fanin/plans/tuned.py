@@ -13,10 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from fanin.activations import activation
 from fanin.graph import Graph, Layer, Node, Role, layers
-from fanin.graph.attention import attentions
 from fanin.graph.layers import goes_to_a_norm
-from fanin.graph.paths import Paths
-from fanin.graph.residual import residual_branches
 from fanin.initializers.scaled import can_be_scaled, scaled
 from fanin.plans.model import Entry, Plan
 from fanin.signals.propagate import Second, Tune
@@ -65,10 +62,8 @@ class Goal(NamedTuple):
 
 def _goals(plan: Plan, graph: Graph, keep: frozenset[str]) -> dict[str, Goal]:
     """Node → which weight to tune there, and to what; the first use of a weight decides."""
-    paths = Paths(graph)
-    routers = [p.path for p in graph.parameters if Role.ROUTER in p.roles]
     ends = {}
-    for branch in residual_branches(paths, attentions(paths), routers):
+    for branch in graph.structure.branches:
         for name in branch.last:
             ends[name] = branch
     found: dict[str, Goal] = {}
