@@ -111,6 +111,11 @@ class Diagnosis:
         wrong = dict.fromkeys(f.name for f in self.findings if f.severity is not Severity.NOTE)
         return ", ".join(wrong) or "healthy"
 
+    @property
+    def head(self) -> str:
+        """The summary, and how many findings were asked not to be shown."""
+        return f"{self.summary} ({len(self.ignored)} ignored)" if self.ignored else self.summary
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `schema/diagnosis.schema.json` says what is where."""
         return {
@@ -123,11 +128,10 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
-        head = f"{self.graph.model}: {self.summary}{f' ({len(self.ignored)} ignored)' if self.ignored else ''}"
         lines = [
             f"{f.code} {f.name} ({f.severity}) from {f.place}\n"
             f"    what    {f.what}\n    why     {f.why}\n"
             f"    remedy  {f.remedy}{'' if f.start_helps else '; no start helps'}"
             for f in self.findings
         ]
-        return "\n".join([head, *lines])
+        return "\n".join([f"{self.graph.model}: {self.head}", *lines])
