@@ -53,6 +53,7 @@ def repair_(
     select: str | Sequence[str] = (),
     ignore: str | Sequence[str] = (),
     seed: int = 0,
+    **given: Any,
 ) -> Repair:
     """Try the remedy of each finding, and write what helped: all of it, or nothing if anything fails.
 
@@ -62,6 +63,7 @@ def repair_(
 
     Args:
         example, loss, select, ignore: as for `diagnose`. Harm is judged by all checks, whatever is selected.
+        given: whatever else `diagnose` is given.
         seed: of what the remedies draw; `initialize_(model, recipe=repair.plan, seed=seed)` writes the same.
 
     Raises:
@@ -79,7 +81,7 @@ def repair_(
     """
     key(seed, "")  # refuses what is no seed, before a trial could be blamed for it
     selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
-    look = gathering(model, *example, loss=loss)
+    look = gathering(model, *example, loss=loss, **given)
 
     def trial(plan: Plan) -> Evidence:
         with adapter.drawn(model, plan, seed):
