@@ -179,6 +179,9 @@ def test_explain_prints_the_page_and_gain_the_numbers() -> None:
     page = CliRunner().invoke(app, ["explain", "b01"]).output
     assert "vanishing gradients" in page
     assert "Hochreiter 1991" in page
+    both = CliRunner().invoke(app, ["explain", "U01", "symmetric units", "--json"]).output
+    assert [page["code"] for page in json.loads(both)] == ["U01", "U01"]
+    assert json.loads(CliRunner().invoke(app, ["explain", "U01", "--json"]).output)["start_helps"] is True
     for slope in ("0.2", "-0.2", "2e-1"):
         numbers = json.loads(CliRunner().invoke(app, ["gain", f"leaky-relu(negative_slope={slope})", "--json"]).output)
         assert numbers["second_moment"] == pytest.approx(0.52)
