@@ -28,10 +28,10 @@ LEVELS = {
     "experiments": 6,
     "reports": 7,
     "compat": 8,
-    "testing": 8,
     "api": 9,
     "cli": 9,
     "": 9,  # fanin itself
+    "testing": 10,
 }
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
 MAY_IMPORT_FRAMEWORKS = (

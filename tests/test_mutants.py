@@ -11,7 +11,7 @@ import io
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.util import find_spec
@@ -23,13 +23,15 @@ import numpy as np
 import pytest
 
 from fanin.activations.mean_field import gradient_growth
+from fanin.cli.settings import Settings
 from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
-from fanin.frameworks.torch import draw_seed
+from fanin.diagnosis.progress import Progress
+from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.graph import Fans, Role, fans
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
-from fanin.plans import Measured
+from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal
@@ -86,6 +88,7 @@ def window_from_the_first_word(low: float, high: float) -> tuple[int, int, int, 
 _block_words, _window = philox._block_words, distributions._window
 SUITE = "testing/test_initializer_suite.py"
 LAWS = "initializers/test_initializer_laws.py"
+REPAIR = "diagnosis/test_repair.py"
 STATISTICS = "stream/test_stream_statistics.py"
 
 
@@ -98,6 +101,13 @@ def random_norm_scales(patch: pytest.MonkeyPatch) -> None:
 def same(evidence: Evidence, seen: LayerSignal) -> bool:
     """All units have the same weights, whatever their gradients."""
     return evidence.weight(seen.layer).same_rows
+
+
+@contextlib.contextmanager
+def for_good(model: Any, plan: Plan, seed: int) -> Iterator[None]:
+    """Writes, and does not put back."""
+    write_(model, plan, seed)
+    yield
 
 
 def signs_of_lapack(seed: int, name: str, rows: int, columns: int) -> Any:
@@ -322,6 +332,56 @@ MUTANTS: tuple[Mutant, ...] = (
             lambda seen: [s for s in seen.layers if same(seen, s)],
         ),
         ("diagnosis/test_checks.py::test_a_head_that_starts_at_zero_on_purpose_is_not_symmetric",),
+    ),
+    Mutant(
+        "a remedy that is kept whatever else it breaks",
+        put("fanin.diagnosis.repair", "harm", lambda before, after, checks: ()),
+        (f"{REPAIR}::test_a_remedy_that_brings_another_error_is_taken_back",),
+    ),
+    Mutant(
+        "a remedy of which nobody looks whether it helped",
+        put("fanin.diagnosis.repair", "progress", lambda check, before, after: Progress.GONE),
+        (f"{REPAIR}::test_a_remedy_that_made_it_worse_is_said_to_have",),
+    ),
+    Mutant(
+        "harm that is judged by the selected checks alone",
+        put("fanin.diagnosis.repair", "replace", lambda selection, select: selection),
+        (f"{REPAIR}::test_harm_is_seen_by_checks_that_are_not_selected",),
+    ),
+    Mutant(
+        "a ratio below 1 that counts as better the smaller it is",
+        put("fanin.diagnosis.progress", "abs", lambda x: x),
+        (f"{REPAIR}::test_a_number_tells_how_a_finding_changes",),
+    ),
+    Mutant(
+        "trials that stay in the model",
+        put("fanin.frameworks.torch", "drawn", for_good),
+        (f"{REPAIR}::test_ctrl_c_leaves_the_model_as_it_was",),
+    ),
+    Mutant(
+        "singular vectors that stay those of a trial",
+        put("fanin.frameworks.torch.drawn", "singular_vectors", lambda model, written: ()),
+        ("frameworks/test_torch_drawn.py::test_parameters_and_singular_vectors_come_back",),
+    ),
+    Mutant(
+        "a severity to fail on that nobody looks at",
+        lambda patch: patch.setattr(Settings, "fails", lambda settings, finding: True),
+        ("cli/test_check.py::TestExitCodes::test_a_warning_fails_only_from_warnings_on",),
+    ),
+    Mutant(
+        "a fingerprint of the line",
+        put("fanin.reports.sarif", "_fingerprint", lambda located: str(located.line)),
+        ("reports/test_sarif.py",),
+    ),
+    Mutant(
+        "annotations whose percent signs are escaped last",
+        put("fanin.reports.github", "_escaped", lambda text: text.replace("\n", "%0A").replace("%", "%25")),
+        ("reports/test_github.py",),
+    ),
+    Mutant(
+        "a schema that takes anything",
+        put("fanin.diagnosis.schema", "schema_text", lambda: "{}"),
+        ("diagnosis/test_schema.py::test_the_schema_refuses_what_is_not_so",),
     ),
     Mutant(
         "χ without the variance of the weights",

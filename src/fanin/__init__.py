@@ -6,6 +6,7 @@
     fanin.verify(model, plan, seed=0)           # is it still what the plan says, on any number of processes
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
+    r    = fanin.repair_(model, x, loss=loss)   # the remedies, tried one by one; what helped is written
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
     fanin.gain("gelu")                          # what an activation does to a signal
     fanin.edge_of_chaos("tanh", bias_var=0.05)  # the weights between order and chaos; fanin.mean_field: depth scales
@@ -27,9 +28,10 @@ from fanin.api import (
     on_meta,
     plan,
     predict,
+    repair_,
     verify,
 )
-from fanin.diagnosis import Diagnosis, Finding
+from fanin.diagnosis import Diagnosis, Finding, Repair
 from fanin.errors import FaninError
 from fanin.graph import Graph, Role
 from fanin.initializers import (
@@ -72,6 +74,7 @@ __all__ = [
     "Ones",
     "Orthogonal",
     "Plan",
+    "Repair",
     "Role",
     "Signals",
     "Sparse",
@@ -99,5 +102,6 @@ __all__ = [
     "on_meta",
     "plan",
     "predict",
+    "repair_",
     "verify",
 ]

@@ -1,10 +1,10 @@
-"""The verbs, in the order of a call: trace → plan → write or materialize; trace → predict, measure → diagnose.
+"""The verbs, in the order of a call: trace → plan → write or materialize; trace → predict, measure, diagnose, repair_.
 
 Each is a few lines: it finds the framework's adapter, traces the model once, and hands over to the package that
 decides.
 """
 
-from fanin.api.diagnosis import diagnose
+from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
 from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta, plan, verify
@@ -22,5 +22,6 @@ __all__ = [
     "on_meta",
     "plan",
     "predict",
+    "repair_",
     "verify",
 ]

@@ -1,4 +1,4 @@
-"""`fanin explain CODE`: the page of a check."""
+"""`fanin explain CODE…`: the pages of checks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import typer
 
 
 def explain(
-    code: str = typer.Argument(..., help="A code such as B01, or a name such as 'vanishing gradients'."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    codes: list[str] = typer.Argument(
+        ..., metavar="CODE…", help="Codes such as B01, or names such as 'vanishing gradients'."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON; a list where several are asked for."),
 ) -> None:
-    """Explain a finding: what it does, why it is bad, an example, the remedy, exceptions, source."""
+    """Explain findings: what each check does, why it is bad, an example, the remedy, exceptions, source."""
     import json
 
     from rich.console import Console
@@ -17,10 +19,21 @@ def explain(
 
     from fanin.diagnosis import check_named
 
-    check = check_named(code)
+    checks = [check_named(code) for code in codes]
     if as_json:
-        typer.echo(
-            json.dumps({"code": check.code, "name": check.name, "page": check.page}, ensure_ascii=False, indent=2)
-        )
+        pages = [
+            {
+                "code": check.code,
+                "name": check.name,
+                "summary": check.summary,
+                "needs": check.needs,
+                "start_helps": check.remedy is not None,
+                "page": check.page,
+            }
+            for check in checks
+        ]
+        typer.echo(json.dumps(pages[0] if len(pages) == 1 else pages, ensure_ascii=False, indent=2))
         return
-    Console(width=min(Console().width, 100)).print(Markdown(f"# {check.code} {check.name}\n\n{check.page}"))
+    console = Console(width=min(Console().width, 100))
+    for check in checks:
+        console.print(Markdown(f"# {check.code} {check.name}\n\n{check.page}"))

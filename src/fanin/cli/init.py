@@ -23,16 +23,12 @@ def init(
     In the file's metadata: the digest of plan and seed, the seed, the recipe, the version of fanin. It is written under
     another name first: a file that is there is whole, and the one before it stays until then.
     """
-    from fanin import __version__
+    from fanin.cli.saved import targets, write_start
     from fanin.cli.terminal import progress
-    from fanin.files import check_target, replacing
     from fanin.frameworks.torch import materialize_, write_
-    from fanin.frameworks.torch.save import save
-    from fanin.plans.digest import SHOWN
     from fanin.plans.model import writes
 
-    target = check_target(out, "weights.safetensors")
-    page = check_target(json, "plan.json") if json is not None else None
+    weights, plan_file = targets(out, json)
     built, _, plan = decided(model, shape, recipe, override, overrides, jitter, seed)
     on_meta = any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers()))
     with progress("drawing", sum(map(writes, plan))) as advance:
@@ -40,11 +36,4 @@ def init(
             materialize_(built, plan, seed, device="cpu", progress=lambda _: advance())
         else:
             write_(built, plan, seed, progress=lambda _: advance(), keep_copies=False)
-    digest = plan.digest(seed)
-    facts = {"fanin_digest": digest, "fanin_seed": str(seed), "fanin_recipe": recipe, "fanin_version": __version__}
-    size = save(built, target, facts)
-    if page is not None:
-        with replacing(page) as temporary:
-            temporary.write_text(plan.to_json() + "\n", encoding="utf-8")
-    count = sum(p.numel() for p in built.parameters())
-    typer.echo(f"{target}: {count:,} parameters, {size:,} bytes, seed {seed}, digest {digest[:SHOWN]}")
+    typer.echo(write_start(built, plan, seed, recipe, weights, plan_file))

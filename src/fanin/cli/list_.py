@@ -54,9 +54,13 @@ def _recipes() -> dict[str, str]:
 
 
 def _checks() -> dict[str, str]:
-    from fanin.diagnosis import CHECKS
+    from fanin.diagnosis import CHECKS, Check
 
-    return {check.code: f"{check.name}: {check.summary}" for check in CHECKS.values()}
+    def said(check: Check) -> str:
+        needs = f" Needs {check.needs}." if check.needs else ""
+        return f"{check.name}: {check.summary}{needs}{'' if check.remedy else ' No start helps.'}"
+
+    return {check.code: said(check) for check in CHECKS.values()}
 
 
 def _initializers() -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from fanin.errors import BadInput, MissingExtra, ShapeMismatch, UnknownName
 from fanin.stream import key
@@ -92,6 +92,27 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def load_loss(name: str | None, reference: str) -> Callable[..., Any] | None:
+    """A function of the file that the model came from, one of another file, or one of torch.nn.functional.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    if name is None:
+        return None
+    if ":" in name:
+        return _factory(name)[1]
+    file, _, _ = reference.rpartition(":")
+    functional = vars(_torch().nn.functional)
+    found = getattr(sys.modules[_module_name(Path(file))], name, functional.get(name))
+    if not callable(found):
+        raise BadInput(
+            f"--loss {name}: neither {file} nor torch.nn.functional has a function of that name. "
+            "Name one, or FILE.py:function."
+        )
+    return cast(Callable[..., Any], found)
+
+
 def _torch() -> Any:
     try:
         import torch
@@ -117,9 +138,13 @@ def _factory(reference: str) -> tuple[ModuleType, Callable[[], Any]]:
     return module, found
 
 
+def _module_name(path: Path) -> str:
+    return f"fanin_model_{path.stem}"
+
+
 def _run(path: Path) -> ModuleType:
     """Execute the file as a module, with its folder importable as if it were run as a script."""
-    name = f"fanin_model_{path.stem}"
+    name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # a .py file that exists always has one
     assert spec.loader is not None

@@ -10,19 +10,23 @@ from fanin.diagnosis.diagnose import diagnose, remedied, remedy_plan
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Diagnosis, Finding, Severity
 from fanin.diagnosis.place import Place
+from fanin.diagnosis.repair import Attempt, Repair, repair
 from fanin.diagnosis.selection import Selection
 
 __all__ = [
     "CHECKS",
+    "Attempt",
     "Check",
     "Diagnosis",
     "Evidence",
     "Finding",
     "Place",
+    "Repair",
     "Selection",
     "Severity",
     "check_named",
     "diagnose",
     "remedied",
     "remedy_plan",
+    "repair",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
@@ -28,6 +29,8 @@ class Check:
         advice: the remedy in a sentence; a finding may say more.
         remedy: the plan, changed so that the finding should go; None where no start helps, and the advice says what
             else does.
+        worse: how the first of a finding's numbers gets worse, by which a remedy is judged; None where it says nothing
+            of that, and only the severity and the number of places count.
         needs: what it cannot judge without, beside a graph and its signals: "a measurement", "a loss", "an optimizer".
     """
 
@@ -39,6 +42,7 @@ class Check:
     advice: str
     remedy: Callable[[Plan, Evidence, Finding], Plan] | None = None
     needs: str = ""
+    worse: Literal["larger", "smaller", "farther from 1"] | None = None
 
     def finding(
         self,
@@ -70,4 +74,5 @@ class Check:
             case None:
                 place = Place()
         affected = tuple(dict.fromkeys(path for path in (place.parameter or place.module, *also) if path))
-        return Finding(self.code, self.name, severity, place, what, why, advice or self.advice, affected, numbers)
+        said, helps = advice or self.advice, self.remedy is not None
+        return Finding(self.code, self.name, severity, place, what, why, said, affected, numbers, helps)

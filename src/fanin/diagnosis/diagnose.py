@@ -9,6 +9,7 @@ from fanin.diagnosis.checks import CHECKS
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Diagnosis
 from fanin.diagnosis.selection import Selection
+from fanin.graph import Graph
 from fanin.plans import Plan, as_built
 
 EVERYTHING = Selection()
@@ -22,10 +23,14 @@ def diagnose(evidence: Evidence, selection: Selection = EVERYTHING, checks: Mapp
     return Diagnosis(shown, evidence, tuple(f for f in findings if selection.ignores(f)))
 
 
+def untouched(graph: Graph) -> Plan:
+    """Where remedies start from: every parameter kept as it is."""
+    return as_built(graph, "as built, with the remedies", "nothing was found here: kept as it is")
+
+
 def remedy_plan(diagnosis: Diagnosis) -> Plan:
-    """Only what the findings call for; every other parameter is kept as it is."""
-    kept = as_built(diagnosis.graph, "as built, with the remedies", "nothing was found here: kept as it is")
-    return remedied(kept, diagnosis)
+    """All that the findings call for, at once and untried; every other parameter is kept. `repair` tries them."""
+    return remedied(untouched(diagnosis.graph), diagnosis)
 
 
 def remedied(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fanin.diagnosis.place import Place
 from fanin.graph import Graph
@@ -14,6 +14,9 @@ from fanin.signals import Signals
 
 if TYPE_CHECKING:
     from fanin.diagnosis.evidence import Evidence
+
+
+SCHEMA: Final = "urn:fanin:diagnosis/1"  # of the JSON form; another number when a field changes its meaning or goes
 
 
 class Severity(StrEnum):
@@ -36,7 +39,8 @@ class Finding:
         why: what makes it so.
         remedy: what to do.
         affected: paths of all modules, or parameters, that have it.
-        evidence: the numbers, by name.
+        evidence: the numbers, by name; the first is the one that it is about.
+        start_helps: another start may make it go; if not, something else must change, and the remedy says what.
     """
 
     code: str
@@ -48,6 +52,7 @@ class Finding:
     remedy: str
     affected: tuple[str, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)
+    start_helps: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -59,6 +64,7 @@ class Finding:
             "what": self.what,
             "why": self.why,
             "remedy": self.remedy,
+            "start_helps": self.start_helps,
             "affected": list(self.affected),
             "evidence": {k: v if math.isfinite(v) else str(v) for k, v in self.evidence.items()},
         }
@@ -105,9 +111,15 @@ class Diagnosis:
         wrong = dict.fromkeys(f.name for f in self.findings if f.severity is not Severity.NOTE)
         return ", ".join(wrong) or "healthy"
 
+    @property
+    def head(self) -> str:
+        """The summary, and how many findings were asked not to be shown."""
+        return f"{self.summary} ({len(self.ignored)} ignored)" if self.ignored else self.summary
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON; `schema/diagnosis.schema.json` says what is where."""
         return {
+            "schema": SCHEMA,
             "model": self.graph.model,
             "healthy": self.healthy,
             "findings": [f.to_dict() for f in self.findings],
@@ -116,10 +128,10 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
-        head = f"{self.graph.model}: {self.summary}"
         lines = [
             f"{f.code} {f.name} ({f.severity}) from {f.place}\n"
-            f"    what    {f.what}\n    why     {f.why}\n    remedy  {f.remedy}"
+            f"    what    {f.what}\n    why     {f.why}\n"
+            f"    remedy  {f.remedy}{'' if f.start_helps else '; no start helps'}"
             for f in self.findings
         ]
-        return "\n".join([head, *lines])
+        return "\n".join([f"{self.graph.model}: {self.head}", *lines])

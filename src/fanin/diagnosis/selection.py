@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from fanin.diagnosis.model import Finding
+from fanin.errors import UnknownName
 
 if TYPE_CHECKING:
     from fanin.diagnosis.check import Check
@@ -19,11 +20,13 @@ class Selection:
 
     Attributes:
         select: checks to run; empty means all.
-        ignore: not to run, or, with a place, not to show where all that is affected matches it.
+        ignore: findings not to show; with a place, those all of whose affected modules or parameters match it.
 
     Example:
         >>> from fanin.diagnosis import CHECKS
-        >>> chosen = Selection(select=("F", "B"), ignore=("B02",))
+        >>> chosen = Selection.of("F, B", "U02:gate.*", CHECKS)
+        >>> chosen
+        Selection(select=('F', 'B'), ignore=('U02:gate.*',))
         >>> [code for code, check in CHECKS.items() if chosen.wants(check)][:3]
         ['F01', 'F02', 'B01']
     """
@@ -31,19 +34,43 @@ class Selection:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, select: str | Sequence[str], ignore: str | Sequence[str], known: Iterable[str]) -> Self:
+        """As people write it: names or lists of them with commas, in capitals or not.
+
+        Raises:
+            UnknownName: no check has such a code, or begins so; the message names the nearest.
+        """
+        codes = list(known)
+        names = [*codes, *dict.fromkeys(code[0] for code in codes)]
+
+        def checked(item: str) -> str:
+            code, colon, place = item.partition(":")
+            code = code.strip().upper()
+            if not code or not any(name.startswith(code) for name in codes):
+                raise UnknownName("check", code, names)
+            return f"{code}{colon}{place.strip()}"
+
+        return cls(tuple(map(checked, _listed(select))), tuple(map(checked, _listed(ignore))))
+
+    def and_of(self, other: Selection) -> Selection:
+        """What either of them selects and ignores."""
+        return Selection((*self.select, *other.select), (*self.ignore, *other.ignore))
+
     def wants(self, check: Check) -> bool:
         """Whether to run it."""
-        chosen = not self.select or _any(check.code, self.select)
-        return chosen and not _any(check.code, [item for item in self.ignore if ":" not in item])
+        return not self.select or any(check.code.startswith(beginning) for beginning in self.select)
 
     def ignores(self, finding: Finding) -> bool:
-        """Whether an entry with a place covers all that the finding affects."""
-        places = [item.partition(":") for item in self.ignore if ":" in item]
-        globs = [place for code, _, place in places if finding.code.startswith(code)]
-        return bool(finding.affected and globs) and all(
-            any(fnmatchcase(path, glob) for glob in globs) for path in finding.affected
+        """Whether not to show it: by its code, or because entries with a place cover all that it affects."""
+        entries = [item.partition(":") for item in self.ignore]
+        globs = [place for code, _, place in entries if finding.code.startswith(code)]
+        return any(not glob for glob in globs) or (
+            bool(finding.affected and globs)
+            and all(any(fnmatchcase(path, glob) for glob in globs) for path in finding.affected)
         )
 
 
-def _any(code: str, beginnings: Sequence[str]) -> bool:
-    return any(code.startswith(beginning) for beginning in beginnings)
+def _listed(items: str | Sequence[str]) -> list[str]:
+    given = [items] if isinstance(items, str) else list(items)
+    return [part.strip() for item in given for part in item.split(",") if part.strip()]

@@ -18,7 +18,11 @@ def check_page(
     Args:
         remedy: the plan that was tried and what was measured with it, or why none could be tried.
     """
-    found = Section("Findings", [findings(before)], f"Loss {before.signals.loss:.4g}: {before.signals.loss_name}.")
+    shown: list[Block] = [findings(before)]
+    if before.ignored:
+        codes = ", ".join(dict.fromkeys(f.code for f in before.ignored))
+        shown.append(Text(f"{len(before.ignored)} more not shown, as asked for: {codes}."))
+    found = Section("Findings", shown, f"Loss {before.signals.loss:.4g}: {before.signals.loss_name}.")
     layers = Section("Layers, as the model starts", [layer_table(before)])
     if isinstance(remedy, tuple):
         sections = [found, _after(before, *remedy), layers]

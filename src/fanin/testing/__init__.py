@@ -1,6 +1,7 @@
 """CONFORMANCE: what every initializer promises, as functions that raise AssertionError.
 
-A third party tests its own law in one line, `assert_conforms(MyLaw(0.1))`, or a table of them, `assert_all_conform(…)`.
+And a model's start: `assert_healthy(model, x)`. A third party tests its own law in one line, or a table of them:
+`assert_conforms(MyLaw(0.1))`, `assert_all_conform(…)`.
 An initializer that is no `Initializer`: `Foreign(call, declares)`, and `assert_law_is_measured` and the like on it.
 A rule of prediction is put beside the operation itself: `assert_rules_hold([RuleCase(…)], RULES | {"my_op": rule})`.
 To add a promise of one draw: a function of a `Sample`, a line in `MEASURED`; another: a call in `assert_conforms`.
@@ -9,6 +10,7 @@ To add a promise of one draw: a function of a `Sample`, a line in `MEASURED`; an
 from fanin.testing.expect import Broken
 from fanin.testing.foreign import Foreign
 from fanin.testing.haar import assert_haar_distributed
+from fanin.testing.healthy import assert_healthy
 from fanin.testing.initializers import (
     COMPLEX_TARGETS,
     SHAPES,
@@ -48,6 +50,7 @@ __all__ = [
     "assert_draws_are_pure",
     "assert_draws_follow_the_seed",
     "assert_haar_distributed",
+    "assert_healthy",
     "assert_law_is_measured",
     "assert_round_trips",
     "assert_rules_hold",

@@ -89,5 +89,6 @@ CHECK = Check(
     page=__doc__,
     find=find,
     remedy=remedy,
+    worse="larger",
     advice="scale the weights so that each layer keeps its signal (recipe auto), or guard the operation named",
 )

@@ -66,5 +66,6 @@ CHECK = Check(
     page=__doc__,
     find=find,
     remedy=remedy,
+    worse="larger",
     advice="scale these weights down to Var(w) = 1/(φ'(0)² fan_avg) (recipe auto)",
 )

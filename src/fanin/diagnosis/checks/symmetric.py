@@ -69,5 +69,6 @@ CHECK = Check(
     page=__doc__,
     find=find,
     remedy=remedy,
+    worse="larger",
     advice="draw these weights at random, with the gain of the activation that they feed (recipe auto)",
 )

@@ -67,7 +67,7 @@ def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, 
 
     what = "The outputs" if forward else "Going back, the gradients"
     how = "grow from layer to layer" if grows else "shrink from layer to layer until nothing is left"
-    return Check(code, name, f"{what} {how}.", page, find, advice, remedy)
+    return Check(code, name, f"{what} {how}.", page, find, advice, remedy, worse="farther from 1")
 
 
 def _forward(evidence: Evidence, grows: bool) -> Trend | None:
