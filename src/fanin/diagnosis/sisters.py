@@ -80,13 +80,20 @@ def _groups(evidence: Evidence) -> Iterator[list[Entry]]:
         p = entry.parameter
         if entry.measured is None or entry.measured.count < ENOUGH or p.frozen:
             continue
-        kind = (p.shape, p.roles, p.fans, _step(p), fed.get(p.path), p.owner)
+        kind = (p.shape, p.roles, p.fans, _step(p), fed.get(p.path), p.owner, _beside(evidence, p))
         for number in re.finditer(r"\d+", p.path):
             name = f"{p.path[: number.start()]}#{p.path[number.end() :]}"
             groups.setdefault((name, str(kind)), {})[int(number[0])] = entry
     for group in groups.values():
         if len(group) >= FEWEST:
             yield [group[i] for i in sorted(group)]
+
+
+def _beside(evidence: Evidence, p: Parameter) -> tuple[tuple[int, ...], ...]:
+    """Shapes of what its operation reads with it: a bias's law may follow from its weight's fan_in."""
+    node = evidence.graph.by_name.get(p.node or "")
+    read = (evidence.graph.by_path.get(name) for name in (node.inputs if node else ()))
+    return tuple(q.shape for q in read if q is not None)
 
 
 def _step(p: Parameter) -> object:

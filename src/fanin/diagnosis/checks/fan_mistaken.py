@@ -38,8 +38,8 @@ from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_to_activations
 from fanin.graph import Fans, Parameter, Role
 from fanin.graph.layers import goes_to_a_norm
-from fanin.initializers import Initializer, Normal, PerPart, TruncatedNormal, Uniform, VarianceScaling, initializer
-from fanin.plans import Decision, Entry, Plan
+from fanin.initializers import Initializer, Normal, PerPart, TruncatedNormal, Uniform, initializer
+from fanin.plans import Entry, Plan
 from fanin.plans.recognition.names import BOUNDS, RARE_STDS, STDS
 
 OFF: Final = 2.0  # in the standard deviation, ×4 in the second moment: what one gain mistaken for another never is
@@ -51,8 +51,9 @@ NORMAL_LAWS: Final = (
     (1.0, "fan_avg", "xavier_normal_"),
     (1.0, "fan_in", "lecun_normal_"),
 )
+TORCH: Final = "PyTorch's default, U(±1/√fan_in)"
 UNIFORM_LAWS: Final = (
-    (1 / math.sqrt(3), "fan_in", "PyTorch's default, U(±1/√fan_in)"),
+    (1 / math.sqrt(3), "fan_in", TORCH),
     (1.0, "fan_avg", "xavier_uniform_"),
     (math.sqrt(2), "fan_in", "kaiming_uniform_"),
     (math.sqrt(2), "fan_out", "kaiming_uniform_(mode='fan_out')"),
@@ -63,19 +64,10 @@ class _Mistaken(NamedTuple):
     """A weight, the law whose scale it has with the fans of its shape, and how far that is from its own fans'."""
 
     entry: Entry
-    gain: float
     mode: str
     name: str
     ratio: float
     harmful: bool
-
-    @property
-    def decision(self) -> Decision:
-        """The same law, with the operation's fans."""
-        plain = _plain(self.entry.initializer)
-        distribution = "uniform" if isinstance(plain, Uniform) else "normal"
-        law = VarianceScaling(self.gain, self.mode, distribution)
-        return Decision(law, f"{self.name}, with the fans that its operation has")
 
 
 def _mistaken(evidence: Evidence) -> Iterator[_Mistaken]:
@@ -97,7 +89,7 @@ def _mistaken(evidence: Evidence) -> Iterator[_Mistaken]:
             std, fan = gain / math.sqrt(wrong.of(mode)), right.of(mode) if right and not table else 1.0
             if fan and wrong.of(mode) != fan and _fits(entry, std, uniform):
                 ratio = std / (gain / math.sqrt(fan))
-                yield _Mistaken(entry, gain, mode, name, ratio, _harmful(evidence, p, ratio, mode))
+                yield _Mistaken(entry, mode, name, ratio, _harmful(evidence, p, ratio, name))
                 break
 
 
@@ -142,13 +134,12 @@ def _fits(entry: Entry, std: float, uniform: bool) -> bool:
     return bound * (1 - 20.7 / seen.count) - seen.rounding <= largest <= bound * (1 + 1e-6) + seen.rounding
 
 
-def _harmful(evidence: Evidence, p: Parameter, ratio: float, mode: str) -> bool:
+def _harmful(evidence: Evidence, p: Parameter, ratio: float, name: str) -> bool:
     """Off by much, seen by what follows, and no default of PyTorch's own."""
     seen = evidence.layer_of.get(p.path)
     if seen is None or 1 / OFF < ratio < OFF or goes_to_a_norm(evidence.graph, seen.layer):
         return False
-    by_torch = "transpose" in seen.layer.node.op and mode == "fan_in"
-    return not by_torch
+    return name != TORCH
 
 
 def find(check: Check, evidence: Evidence) -> Finding | None:
@@ -156,9 +147,18 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     found = list(_mistaken(evidence))
     if not found:
         return None
-    first = max(found, key=lambda one: (one.harmful, abs(math.log(one.ratio))))
-    p = first.entry.parameter
-    wrong, right = fans_of_shape(p.shape), _without_stride(evidence, p) or Fans(1, p.shape[-1])
+    tables = {one.entry.parameter.path for one in found if one.entry.parameter.role is Role.EMBEDDING}
+    first = max(
+        found,
+        key=lambda one: (one.harmful, one.entry.parameter.path not in tables, abs(math.log(one.ratio))),
+    )
+    p, paths = first.entry.parameter, [one.entry.parameter.path for one in found]
+    if p.role is Role.EMBEDDING:
+        what = f"{p.path} has std {first.entry.std:.3g}, that of {first.name} for a matrix of {p.shape}"
+        why = f"each lookup is one row: how many words there are, {p.shape[0]}, does not change what it gives"
+        return check.finding(evidence, Severity.NOTE, p, what, why, also=paths, ratio=first.ratio, mistaken=len(found))
+    wrong, right = fans_of_shape(p.shape), _without_stride(evidence, p)
+    assert right  # or it has no fans to be mistaken
     return check.finding(
         evidence,
         Severity.WARNING if first.harmful else Severity.NOTE,
@@ -167,7 +167,7 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
         f"{len(found)} weight(s) are so",
         why=f"shape {p.shape} was read as {first.mode} {wrong.of(first.mode):g}, where the operation has "
         f"{right.of(first.mode):g}",
-        also=[one.entry.parameter.path for one in found],
+        also=paths,
         ratio=first.ratio,
         mistaken=len(found),
     )
