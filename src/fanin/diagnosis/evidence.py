@@ -13,6 +13,7 @@ from fanin.plans import Plan
 from fanin.plans.recipes.auto import weight_for
 from fanin.signals import LayerSignal, ParameterSignal, Signals, by_depth
 from fanin.signals.circumstances import Chance, InputSeen, Training
+from fanin.signals.model import RANDOM_COTANGENT
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Evidence:
     def measured(self) -> bool:
         """The signals are of a real pass."""
         return self.signals.origin == "measured"
+
+    @property
+    def given_loss(self) -> bool:
+        """The gradients are of a loss that the caller gave, not of the output's random projection."""
+        return self.signals.loss_name != RANDOM_COTANGENT
 
     @cached_property
     def paths(self) -> Paths:

@@ -8,7 +8,7 @@ stack of them leads. To add a rule: a function and a line in `RULES`.
 
 from fanin.signals.average import averaged
 from fanin.signals.compare import Comparison, Pair, Row, Summary, compare
-from fanin.signals.detail import AttentionDetail, Detail, Histogram
+from fanin.signals.detail import AttentionDetail, Detail, Histogram, Stored
 from fanin.signals.model import LayerSignal, Moments, ParameterSignal, Signals, by_depth
 from fanin.signals.stack import Block, Stack, stacks
 
@@ -25,6 +25,7 @@ __all__ = [
     "Row",
     "Signals",
     "Stack",
+    "Stored",
     "Summary",
     "averaged",
     "by_depth",

@@ -61,3 +61,27 @@ class AttentionDetail:
     logit_std: float
     largest: float
     entropy: float
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Of one parameter's values, what tells how they came into memory.
+
+    Attributes:
+        largest: max |x|, of the finite ones.
+        smallest: min |x| over x ≠ 0; infinite where all are 0.
+        at_largest: how many values are that one, to the last bit, which lies farthest from 0; counted where it lies
+            beyond 6 root mean squares.
+        next_largest: max |x| of the other values, likewise.
+        torn: zeros in runs of `RUN` and more that span a row and end in the middle of one, where its neighbour's do
+            not: no mask, padding or block does that, memory that nobody wrote does.
+    """
+
+    largest: float
+    smallest: float
+    at_largest: int = 0
+    next_largest: float = 0.0
+    torn: int = 0
+
+
+RUN: Final = 1 << 10  # values of four bytes on one page

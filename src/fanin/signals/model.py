@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fanin.graph import Graph, Layer, layers
 from fanin.signals.axes import Axes
-from fanin.signals.detail import AttentionDetail, Detail
+from fanin.signals.detail import AttentionDetail, Detail, Stored
 
 if TYPE_CHECKING:
     from fanin.signals.compare import Comparison
+
+RANDOM_COTANGENT: Final = "⟨output, v⟩/batch with v ~ N(0, 1)"  # what is differentiated where no loss is given
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class ParameterSignal:
         same_rows: all units have the same weights (slices along the first axis; a weight with one unit never has).
         same_gradient_rows: and the same gradients, so that training cannot tell them apart.
         distinct_rows: how many of the units have weights of their own; None where it was not looked for.
+        distinct_units: how many have weights or gradients of their own; likewise.
+        distinct_parts: how many of the tensors that it packs have values of their own; None where it packs none.
         digest: equal for tensors of the same bits; None where it was not looked for.
+        stored: how the values came into memory; likewise.
     """
 
     value: Moments
@@ -57,7 +62,10 @@ class ParameterSignal:
     same_rows: bool = False
     same_gradient_rows: bool = False
     distinct_rows: int | None = None
+    distinct_units: int | None = None
+    distinct_parts: int | None = None
     digest: int | None = None
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,41 @@
 from typing import Final
 
 from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks import exploding, non_finite, saturated, symmetric, vanishing
+from fanin.diagnosis.checks import (
+    dead,
+    exploding,
+    fan_mistaken,
+    frozen,
+    identical,
+    non_finite,
+    saturated,
+    symmetric,
+    truncation,
+    uninitialized,
+    unused,
+    vanishing,
+    wrong_law,
+)
 from fanin.errors import UnknownName
 
 CHECKS: Final[dict[str, Check]] = {
     check.code: check
     for check in (
         non_finite.CHECK,
+        uninitialized.CHECK,
         symmetric.CHECK,
         saturated.CHECK,
+        dead.CHECK,
+        identical.CHECK,
         vanishing.FORWARD,
         exploding.FORWARD,
         vanishing.BACKWARD,
         exploding.BACKWARD,
+        wrong_law.CHECK,
+        truncation.CHECK,
+        fan_mistaken.CHECK,
+        unused.CHECK,
+        frozen.CHECK,
     )
 }
 

@@ -16,16 +16,13 @@ import torch
 from fanin.graph import Graph
 from fanin.graph.attention import attentions
 from fanin.graph.paths import Paths
-from fanin.signals import AttentionDetail, Detail, Histogram, Moments, ParameterSignal
+from fanin.signals import AttentionDetail, Detail, Histogram, Moments
 from fanin.signals.axes import Axes, Kind
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
 
 _SAMPLES: Final = 4  # of an attention
 _QUERIES: Final = 64
-_COLUMNS: Final = 64  # of a weight, on which rows are compared before they are compared as a whole
-_DIGEST: Final = 1 << 12
 _MASKED: Final = -1e4  # a score this far below its row's largest is a mask's; its weight is 0 in any dtype
-_PRIME: Final = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed integer
 
 
 class Closer:
@@ -186,52 +183,3 @@ def attention_detail(scores: torch.Tensor) -> AttentionDetail:
         float(p.amax(-1)[several].mean()),
         float((entropy[several] / keys[several].double().log()).mean()),
     )
-
-
-def told_apart(
-    parameters: Mapping[str, ParameterSignal], values: Mapping[str, torch.Tensor]
-) -> dict[str, ParameterSignal]:
-    """The parameters with how many rows differ in each, and a digest that is equal where all values are."""
-    digests = _digests(values)
-    return {
-        path: replace(seen, distinct_rows=distinct_rows(values[path]), digest=digests[path])
-        for path, seen in parameters.items()
-    }
-
-
-def distinct_rows(x: torch.Tensor) -> int | None:
-    """How many slices along the first axis differ from all others; None of vectors."""
-    if x.dim() < 2 or x.numel() == 0:
-        return None
-    rows = x.reshape(x.shape[0], -1)
-    some = _hash(rows[:, :: max(1, rows.shape[1] // _COLUMNS)])
-    _, group, size = torch.unique(some, return_inverse=True, return_counts=True)
-    if len(size) == len(rows):
-        return len(rows)
-    alike = size[group] > 1  # on these columns; now on all
-    return int((~alike).sum()) + len(torch.unique(_hash(rows[alike])))
-
-
-def _digests(values: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Equal numbers for tensors that are equal; those that look alike on a sample are compared as a whole."""
-    found: dict[str, int] = {}
-    kept: dict[tuple[tuple[int, ...], int], list[str]] = {}
-    for path, x in values.items():
-        flat = x.reshape(1, -1)
-        digest = int(_hash(flat[:, :: max(1, flat.shape[1] // _DIGEST)])[0]) if flat.numel() else 0
-        twins = kept.setdefault((tuple(x.shape), digest), [])
-        same = next((twin for twin in twins if torch.equal(values[twin], x)), None)
-        found[path] = found[same] if same else digest + len(twins)
-        if same is None:
-            twins.append(path)
-    return found
-
-
-def _hash(rows: torch.Tensor) -> torch.Tensor:
-    """A 64-bit number for each row, a function of its bits: sums of integers do not depend on their order."""
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    plain = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
-    bits = plain.contiguous().view(whole[plain.dtype.itemsize]).long()
-    keys = torch.arange(1, bits.shape[1] + 1, device=bits.device) * _PRIME | 1
-    mixed = (bits ^ (bits >> 17)) * keys
-    return (mixed ^ (mixed >> 29)).sum(1)

@@ -14,22 +14,23 @@ from torch.utils import _pytree as pytree
 from fanin.activations import activation
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch.call import Call, call_of
-from fanin.frameworks.torch.closer import Closer, told_apart
+from fanin.frameworks.torch.closer import Closer
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.failure import CALLS, FITS, first_line, misfit, where
 from fanin.frameworks.torch.layer import given
 from fanin.frameworks.torch.names import naming
 from fanin.frameworks.torch.replay import Replay
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
+from fanin.frameworks.torch.stored import told_apart
 from fanin.frameworks.torch.trace import Traced, innermost_module
 from fanin.frameworks.torch.whole import any_sharded, unwrapped
 from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
 from fanin.signals.axes import Axes
+from fanin.signals.model import RANDOM_COTANGENT
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
-RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
 def observe(
@@ -84,7 +85,8 @@ def observe(
         gradients = dict(zip(wanted, found, strict=True))
     parameters = {path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()}
     if look:
-        parameters = told_apart(parameters, {path: leaf.detach() for path, leaf in leaves.items()})
+        values = {path: leaf.detach() for path, leaf in leaves.items()}
+        parameters = told_apart(traced.graph, parameters, values, gradients)
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,

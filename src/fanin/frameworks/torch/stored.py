@@ -1,0 +1,142 @@
+"""A closer look at parameters, for a diagnosis: what is equal in them, and what no law leaves in memory.
+
+What it costs is kept small: most of it is looked at only where the moments, or a sample, say that there is something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import torch
+
+from fanin.graph import Graph, Parts
+from fanin.signals import ParameterSignal, Stored
+from fanin.signals.detail import RUN
+
+_COLUMNS: Final = 64  # of a weight, on which rows are compared before they are compared as a whole
+_DIGEST: Final = 1 << 12
+_PART: Final = 1 << 18  # values looked at at a time
+_FAR: Final = 6.0  # root mean squares, within which the largest value of a random law is one of many
+_PRIME: Final = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed integer
+
+
+def told_apart(
+    graph: Graph,
+    parameters: Mapping[str, ParameterSignal],
+    values: Mapping[str, torch.Tensor],
+    gradients: Mapping[str, torch.Tensor | None],
+) -> dict[str, ParameterSignal]:
+    """The parameters with what differs in each, what is equal in several, and how their values came into memory."""
+    digests = _digests(values)
+
+    def closer(path: str, seen: ParameterSignal) -> ParameterSignal:
+        x, gradient, parts = values[path], gradients.get(path), graph.by_path[path].parts
+        rows = distinct_rows(x)
+        alike = rows is not None and rows < len(x) and gradient is not None
+        return replace(
+            seen,
+            distinct_rows=rows,
+            distinct_units=_distinct_units(x, gradient) if alike and gradient is not None else rows,
+            distinct_parts=_distinct_parts(x, parts) if parts and x.numel() else None,
+            digest=digests[path],
+            stored=stored(x, seen),
+        )
+
+    return {path: closer(path, seen) for path, seen in parameters.items()}
+
+
+def distinct_rows(x: torch.Tensor) -> int | None:
+    """How many slices along the first axis differ from all others; None of vectors."""
+    if x.dim() < 2 or x.numel() == 0:
+        return None
+    rows = x.reshape(x.shape[0], -1)
+    some = _hash(rows[:, :: max(1, rows.shape[1] // _COLUMNS)])
+    _, group, size = torch.unique(some, return_inverse=True, return_counts=True)
+    if len(size) == len(rows):
+        return len(rows)
+    alike = size[group] > 1  # on these columns; now on all
+    return int((~alike).sum()) + len(torch.unique(_hash(rows[alike])))
+
+
+def _distinct_units(x: torch.Tensor, gradient: torch.Tensor) -> int | None:
+    """Rows of weights with their gradients: those that are equal in both stay so."""
+    both = [part.reshape(len(x), -1).to(x.dtype) for part in (x, gradient)]
+    return distinct_rows(torch.cat(both, dim=1))
+
+
+def _distinct_parts(x: torch.Tensor, parts: Parts) -> int:
+    """Parts of one shape and the same values, on a sample of them, count once."""
+    rows = [x.narrow(parts.axis, p.start, p.size).reshape(1, -1) for p in parts.of(tuple(x.shape)) if p.size]
+    return len({(row.shape, int(_hash(_sample(row))[0])) for row in rows})
+
+
+def stored(x: torch.Tensor, seen: ParameterSignal) -> Stored | None:
+    """How values came into memory; None where that is not looked for: complex ones, and those of eight bits."""
+    if not x.is_floating_point() or x.dtype.itemsize < 2 or x.numel() == 0:
+        return None
+    flat = x.reshape(-1)
+    low = high = 0.0
+    smallest = math.inf
+    for part in torch.split(flat, _PART if x.device.type == "cpu" else flat.numel()):
+        finite = part if seen.value.non_finite == 0 else part[torch.isfinite(part)]
+        if finite.numel():
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+            sizes = finite.abs()
+            smallest = min(smallest, float(torch.where(sizes == 0, math.inf, sizes).min()))
+    farthest = high if high > -low else low
+    rms = math.sqrt(seen.value.second_moment) if math.isfinite(seen.value.second_moment) else math.inf
+    zeros = round(seen.value.zeros * flat.numel())
+    torn = _torn(x, flat) if RUN <= zeros < flat.numel() and x.dim() > 1 else 0
+    if abs(farthest) <= _FAR * rms:
+        return Stored(abs(farthest), smallest, torn=torn)
+    there = flat == farthest
+    rest = torch.linalg.vector_norm(flat.masked_fill(there, 0), math.inf)
+    return Stored(abs(farthest), smallest, int(there.sum()), float(rest), torn)
+
+
+def _torn(x: torch.Tensor, flat: torch.Tensor) -> int:
+    """Zeros in long runs that end in the middle of a row, see `Stored`."""
+    length = flat.numel() // len(x)
+    full = torch.nonzero(flat).flatten()
+    edges = torch.cat([full.new_tensor([-1]), full, full.new_tensor([flat.numel()])])
+    long = torch.nonzero(edges.diff() > max(RUN, length)).flatten()
+    rows = x.reshape(len(x), length)
+    torn = 0
+    for begin, end in ((int(edges[i]) + 1, int(edges[i + 1])) for i in long):
+        (above, left), (below, right) = divmod(begin, length), divmod(end, length)
+        starts = left and (above == 0 or bool(rows[above - 1, left:].any()))
+        stops = right and (below + 1 == len(x) or bool(rows[below + 1, :right].any()))
+        torn += end - begin if starts or stops else 0
+    return torn
+
+
+def _digests(values: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Equal numbers for tensors that are equal; those that look alike on a sample are compared as a whole."""
+    found: dict[str, int] = {}
+    kept: dict[tuple[tuple[int, ...], int], list[str]] = {}
+    for path, x in values.items():
+        flat = x.reshape(1, -1)
+        digest = int(_hash(_sample(flat))[0]) if flat.numel() else 0
+        twins = kept.setdefault((tuple(x.shape), digest), [])
+        same = next((twin for twin in twins if torch.equal(values[twin], x)), None)
+        found[path] = found[same] if same else digest + len(twins)
+        if same is None:
+            twins.append(path)
+    return found
+
+
+def _sample(flat: torch.Tensor) -> torch.Tensor:
+    return flat[:, :: max(1, flat.shape[1] // _DIGEST)]
+
+
+def _hash(rows: torch.Tensor) -> torch.Tensor:
+    """A 64-bit number for each row, a function of its bits: sums of integers do not depend on their order."""
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    plain = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
+    bits = plain.contiguous().view(whole[plain.dtype.itemsize]).long()
+    keys = torch.arange(1, bits.shape[1] + 1, device=bits.device) * _PRIME | 1
+    mixed = (bits ^ (bits >> 17)) * keys
+    return (mixed ^ (mixed >> 29)).sum(1)
