@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch import observe, trace
-from fanin.frameworks.torch.observe import RANDOM_COTANGENT, moments
+from fanin.frameworks.torch.observe import moments
 from fanin.signals import Moments, Signals
+from fanin.signals.model import RANDOM_COTANGENT
 
 RELATIVE = 1e-6
 

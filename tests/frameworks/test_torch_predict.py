@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import fanin
 from fanin.errors import BadInput
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.observe import RANDOM_COTANGENT
 from fanin.signals import Signals
+from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.rules import RULES
 from fanin.signals.values import Call, Outcome
 

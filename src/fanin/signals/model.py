@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fanin.graph import Graph, Layer, layers
 from fanin.signals.axes import Axes
@@ -13,6 +13,9 @@ from fanin.signals.detail import AttentionDetail, Detail
 
 if TYPE_CHECKING:
     from fanin.signals.compare import Comparison
+
+
+RANDOM_COTANGENT: Final = "⟨output, v⟩/batch with v ~ N(0, 1)"  # what is differentiated where no loss is given
 
 
 @dataclass(frozen=True)

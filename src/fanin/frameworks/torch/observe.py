@@ -26,10 +26,10 @@ from fanin.frameworks.torch.whole import any_sharded, unwrapped
 from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
 from fanin.signals.axes import Axes
+from fanin.signals.model import RANDOM_COTANGENT
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
-RANDOM_COTANGENT = "⟨output, v⟩/batch with v ~ N(0, 1)"
 
 
 def observe(
@@ -38,6 +38,7 @@ def observe(
     example: tuple[Any, ...],
     loss: Loss | None = None,
     closer: Mapping[str, Axes] | None = None,
+    classes: Mapping[str, int] | None = None,
 ) -> Signals:
     """Run the traced program on the model's own parameters and measure every node.
 
@@ -49,6 +50,7 @@ def observe(
             random v: it shows how gradients grow or shrink with depth, whatever the task.
         closer: look closer (`Signals.details` and `attention`), given what the axes of each node count, as `predict`
             knows it.
+        classes: of logits, which axis counts the classes, by node name; only for a closer look.
 
     Raises:
         BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
@@ -75,7 +77,7 @@ def observe(
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
-        look = Closer(traced.graph, closer) if closer is not None else None
+        look = Closer(traced.graph, closer, classes or {}) if closer is not None else None
         recorder = _Recorder(traced, model, call, look)
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)

@@ -13,7 +13,7 @@ from fanin.frameworks.torch.built import built
 from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
-from fanin.frameworks.torch.observe import RANDOM_COTANGENT, Loss, bounds_of, moments, name_of
+from fanin.frameworks.torch.observe import Loss, bounds_of, moments, name_of
 from fanin.frameworks.torch.record import Recording
 from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
 from fanin.frameworks.torch.state import undisturbed
@@ -27,6 +27,7 @@ from fanin.signals import Moments, ParameterSignal, Signals
 from fanin.signals.bands import BACKWARD, band_of
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS
+from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.propagate import Propagated, Rule, backward, forward
 from fanin.signals.rules import RULES
 from fanin.signals.state import State
