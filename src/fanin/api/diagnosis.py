@@ -1,30 +1,54 @@
-"""What is wrong with a model, and what to do."""
+"""What is wrong with a model, what to do, and doing it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fanin.diagnosis import Diagnosis, Evidence, Selection
+from fanin.api.evidence import foreseen, gathering
+from fanin.diagnosis import CHECKS, Diagnosis, Evidence, Repair, Selection, repair
 from fanin.diagnosis import diagnose as judge
-from fanin.errors import FaninError
+from fanin.errors import BadInput
 from fanin.frameworks import adapter_of
-from fanin.plans import Plan, make_plan
+from fanin.plans import Plan
 from fanin.plans.recipes import Recipe
+from fanin.stream import key
 
 
 def diagnose(
     model: Any,
     *example: Any,
-    loss: Callable[[Any], Any] | None = None,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Any = None,
+    plan: Plan | Any | None = None,
     follows: str | Recipe | Plan | None = None,
-    select: Sequence[str] = (),
-    ignore: Sequence[str] = (),
+    batches: int = 3,
+    select: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
 ) -> Diagnosis:
     """What is wrong with the model as it is initialized now, where, why, and what to do.
 
-    Args and Raises: as for `measure`, and:
+    A model on the meta device, which may be too big to run, is judged by what is predicted.
+
+    Args:
+        example: one batch, as for `measure`; or a DataLoader alone, of whose first batches the signals are averages. A
+            batch is a tensor, a tuple of arguments, or a mapping of keywords.
+        loss: as for `measure`; or of the output and a target, as `cross_entropy` is: that is the last of a batch, or
+            what a mapping has under "labels" or "target". Without one, what the model has no argument for is left out.
+        optimizer: with which the model is to be trained, such as `torch.optim.AdamW(model.parameters())`; then the size
+            of its first step is judged, too.
+        plan: judge the model as this plan would start it, with seed 0, instead of as it is; its own weights come back.
+            What `on_meta` recorded stands for what the constructor of a model on the meta device draws.
         follows: how the model is said to start: a recipe, such as "gpt2", or a plan. What starts otherwise is found.
+        batches: of a loader, how many to look at.
+        select: codes of checks to run, or families: "F,B01" or ["F", "B01"]; all by default.
+        ignore: codes not to show, "B02"; or only where all that is affected lies in some modules, "U02:gate.*".
+
+    Raises:
+        UnknownName: a code that no check has, or a recipe that does not exist.
+        BadInput: the data holds NaN or infinities, or is on another device than the model; no target for the loss.
+        All that `measure` raises.
 
     Example:
         >>> import fanin, torch
@@ -37,31 +61,72 @@ def diagnose(
         'healthy'
         >>> fanin.diagnose(net, torch.randn(32, 64), follows="xavier").summary
         'wrong law'
+        >>> with torch.device("meta"):
+        ...     large = torch.nn.Sequential(*[torch.nn.Linear(8192, 8192) for _ in range(30)])
+        ...     x = torch.empty(8, 8192)
+        >>> fanin.diagnose(large, x, plan=fanin.plan(large, x, recipe="torch_default")).summary
+        'vanishing gradients'
     """
-    found = gather(model, *example, loss=loss, follows=follows)
-    return judge(found, Selection(tuple(select), tuple(ignore)))
+    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
+    if not adapter.has_values(model):
+        return judge(foreseen(model, *example, plan=plan, loss=loss, follows=follows), selection)
+    look = gathering(model, *example, loss=loss, optimizer=optimizer, follows=follows, batches=batches)
+    if plan is None:
+        return judge(look(), selection)
+    with adapter.drawn(model, plan, 0):
+        return judge(look(), selection)
 
 
-def gather(
+def repair_(
     model: Any,
     *example: Any,
-    loss: Callable[[Any], Any] | None = None,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Any = None,
     follows: str | Recipe | Plan | None = None,
-) -> Evidence:
-    """All that the checks look at."""
-    adapter = adapter_of(model)
-    traced = adapter.trace(model, *example)
-    try:
-        predicted = adapter.predict(traced, model, example, None, loss)
-    except FaninError:  # what is wrong with the call is said by the pass itself
-        predicted = None
-    measured = adapter.observe(traced, model, example, loss, predicted.axes if predicted else {})
-    expected = _plan_of(adapter, traced, model, example, follows)
-    return Evidence(traced.graph, measured, predicted, adapter.seen(model, traced.graph), expected)
+    batches: int = 3,
+    select: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    seed: int = 0,
+) -> Repair:
+    """Try the remedy of each finding, and write what helped: all of it, or nothing if anything fails.
 
+    One remedy after another is drawn and measured beside those before it, and stays only if its finding is gone or
+    clearly less and no error or warning came up that was not there. Whatever nothing was found in keeps its values, bit
+    for bit. What no start helps is said to need something else.
 
-def _plan_of(adapter: Any, traced: Any, model: Any, example: tuple[Any, ...], how: Any) -> Plan | None:
-    """What the recipe decides for the graph that was traced; a plan stands for itself."""
-    if how is None or isinstance(how, Plan):
-        return how
-    return make_plan(traced.graph, how, None, adapter.sweep(traced, model, example), adapter.constrained(model))
+    Args:
+        example, loss, optimizer, follows, batches, select, ignore: as for `diagnose`. Harm is judged by all checks,
+            whatever is selected.
+        seed: of what the remedies draw; `initialize_(model, recipe=repair.plan, seed=seed)` writes the same.
+
+    Raises:
+        BadInput: a model on the meta device, which has nothing to repair: give it another plan.
+        All that `diagnose` raises; the model is as it was then, and after Ctrl-C.
+
+    Example:
+        >>> import fanin, torch
+        >>> _ = torch.manual_seed(0)
+        >>> layers = [m for _ in range(30) for m in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
+        >>> net = torch.nn.Sequential(*layers)
+        >>> print(fanin.repair_(net, torch.randn(32, 64)))
+        Sequential: vanishing gradients
+        kept        B01 vanishing gradients: gone (total_ratio was ...)
+        30 of 60 parameters start anew, seed 0: healthy
+    """
+    key(seed, "")  # refuses what is no seed, before a trial could be blamed for it
+    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
+    if not adapter.has_values(model):
+        raise BadInput(
+            "The model is on the meta device and has no values to repair. Give it others to start with: "
+            "diagnose(model, x, plan=fanin.plan(model, x, recipe=…)) says what they would make of it."
+        )
+    look = gathering(model, *example, loss=loss, optimizer=optimizer, follows=follows, batches=batches)
+
+    def trial(plan: Plan) -> Evidence:
+        with adapter.drawn(model, plan, seed):
+            return look()
+
+    found = replace(repair(look(), trial, selection), seed=seed)
+    if found.plan:
+        adapter.write_(model, found.plan, seed)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ class InputSeen:
         moments: of all its values.
         means, stds: of each feature over samples and positions; empty where it is not known which axis counts features.
         integral: all values are whole numbers, such as pixels 0 … 255.
+        low, high: the smallest and the largest value.
     """
 
     name: str
@@ -25,6 +27,8 @@ class InputSeen:
     means: tuple[float, ...] = ()
     stds: tuple[float, ...] = ()
     integral: bool = False
+    low: float = -math.inf
+    high: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ class Chance:
         classes: V, where the loss is a cross-entropy; None where it is not known.
         logits: what the loss sees in the place of those zeros; None where it is not known.
         name: the node that makes them.
+        first: the same loss of what the model says now; NaN where it was not measured.
+        spread: the variance of the logits over the classes, averaged over samples and positions; of a binary one, z, it
+            is that of (z/2, −z/2). None where they are no logits.
     """
 
     loss: float
@@ -44,6 +51,8 @@ class Chance:
     classes: int | None = None
     logits: Moments | None = None
     name: str = ""
+    first: float = math.nan
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,14 @@ class Training:
         optimizer: its name, such as "AdamW".
         rates: learning rate by parameter's path; a parameter without one is not trained.
         signed: the first step goes by the sign of the gradient, each element by the learning rate, as Adam's does.
+        first: how many learning rates the first step is, times the gradient or its sign: 10 for RMSprop.
+        fitted: to each weight's own size or shape, as the steps of LAMB and of Muon are.
+        rising: a schedule has begun below the learning rate that is to come.
     """
 
     optimizer: str
     rates: Mapping[str, float]
     signed: bool
+    first: float = 1.0
+    fitted: bool = False
+    rising: bool = False

@@ -28,6 +28,7 @@ class Detail:
         histogram: within 4 root mean squares of 0, of up to `SAMPLE` elements; None where none is finite.
         units: how many features it has; None where it is not known which axes count them.
         dead: share of the units that are 0 for every sample and position.
+        spread: of logits, the variance over the classes, averaged over all else; None of anything else.
     """
 
     largest: float
@@ -36,6 +37,7 @@ class Detail:
     histogram: Histogram | None = None
     units: int | None = None
     dead: float | None = None
+    spread: float | None = None
 
 
 OCTAVES: Final = (-149, -133, -126, -24, -14, 0, 15, 16, 127)  # where float16, bfloat16 and float32 end

@@ -8,10 +8,13 @@ the plan that such a model's constructor follows, `seen` that which its values s
 """
 
 from fanin.frameworks.torch.activation import array_activation
+from fanin.frameworks.torch.batches import Batch, batches_of
 from fanin.frameworks.torch.built import Built, built
+from fanin.frameworks.torch.chance import chance, stake
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.from_values import seen
+from fanin.frameworks.torch.inputs import inputs_seen
 from fanin.frameworks.torch.learned import learned_factors
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.modules import read_modules
@@ -22,16 +25,21 @@ from fanin.frameworks.torch.record import Recording, on_meta
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
+from fanin.frameworks.torch.training import training
 from fanin.frameworks.torch.tune import measured_sweep, sweep
 from fanin.frameworks.torch.verify import verify
+from fanin.frameworks.torch.whole import has_values
 from fanin.frameworks.torch.write import write_
 
 __all__ = [
+    "Batch",
     "Built",
     "Recording",
     "Traced",
     "array_activation",
+    "batches_of",
     "built",
+    "chance",
     "constrained",
     "draw_seed",
     "draw_seed_for",
@@ -39,6 +47,8 @@ __all__ = [
     "dtype_of",
     "example_input",
     "fill_",
+    "has_values",
+    "inputs_seen",
     "learned_factors",
     "materialize_",
     "measured_sweep",
@@ -48,8 +58,10 @@ __all__ = [
     "predict",
     "read_modules",
     "seen",
+    "stake",
     "sweep",
     "trace",
+    "training",
     "verify",
     "write_",
 ]

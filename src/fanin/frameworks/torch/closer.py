@@ -30,10 +30,12 @@ class Closer:
 
     Args:
         axes: what the axes of a node's value count, as a prediction knows them.
+        classes: which axis of a node's value counts classes, where it is logits.
     """
 
-    def __init__(self, graph: Graph, axes: Mapping[str, Axes]) -> None:
+    def __init__(self, graph: Graph, axes: Mapping[str, Axes], classes: Mapping[str, int]) -> None:
         self.axes = axes
+        self._classes = classes
         self.details: dict[str, Detail] = {}
         self.gradient_details: dict[str, Detail] = {}
         self.attention: dict[str, AttentionDetail] = {}
@@ -46,6 +48,9 @@ class Closer:
             return seen
         axes = self._axes(name, x)
         self.details[name] = detail(x, axes)
+        if name in self._classes:
+            spread = float(x.double().var(self._classes[name], correction=0).mean())
+            self.details[name] = replace(self.details[name], spread=spread)
         return _with_alikeness(x, axes, seen) if axes else seen
 
     def gradient(self, name: str, x: torch.Tensor) -> None:

@@ -39,6 +39,7 @@ def observe(
     example: tuple[Any, ...],
     loss: Loss | None = None,
     closer: Mapping[str, Axes] | None = None,
+    classes: Mapping[str, int] | None = None,
 ) -> Signals:
     """Run the traced program on the model's own parameters and measure every node.
 
@@ -50,6 +51,7 @@ def observe(
             random v: it shows how gradients grow or shrink with depth, whatever the task.
         closer: look closer (`Signals.details` and `attention`), given what the axes of each node count, as `predict`
             knows it.
+        classes: of logits, which axis counts the classes, by node name; only for a closer look.
 
     Raises:
         BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
@@ -76,7 +78,7 @@ def observe(
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
-        look = Closer(traced.graph, closer) if closer is not None else None
+        look = Closer(traced.graph, closer, classes or {}) if closer is not None else None
         recorder = _Recorder(traced, model, call, look)
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else _random_cotangent(outputs)

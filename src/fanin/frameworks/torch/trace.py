@@ -18,6 +18,7 @@ from fanin.errors import BadInput
 from fanin.frameworks.torch.arguments import gives_tensors, plain_arguments, ref
 from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import CustomFunctions
+from fanin.frameworks.torch.devices import require_one_device
 from fanin.frameworks.torch.failure import line_in
 from fanin.frameworks.torch.names import checked_parameters, named_parameters, naming, owned_by, owners
 from fanin.frameworks.torch.operations import (
@@ -58,7 +59,7 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     recorded (`taken_apart`).
 
     Raises:
-        BadInput: not a module, or no example was given.
+        BadInput: not a module, no example was given, or it is on another device than the model.
         NoParameters: the model has none.
         ShapeMismatch: the example does not fit; the message names the layer, expected and got.
         CannotTrace: the forward pass cannot be recorded; the message names the line.
@@ -68,6 +69,7 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     checked_parameters(model)
     model, sharded = unwrapped(model), any_sharded(model)
     call = call_of(model, example)
+    require_one_device(model, call.leaves)
     on_meta = {tensor.is_meta for tensor in (*model.parameters(), *model.buffers())}
     if sharded or any(on_meta):  # then only shapes and dtypes are known
         call = call.on_meta()

@@ -101,3 +101,8 @@ def _undistributed(kind: type[torch.nn.Module]) -> type[torch.nn.Module]:
     bases = kind.__bases__
     fsdp = bases[0].__module__.startswith("torch.distributed.fsdp") and len(bases) == 2
     return bases[1] if fsdp else kind
+
+
+def has_values(model: torch.nn.Module) -> bool:
+    """Whether every parameter has memory; those on the meta device have none."""
+    return not any(p.is_meta for p in model.parameters())
