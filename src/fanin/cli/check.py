@@ -24,7 +24,7 @@ def _schema(wanted: bool) -> None:
 
 def check(
     models: list[str] = typer.Argument(
-        ..., metavar="FILE.py:FACTORY…", help="Functions that return a model, or (model, example)."
+        ..., metavar="FILE.py:FACTORY", help="Functions that return a model, or (model, example)."
     ),
     shape: str = typer.Option(None, "--input", help="Shape of the example input, such as 32,3,224,224."),
     recipe: str = typer.Option(None, help="Start the model with this recipe first, instead of as it is built."),
@@ -52,7 +52,7 @@ def check(
     """Measure one forward and backward pass and name what is wrong: exit 0 if nothing, 1 on findings, 2 on misuse.
 
     With --fix, the remedies are tried one by one on the model in memory, and the exit code says what is left; your
-    file is not changed. [tool.fanin.check] in pyproject.toml may say select, ignore and fail-on. With --predict,
+    file is not changed. A table tool.fanin.check in pyproject.toml may say select, ignore and fail-on. With --predict,
     nothing is judged: the table says what flows, a model on the meta device is not measured, and the exit code is 0.
     """
     import time

@@ -7,7 +7,7 @@ import typer
 
 def explain(
     codes: list[str] = typer.Argument(
-        ..., metavar="CODE…", help="Codes such as B01, or names such as 'vanishing gradients'."
+        ..., metavar="CODE", help="Codes such as B01, or names such as 'vanishing gradients'."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON; a list where several are asked for."),
 ) -> None:
