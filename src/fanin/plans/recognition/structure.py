@@ -14,6 +14,8 @@ from fanin.initializers import Constant, Dirac, Identity, Initializer, Ones, Ort
 from fanin.plans.measured import Measured
 
 MOST_VECTORS: Final = 256  # of a matrix, whose products with each other are looked at
+FIRST_VECTORS: Final = 8  # that are looked at first: nearly all that is not orthogonal shows it in them
+LARGE: Final = 4096  # values, of which an identity has most at 0
 SHORTEST: Final = 4  # numbers in a vector of which being orthogonal says something
 COMPUTED: Final = 1e-5  # what a float32 decomposition leaves of QᵀQ − I, elementwise
 
@@ -33,6 +35,8 @@ def constant(values: npt.NDArray[Any], target: Target, seen: Measured) -> Initia
 
 def identity(values: npt.NDArray[Any], target: Target, seen: Measured) -> Initializer | None:
     """One number on the diagonal of a matrix, or at the center of a kernel, and 0 elsewhere."""
+    if values.size > LARGE and np.count_nonzero(values.reshape(-1)[:LARGE]) > LARGE // 2:
+        return None
     gain = seen.high if seen.high > 0 else seen.low
     spikes = int(np.count_nonzero(values == gain))
     if not spikes or int(np.count_nonzero(values)) != spikes:
@@ -55,16 +59,18 @@ def orthogonal(values: npt.NDArray[Any], target: Target, seen: Measured) -> Init
     count, length = vectors.shape
     if length < SHORTEST:
         return None
-    some = vectors[:: -(-count // MOST_VECTORS)].astype(np.float64)
-    squares = np.square(some).sum(axis=1)
-    gain = math.sqrt(float(squares.mean()))
-    rounding = 8 * seen.rounding / max(gain, 1e-300) * math.sqrt(length)  # of a product of unit vectors, per √length
-    room = COMPUTED + rounding / math.sqrt(length)
-    if room > 0.25 / math.sqrt(length):  # rounding hides what is to be seen
-        return None
-    products = some @ some.T / gain**2
-    if float(np.abs(products - np.eye(len(some))).max()) > room:
-        return None
+    for most in (FIRST_VECTORS, MOST_VECTORS):
+        some = vectors[:: -(-count // most)].astype(np.float64)
+        gain = math.sqrt(float(np.square(some).sum(axis=1).mean()))
+        rounding = (
+            8 * seen.rounding / max(gain, 1e-300) * math.sqrt(length)
+        )  # of a product of unit vectors, per √length
+        room = COMPUTED + rounding / math.sqrt(length)
+        if room > 0.25 / math.sqrt(length):  # rounding hides what is to be seen
+            return None
+        products = some @ some.T / max(gain, 1e-300) ** 2
+        if float(np.abs(products - np.eye(len(some))).max()) > room:
+            return None
     near = round(gain, 3)
     return Orthogonal(near if abs(gain - near) <= room * gain else float(f"{gain:.6g}"))
 
