@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from fanin.graph import Graph, Layer
+from fanin.graph import Graph, Layer, Role
+from fanin.graph.attention import Attention, attentions
 from fanin.graph.paths import Paths
+from fanin.graph.residual import ResidualBranch, residual_branches
 from fanin.initializers import Target
 from fanin.plans import Plan
 from fanin.plans.recipes.auto import weight_for
@@ -47,6 +49,17 @@ class Evidence:
     def paths(self) -> Paths:
         """The graph as paths from node to node."""
         return Paths(self.graph)
+
+    @cached_property
+    def attentions(self) -> tuple[Attention, ...]:
+        """Every attention, in the order they run."""
+        return attentions(self.paths)
+
+    @cached_property
+    def branches(self) -> tuple[ResidualBranch, ...]:
+        """Every residual branch, in the order of the additions."""
+        routers = [p.path for p in self.graph.parameters if Role.ROUTER in p.roles]
+        return residual_branches(self.paths, self.attentions, routers)
 
     @cached_property
     def layers(self) -> tuple[LayerSignal, ...]:

@@ -3,7 +3,20 @@
 from typing import Final
 
 from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks import exploding, non_finite, saturated, symmetric, vanishing
+from fanin.diagnosis.checks import (
+    collapsed_attention,
+    dominated,
+    exploding,
+    growing_stream,
+    indistinguishable,
+    non_finite,
+    rank_collapse,
+    saturated,
+    sensitive,
+    starved_norm,
+    symmetric,
+    vanishing,
+)
 from fanin.errors import UnknownName
 
 CHECKS: Final[dict[str, Check]] = {
@@ -14,6 +27,13 @@ CHECKS: Final[dict[str, Check]] = {
         saturated.CHECK,
         vanishing.FORWARD,
         exploding.FORWARD,
+        rank_collapse.CHECK,
+        indistinguishable.CHECK,
+        growing_stream.CHECK,
+        dominated.CHECK,
+        starved_norm.CHECK,
+        sensitive.CHECK,
+        collapsed_attention.CHECK,
         vanishing.BACKWARD,
         exploding.BACKWARD,
     )
