@@ -39,14 +39,18 @@ SHARE: Final = 0.5  # of the stream, added at each: × 1.5 a block; a stream tha
 FEWEST: Final = 3  # additions that make a trend
 
 
+def _total(stream: list[Addition]) -> float:
+    """What comes to the last addition over what came to the first: 1 where a norm follows each."""
+    return stream[-1].stream / stream[0].stream if stream[0].stream > 0 else 0.0
+
+
 def _growing(evidence: Evidence) -> list[list[Addition]]:
     """The streams that multiply."""
     return [
         stream
         for stream in additions_of(evidence).values()
         if len(stream) >= FEWEST
-        and stream[0].stream > 0
-        and stream[-1].result / stream[0].stream > GROWN
+        and _total(stream) > GROWN
         and all(a.ratio >= SHARE for a in stream[len(stream) // 2 :])
     ]
 
@@ -56,9 +60,9 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     found = _growing(evidence)
     if not found:
         return None
-    stream = max(found, key=lambda s: s[-1].result / s[0].stream)
-    total = stream[-1].result / stream[0].stream
-    factor = total ** (1 / len(stream))
+    stream = max(found, key=_total)
+    total = _total(stream)
+    factor = total ** (1 / (len(stream) - 1))
     return check.finding(
         evidence,
         Severity.NOTE if total > NOTICEABLE else Severity.WARNING,
