@@ -26,9 +26,11 @@ from fanin.activations.mean_field import gradient_growth
 from fanin.cli.settings import Settings
 from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
+from fanin.diagnosis.checks import alike
 from fanin.diagnosis.progress import Progress
 from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
+from fanin.frameworks.torch.same_elements import same_elements
 from fanin.graph import Fans, Role, fans
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
 from fanin.plans import Measured, Plan
@@ -90,6 +92,7 @@ SUITE = "testing/test_initializer_suite.py"
 LAWS = "initializers/test_initializer_laws.py"
 REPAIR = "diagnosis/test_repair.py"
 STATISTICS = "stream/test_stream_statistics.py"
+TOKENS, RESIDUAL = "diagnosis/test_tokens.py", "diagnosis/test_residual.py"
 
 
 def random_norm_scales(patch: pytest.MonkeyPatch) -> None:
@@ -131,6 +134,7 @@ def uniformly(stream: Any, elements: Any, sampled: Distribution, **dtype: Any) -
 
 
 LAW_OF_SPARSE = Sparse.law
+LOST_OF, SAME_ELEMENTS = alike.lost_of, same_elements
 FIND_THRESHOLDS = masks._find_thresholds
 
 
@@ -382,6 +386,65 @@ MUTANTS: tuple[Mutant, ...] = (
         "a schema that takes anything",
         put("fanin.diagnosis.schema", "schema_text", lambda: "{}"),
         ("diagnosis/test_schema.py::test_the_schema_refuses_what_is_not_so",),
+    ),
+    Mutant(
+        "a gradient of a view taken for that of all that reads its source",
+        put(
+            "fanin.frameworks.torch.observe",
+            "same_elements",
+            lambda n, recorded: (source := SAME_ELEMENTS(n, recorded)[0], {source: n.name} if source else {}),
+        ),
+        ("frameworks/test_torch_observe.py::test_views_and_copies_have_what_measuring_them_again_would_show",),
+    ),
+    Mutant(
+        "keys that a mask hides counted among those that attention may choose from",
+        put("fanin.frameworks.torch.closer", "_MASKED", -math.inf),
+        (f"{TOKENS}::test_a_mask_that_leaves_few_keys_is_no_collapse",),
+    ),
+    Mutant(
+        "readouts, with their biases, among the places where samples must differ",
+        put("fanin.diagnosis.checks.alike", "without_readouts", lambda evidence: list(evidence.layers)),
+        (f"{TOKENS}::test_a_readout_that_says_its_prior_is_not_judged",),
+    ),
+    Mutant(
+        "the results of branches taken for the signal",
+        lambda patch: patch.setattr(Evidence, "branches", ()),
+        (f"{TOKENS}::test_the_branch_of_uniform_attention_is_not_its_stream",),
+    ),
+    Mutant(
+        "any positions taken for tokens",
+        put("fanin.diagnosis.checks.alike", "_between_tokens", lambda evidence: lambda node, x: x.across_positions),
+        (f"{TOKENS}::test_the_maps_of_a_convolution_are_not_tokens",),
+    ),
+    Mutant(
+        "samples that are twice as alike as they were taken for one",
+        put("fanin.diagnosis.checks.alike", "lost_of", lambda points, noticeable: LOST_OF(points, 0.5)),
+        (f"{TOKENS}::test_a_deep_relu_net_at_its_gain_tells_samples_apart",),
+    ),
+    Mutant(
+        "a stream that grows by sums taken for one that multiplies",
+        put("fanin.diagnosis.checks.growing_stream", "SHARE", 0.0),
+        (f"{RESIDUAL}::test_a_stream_that_grows_by_sums_is_no_finding",),
+    ),
+    Mutant(
+        "a branch that starts at 0 on purpose taken for a fault",
+        put("fanin.diagnosis.checks.dominated", "_by_design", lambda evidence, addition: False),
+        (f"{RESIDUAL}::test_a_branch_that_is_shut_by_design_is_a_note",),
+    ),
+    Mutant(
+        "the small gain of a norm taken for a small input",
+        put("fanin.diagnosis.checks.starved_norm", "_second_moment", lambda evidence, node, argument: None),
+        (f"{RESIDUAL}::test_a_norm_that_starts_with_a_small_gain_is_not_starved",),
+    ),
+    Mutant(
+        "batch norm judged in evaluation",
+        put("fanin.diagnosis.checks.starved_norm", "_EVALUATION", ""),
+        (f"{RESIDUAL}::test_batch_norm_in_evaluation_is_not_judged",),
+    ),
+    Mutant(
+        "orthogonal weights as sensitive as independent ones",
+        put("fanin.diagnosis.checks.sensitive", "_independent", lambda entry: True),
+        (f"{RESIDUAL}::test_weights_that_keep_sizes_are_not_sensitive",),
     ),
     Mutant(
         "χ without the variance of the weights",

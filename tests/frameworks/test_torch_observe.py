@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 import weakref
 from collections.abc import Callable
@@ -144,6 +145,37 @@ def test_values_and_gradients_of_nodes_equal_those_of_hooks(build: Callable[[], 
     for path, name in last.items():
         assert close(signals.values[name], outputs[path]), path
         assert close(signals.gradients[name], outputs[path].grad), path  # mutant: the gradient of one use only
+
+
+class Viewed(nn.Module):
+    """A view beside which another operation reads the same tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(9, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        y: Tensor = self.second(h.view(-1, 16)) + h.t().sum(0)[:, None] * 3
+        return y
+
+
+@pytest.mark.parametrize(("build", "x"), [*CASES, (Viewed, torch.randn(7, 9))])
+def test_views_and_copies_have_what_measuring_them_again_would_show(
+    build: Callable[[], nn.Module], x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the gradient of a view taken for its source's where another operation reads that too."""
+    torch.manual_seed(0)
+    model = build()
+    once = measured(model, x)
+    module = importlib.import_module("fanin.frameworks.torch.observe")  # the package means the function by the name
+    monkeypatch.setattr(module, "same_elements", lambda n, recorded: ("", {}))
+    again = measured(model, x)
+    for some, all_ in ((once.values, again.values), (once.gradients, again.gradients)):
+        assert some.keys() == all_.keys()
+        for name, seen in all_.items():
+            assert some[name].second_moment == pytest.approx(seen.second_moment, rel=1e-12)
+            assert (some[name].zeros, some[name].saturated) == (seen.zeros, seen.saturated)
 
 
 def test_a_residual_stream_collects_the_gradient_of_all_its_branches() -> None:

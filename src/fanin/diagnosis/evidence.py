@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fanin.graph import Graph, Layer
+from fanin.graph.attention import Attention
 from fanin.graph.paths import Paths
+from fanin.graph.residual import ResidualBranch
 from fanin.initializers import Target
 from fanin.plans import Plan
 from fanin.plans.recipes.auto import weight_for
@@ -49,10 +51,20 @@ class Evidence:
         """The gradients are of a loss that the caller gave, not of the output's random projection."""
         return self.signals.loss_name != RANDOM_COTANGENT
 
-    @cached_property
+    @property
     def paths(self) -> Paths:
         """The graph as paths from node to node."""
         return self.graph.paths
+
+    @property
+    def attentions(self) -> tuple[Attention, ...]:
+        """Every attention, in the order they run."""
+        return self.graph.structure.attentions
+
+    @property
+    def branches(self) -> tuple[ResidualBranch, ...]:
+        """Every residual branch, in the order of the additions."""
+        return self.graph.structure.branches
 
     @cached_property
     def layers(self) -> tuple[LayerSignal, ...]:

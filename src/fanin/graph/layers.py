@@ -15,13 +15,30 @@ NORMS = frozenset(
         *("layer_norm", "rms_norm", "group_norm", "instance_norm"),
     }
 )
-PASSES_ON = NORMS | frozenset(
+# Operations whose result has the same elements as their input, each once, in the same or another order.
+REARRANGES = frozenset(
     {
-        *("alias", "clone", "contiguous", "dropout", "native_dropout", "to", "_to_copy"),
-        *("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze"),
-        *("transpose", "permute", "t"),
-        *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool2d"),
+        *("alias", "clone", "contiguous", "view", "reshape", "_unsafe_view"),
+        *("flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "t"),
     }
+)
+PASSES_ON = (
+    NORMS
+    | REARRANGES
+    | frozenset(
+        {
+            *("dropout", "native_dropout", "to", "_to_copy"),
+            *(
+                "max_pool1d",
+                "max_pool2d",
+                "max_pool3d",
+                "avg_pool1d",
+                "avg_pool2d",
+                "avg_pool3d",
+                "adaptive_avg_pool2d",
+            ),
+        }
+    )
 )
 
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from fanin.graph import Graph
-from fanin.graph.attention import attentions
-from fanin.graph.paths import Paths
 from fanin.signals import AttentionDetail, Detail, Histogram, Moments
-from fanin.signals.axes import Axes, Kind
+from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
 
 _SAMPLES: Final = 4  # of an attention
@@ -39,7 +39,7 @@ class Closer:
         self.details: dict[str, Detail] = {}
         self.gradient_details: dict[str, Detail] = {}
         self.attention: dict[str, AttentionDetail] = {}
-        self._attentions = {found.softmax: found.output for found in attentions(Paths(graph))}
+        self._attentions = {found.softmax: found.output for found in graph.structure.attentions}
         self._ops = {node.name: node.op for node in graph.nodes}
 
     def value(self, name: str, x: torch.Tensor, seen: Moments) -> Moments:
@@ -47,16 +47,27 @@ class Closer:
         if x.is_complex() or x.numel() == 0:
             return seen
         axes = self._axes(name, x)
-        self.details[name] = detail(x, axes)
+        seen_closer = detail(x, axes if seen.zeros else None, units=count(axes, Kind.FEATURE) if axes else 0)
         if name in self._classes:
             spread = float(x.double().var(self._classes[name], correction=0).mean())
-            self.details[name] = replace(self.details[name], spread=spread)
+            seen_closer = replace(seen_closer, spread=spread)
+        self.details[name] = seen_closer
         return _with_alikeness(x, axes, seen) if axes else seen
 
     def gradient(self, name: str, x: torch.Tensor) -> None:
         """The spread of ∂loss/∂value."""
         if not x.is_complex() and x.numel():
             self.gradient_details[name] = detail(x, None)
+
+    def value_again(self, name: str, source: str) -> None:
+        """Of the same elements in another order."""
+        if source in self.details:
+            self.details[name] = self.details[source]
+
+    def gradient_again(self, name: str, source: str) -> None:
+        """Likewise, of the same gradient."""
+        if source in self.gradient_details:
+            self.gradient_details[name] = self.gradient_details[source]
 
     def attends(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Called with what an operation is called with, before its result is thrown away."""
@@ -71,39 +82,61 @@ class Closer:
         return axes if fits else None
 
 
-def detail(x: torch.Tensor, axes: Axes | None) -> Detail:
-    """The spread of a tensor, and with axes the share of its units that are 0 throughout."""
-    units = dead = None
-    kinds = [kind for axis in axes or () for kind, _ in axis]
-    if axes and Kind.FEATURE in kinds:
-        over = [i for i, kind in enumerate(kinds) if kind is not Kind.FEATURE]
-        peaks = torch.linalg.vector_norm(_by_factor(x, axes), math.inf, dim=over) if over else x.abs()
-        units, dead = peaks.numel(), float((peaks == 0).double().mean())
-        largest = float(peaks.max())
-    else:
-        largest = float(torch.linalg.vector_norm(x, math.inf))
+def detail(x: torch.Tensor, axes: Axes | None, units: int = 0) -> Detail:
+    """The spread of a tensor, and the share of its units that are 0 throughout.
+
+    Args:
+        axes: where there may be such units.
+        units: how many it has, where that is known.
+    """
+    dead = 0.0 if units else None
+    largest = _largest(x)
+    if axes and units:
+        peaks = _peaks(x, axes)
+        dead = float((peaks == 0).double().mean())
     flat = x.reshape(-1)
-    some = flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE].double()
-    finite = some[torch.isfinite(some)]
-    sizes = finite[finite != 0].abs()
+    some = flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE].double().cpu().numpy()
+    finite = some[np.isfinite(some)]
+    sizes = np.abs(finite[finite != 0])
     if not math.isfinite(largest):
-        largest = float(finite.abs().max()) if finite.numel() else math.inf
+        largest = float(np.abs(finite).max()) if finite.size else math.inf
     return Detail(
         largest,
-        float(sizes.min()) if sizes.numel() else math.inf,
-        tuple(float((sizes < 2.0**k).double().mean()) if sizes.numel() else 0.0 for k in OCTAVES),
+        float(sizes.min()) if sizes.size else math.inf,
+        _magnitudes(sizes),
         _histogram(finite),
-        units,
+        units or None,
         dead,
     )
 
 
-def _histogram(x: torch.Tensor) -> Histogram | None:
-    if not x.numel():
+def _largest(x: torch.Tensor) -> float:
+    """The largest |x|; NaN where there is one."""
+    low, high = torch.aminmax(x)  # thirty times as fast as vector_norm
+    return max(-float(low), float(high))
+
+
+def _peaks(x: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """The largest |x| of each unit."""
+    parts = _by_factor(x, axes)
+    over = [i for i, (kind, _) in enumerate(factor for axis in axes for factor in axis) if kind is not Kind.FEATURE]
+    return torch.maximum(parts.amax(over), -parts.amin(over)) if over else parts.abs()
+
+
+def _magnitudes(sizes: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """The share below 2^k of sizes that are not 0, for k in `OCTAVES`."""
+    if not sizes.size:
+        return (0.0,) * len(OCTAVES)
+    _, octaves = np.frexp(sizes)  # of 2^(e−1) ≤ x < 2^e
+    return tuple(float(np.count_nonzero(octaves <= k)) / sizes.size for k in OCTAVES)
+
+
+def _histogram(x: npt.NDArray[np.float64]) -> Histogram | None:
+    if not x.size:
         return None
-    reach = 4 * float(x.square().mean().sqrt()) or 1.0
-    counts = torch.histc(x.clamp(-reach, reach), BINS, -reach, reach)
-    return Histogram(-reach, reach, tuple(int(n) for n in counts))
+    reach = 4 * math.sqrt(float(np.square(x).mean())) or 1.0
+    bins = np.clip((x / reach + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
+    return Histogram(-reach, reach, tuple(np.bincount(bins, minlength=BINS).tolist()))
 
 
 def _by_factor(x: torch.Tensor, axes: Axes) -> torch.Tensor:

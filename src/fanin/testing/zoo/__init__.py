@@ -6,9 +6,10 @@ A `Case` builds a model, an example and a loss, and says which codes must be fou
 
 from typing import Final
 
-from fanin.testing.zoo import depth, laws, units
+from fanin.testing.zoo import depth, laws, residual, tokens, units
 from fanin.testing.zoo.case import Case, Situation
 
-ZOO: Final[dict[str, Case]] = {case.name: case for family in (depth, units, laws) for case in family.CASES}
+FAMILIES: Final = (depth, units, laws, tokens, residual)
+ZOO: Final[dict[str, Case]] = {case.name: case for family in FAMILIES for case in family.CASES}
 
 __all__ = ["ZOO", "Case", "Situation"]
