@@ -39,6 +39,7 @@ class Closer:
         self.axes = axes
         self.details: dict[str, Detail] = {}
         self.gradient_details: dict[str, Detail] = {}
+        self.parameter_details: dict[str, Detail] = {}
         self.attention: dict[str, AttentionDetail] = {}
         self._attentions = {found.softmax: found.output for found in attentions(Paths(graph))}
         self._ops = {node.name: node.op for node in graph.nodes}
@@ -55,6 +56,11 @@ class Closer:
         """The spread of ∂loss/∂value."""
         if not x.is_complex() and x.numel():
             self.gradient_details[name] = detail(x, None)
+
+    def parameters(self, values: Mapping[str, torch.Tensor]) -> None:
+        """The spread of each parameter."""
+        plain = {path: x for path, x in values.items() if x.is_floating_point() and x.numel()}
+        self.parameter_details = {path: detail(x, None) for path, x in plain.items()}
 
     def attends(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Called with what an operation is called with, before its result is thrown away."""

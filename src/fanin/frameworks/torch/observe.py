@@ -84,7 +84,9 @@ def observe(
         gradients = dict(zip(wanted, found, strict=True))
     parameters = {path: _parameter_signal(leaf.detach(), gradients.get(path)) for path, leaf in leaves.items()}
     if look:
-        parameters = told_apart(parameters, {path: leaf.detach() for path, leaf in leaves.items()})
+        values = {path: leaf.detach() for path, leaf in leaves.items()}
+        parameters = told_apart(parameters, values)
+        look.parameters(values)
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,
@@ -96,6 +98,7 @@ def observe(
         axes=closer or {},
         details=look.details if look else {},
         gradient_details=look.gradient_details if look else {},
+        parameter_details=look.parameter_details if look else {},
         attention=look.attention if look else {},
     )
 
