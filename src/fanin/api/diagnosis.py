@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fanin.diagnosis import Diagnosis, Evidence, Selection
@@ -20,6 +21,8 @@ def diagnose(
 ) -> Diagnosis:
     """What is wrong with the model as it is initialized now, where, why, and what to do.
 
+    `print` shows the findings, `to_html("report.html")` writes the whole report, a notebook shows both and plots.
+
     Args and Raises: as for `measure`.
 
     Example:
@@ -32,7 +35,17 @@ def diagnose(
         >>> fanin.diagnose(net, torch.randn(32, 64)).summary
         'healthy'
     """
-    return judge(gather(model, *example, loss=loss), Selection(tuple(select), tuple(ignore)))
+    return replace(judge(gather(model, *example, loss=loss), Selection(tuple(select), tuple(ignore))), page=page)
+
+
+def page(diagnosis: Diagnosis) -> str:
+    """The report of a diagnosis as one HTML file; `Diagnosis.to_html` writes it."""
+    from importlib.metadata import version
+
+    from fanin.reports import to_html
+    from fanin.reports.check_page import check_page
+
+    return to_html(check_page(diagnosis, None, {}, f"fanin {version('fanin')}"))
 
 
 def gather(model: Any, *example: Any, loss: Callable[[Any], Any] | None = None) -> Evidence:
