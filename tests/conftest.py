@@ -6,12 +6,14 @@ import os
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 HERE = Path(__file__).parent
+NO_BROWSER = "no Chromium or Chrome is installed; run: python scripts/ensure_browser.py"
 # Before PyTorch is imported. Several workers of pytest with a thread for every core each wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is first imported, by a test or a doctest
@@ -31,13 +33,19 @@ settings.load_profile("fanin")
 collect_ignore = ["frameworks/eight_jax_devices.py"]  # a process of its own, with its own flags, runs it
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A page that no browser has opened is not tested: that must be read, not looked for among the skipped."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"NOT TESTED: {len(skipped)} tests of pages, since {NO_BROWSER}", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A running headless Chromium."""
     path = runpy.run_path(str(HERE.parent / "scripts" / "ensure_browser.py"))["find_browser"]()
     if path is None:
-        reason = "no Chromium or Chrome is installed; run: python scripts/ensure_browser.py"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        pytest.fail(NO_BROWSER) if os.environ.get("CI") else pytest.skip(NO_BROWSER)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
         yield browser

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from fanin.activations.mean_field import gradient_growth
 from fanin.cli.settings import Settings
@@ -37,6 +38,7 @@ from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal
+from fanin.signals.over_depth import GRADIENTS
 from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, sample
 from fanin.stream.gaussian import TruncatedMoments
 from fanin.stream.laws import NORMAL
@@ -699,6 +701,30 @@ MUTANTS: tuple[Mutant, ...] = (
         "noise of the absolute size that is meant as a share",
         lambda patch: patch.setattr(Jittered, "_noise", lambda what, law: Normal(what.relative_std)),
         ("initializers/test_jittered.py::test_it_is_relative_to_the_rms_so_that_zeros_stay_zeros",),
+    ),
+    Mutant(
+        "the band of one element of a gradient is drawn around its squared norm",
+        put(
+            "fanin.reports.over_depth",
+            "GRADIENTS",
+            replace(GRADIENTS, band=lambda seen: seen.gradient.band if seen.gradient else None),
+        ),
+        ("reports/test_check_page.py::test_a_prediction_is_a_line_with_its_band_and_a_measurement_is_points",),
+    ),
+    Mutant(
+        "what is marked in the page of a check is not escaped",
+        put("fanin.reports.markdown", "escape", Markup),
+        ("reports/test_markdown.py::test_nothing_becomes_markup_of_its_own",),
+    ),
+    Mutant(
+        "a small histogram is as high as its counts",
+        put("fanin.reports.histograms", "math", SimpleNamespace(sqrt=lambda x: x, ceil=math.ceil)),
+        ("reports/test_histograms.py",),
+    ),
+    Mutant(
+        "a notebook's plot has a plain axis",
+        put("fanin.fragment", "math", SimpleNamespace(**{**vars(math), "log10": lambda y: y})),
+        ("test_fragment.py::test_equal_ratios_are_equal_distances",),
     ),
 )
 OF_FRAMEWORKS = {

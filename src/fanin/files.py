@@ -25,6 +25,20 @@ def check_target(path: str | os.PathLike[str], example: str = "report.html") -> 
     return target
 
 
+def write_text(path: str | os.PathLike[str], text: str, example: str = "report.html") -> Path:
+    """Puts a text on the disk and returns where. The new file is there whole; until then the old one stays.
+
+    Raises:
+        BadInput: the folder does not exist or cannot be written to, or `path` is a folder.
+    """
+    target = check_target(path, example)
+    # A lone surrogate, which a file name may bring along, has no UTF-8 form: it is written as an escape.
+    content = text.encode("utf-8", "backslashreplace")
+    with replacing(target) as temporary:
+        temporary.write_bytes(content)
+    return target
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A temporary file in the same folder to write in the block; on the disk, it then takes the name of the target.

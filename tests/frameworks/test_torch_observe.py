@@ -425,3 +425,19 @@ def test_a_layout_that_was_not_foreseen_changes_nothing() -> None:
     net, x = Net(), torch.arange(6.0).reshape(2, 3)
     expected = net.layer(2 * torch.arange(6.0)).detach().square().mean()
     assert measured(net, x).values["linear"].second_moment == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_closer_look_sees_how_values_gradients_and_weights_are_spread() -> None:
+    first = nn.Linear(64, 64)
+    nn.init.uniform_(first.weight, -0.5, 0.5)
+    net, x = nn.Sequential(first, nn.ReLU(), nn.Linear(64, 2, bias=False)), torch.randn(32, 64)
+    signals = observe(trace(net, x), net, (x,), None, {})
+    assert set(signals.parameter_details) == {"0.weight", "0.bias", "2.weight"}
+    weight = signals.parameter_details["0.weight"].histogram
+    assert weight is not None
+    assert sum(weight.counts) == 64 * 64
+    inside = [n for i, n in enumerate(weight.counts) if abs(i - 19.5) < 20 * 0.5 / weight.high - 1]
+    assert max(inside) < 1.7 * min(inside)  # a uniform law is flat: 6 standard deviations of a bin's 236 are 0.4 of it
+    assert sum(inside) > 0.9 * 64 * 64
+    assert set(signals.gradient_details) <= set(signals.details)
+    assert not observe(trace(net, x), net, (x,)).parameter_details

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
 from playwright.sync_api import Page as Tab
 
-from fanin.reports import LinePlot, Page, Section, Series, write_html
+from fanin.reports import LinePlot, Mark, Page, Section, Series
 
 pytestmark = pytest.mark.browser
 
@@ -47,32 +44,6 @@ TEXTS = "h1, h2, h3, h4, p, a, td, th button, dt, dd, .severity, code, .legend b
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 BOXES = "[...document.querySelectorAll('.chart svg')].map((svg) => svg.getBoundingClientRect().toJSON())"
 EXTREMES = [[5e-324, 1.7e308], [-1.7e308, 1.7e308], [1.0, 1.0], [0.0, 0.0], [1e-9, 1.000001e-9], [7.0]]
-
-
-@pytest.fixture
-def open_page(chromium: Browser, tmp_path: Path, page: Page) -> Iterator[Open]:
-    """Opens a report from disk, offline; at the end no request may have left the page and no error be logged."""
-    contexts: list[BrowserContext] = []
-    asked: list[str] = []
-    complaints: list[str] = []
-    path = tmp_path / "report.html"
-
-    def opened(report: Page = page, **options: Any) -> Tab:
-        write_html(report, path)
-        context = chromium.new_context(offline=True, **options)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.goto(path.as_uri())
-        return tab
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert [url for url in asked if url != path.as_uri() and not url.startswith(("data:", "blob:"))] == []
-    assert complaints == []
 
 
 def test_every_line_of_every_plot_is_drawn(open_page: Open) -> None:
@@ -146,7 +117,69 @@ def test_pointing_at_a_plot_shows_its_numbers(open_page: Open) -> None:
     tab.locator(".chart").nth(0).hover()
     tip = tab.locator(".tip").first
     tip.wait_for()
-    assert re.search(r"layer 19.*torch default\s+2\.58e-07", tip.inner_text(), re.DOTALL)
+    seen = r"layer 19, blocks\.19, model\.py:31.*torch default\s+2\.58e-07"  # mutant: the place is not told
+    assert re.search(seen, tip.inner_text(), re.DOTALL)
+
+
+def test_a_mark_stands_where_something_starts_and_pointing_there_says_what(open_page: Open) -> None:
+    tab = open_page()
+    figure = tab.locator("figure.plot").nth(0)
+    labels = [text for text in figure.locator(".chart svg text").all_text_contents() if re.search(r"[GS]\d{3}", text)]
+    assert labels == ["! G204  · G205", "✗ S101"]
+    figure.locator(".chart").scroll_into_view_if_needed()
+    box = figure.locator(".chart").bounding_box()
+    mark = figure.locator(".chart svg text", has_text="S101").bounding_box()
+    assert box is not None
+    assert mark is not None
+    tab.mouse.move(mark["x"] + mark["width"] / 2, box["y"] + 200)
+    tip = tab.locator(".tip").first
+    tip.wait_for()
+    assert "✗ S101 the signal explodes" in tip.inner_text()
+    assert "layer 31" in tip.inner_text()
+    assert figure.get_by_text("Marked: ! G204").is_visible()
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_labels_of_marks_lie_apart_and_within_the_plot(open_page: Open, width: int) -> None:
+    """Mutant: all labels in one row."""
+    at = [1, 2, 2, 3, 4, 4, 4, 20, 39, 40]
+    marks = [Mark(x, f"B{i:02}", "starts", "warning") for i, x in enumerate(at)]
+    plot = LinePlot("p", "layer", "q", [Series("q", range(1, 41), [2.0] * 40)], marks=marks)
+    tab = open_page(Page("t", "s", [Section("s", [plot])]), viewport={"width": width, "height": 800})
+    texts = tab.locator(".chart svg text", has_text=re.compile(r"! B\d\d|^q$"))
+    boxes = [text.bounding_box() for text in texts.all()]
+    assert len(boxes) == 1 + len(set(at))
+    for i, one in enumerate(boxes):
+        assert one is not None
+        assert one["x"] >= 0
+        assert one["x"] + one["width"] <= width
+        for other in boxes[:i]:
+            assert other is not None
+            beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+            assert beside or abs(one["y"] - other["y"]) >= 12
+
+
+def test_the_page_of_a_check_folds_out_by_keyboard(open_page: Open) -> None:
+    tab = open_page()
+    fold = tab.locator(".explain")
+    assert not fold.get_by_text("overflows").is_visible()
+    fold.locator("summary").press("Enter")
+    assert fold.get_by_text("overflows").is_visible()
+    assert fold.locator("pre").inner_text() == "normal_(w, std=1)"
+    assert fold.get_by_role("heading").all_inner_texts() == ["Why it is bad", "Example"]
+
+
+def test_histograms_are_drawn_said_and_sorted_by_how_far_they_reach(open_page: Open) -> None:
+    tab = open_page()
+    cells = tab.locator("figure.table td.bars")
+    assert cells.count() == 40
+    assert cells.first.locator("path").get_attribute("d") == "M0 16V16h1V11h1V4h1V0h2V4h1V8h1V16h1V16z"
+    assert cells.first.get_by_role("img").get_attribute("aria-label") == "±1, half between -0.2 and 0.23"
+    head = tab.locator("figure.table th", has_text="spread")
+    head.get_by_role("button").press("Enter")
+    first = tab.locator("figure.table tbody tr").first.locator("td").first
+    assert first.inner_text() == "blocks.39.linear"
+    assert head.get_attribute("aria-sort") == "ascending"
 
 
 def test_dragging_zooms_and_reset_shows_all(open_page: Open) -> None:
@@ -198,7 +231,7 @@ def test_without_javascript_nothing_is_lost(open_page: Open) -> None:
     assert tab.get_by_text("Draw weights with variance 2/fan_in").is_visible()
     assert tab.locator("figure.table tbody tr").count() == 41
     assert tab.locator("noscript p").first.is_visible()
-    tab.locator("summary").first.click()
+    tab.locator("figure.plot summary").first.click()
     assert tab.locator("figure.plot").first.get_by_role("cell", name="1.00e+300").is_visible()
     assert not tab.locator("#theme").is_visible()
 

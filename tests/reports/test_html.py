@@ -15,6 +15,7 @@ from fanin.reports import (
     FindingRow,
     Findings,
     LinePlot,
+    Mark,
     Page,
     Section,
     Series,
@@ -31,10 +32,10 @@ MB = 1024 * 1024
 
 
 def hostile_page() -> Page:
-    row = FindingRow(HOSTILE, "error", HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-    plot = LinePlot(
-        HOSTILE, HOSTILE, HOSTILE, [Series(HOSTILE, range(3), [1, 2, None], group=HOSTILE)], caption=HOSTILE
-    )
+    row = FindingRow(HOSTILE, "error", *[HOSTILE] * 7)
+    line = Series(HOSTILE, range(3), [1, 2, None], group=HOSTILE)
+    marks, places = [Mark(1, HOSTILE, HOSTILE, "note")], {1.0: HOSTILE}
+    plot = LinePlot(HOSTILE, HOSTILE, HOSTILE, [line], caption=HOSTILE, marks=marks, places=places)
     table = Table(HOSTILE, [Column(HOSTILE)], [(HOSTILE,)] * 20, [HOSTILE])
     blocks: list[Block] = [Text(HOSTILE), table, plot, Findings([row]), SideBySide(HOSTILE, [plot], HOSTILE, [table])]
     return Page(HOSTILE, HOSTILE, [Section(HOSTILE, blocks, HOSTILE)] * 4, {HOSTILE: HOSTILE}, HOSTILE, HOSTILE)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 import fanin
+from fanin.frameworks.torch import trace
+from fanin.frameworks.torch.predict import predict
 from fanin.signals.bands import TENTH, band_of
 from fanin.testing import std_tolerance
 
@@ -44,3 +46,13 @@ def test_a_width_of_the_band_is_that_of_many_draws_of_a_deep_net() -> None:
     measured = float(np.std(logs, ddof=1))
     assert predicted == pytest.approx(measured, rel=std_tolerance(SEEDS, sigmas=4))
     assert predicted**2 == pytest.approx(5 * DEPTH / WIDTH, rel=0.1)
+
+
+def test_a_gradient_whose_square_is_below_the_smallest_float_keeps_a_band() -> None:
+    """500 layers of PyTorch's start with ReLU: E δ² ends near 1e-380, and its square is 0 halfway."""
+    layers = [m for _ in range(300) for m in (nn.Linear(8, 8), nn.ReLU())]
+    model, x = nn.Sequential(*layers), torch.randn(8, 8)
+    gradients = predict(trace(model, x), model, (x,)).gradients
+    faint = [m for m in gradients.values() if 0 < m.second_moment < 1e-170]
+    assert faint
+    assert all(m.band is not None and m.band[0] < m.band[1] for m in faint)

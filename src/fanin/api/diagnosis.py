@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,8 @@ def diagnose(
 ) -> Diagnosis:
     """What is wrong with the model as it is initialized now, where, why, and what to do.
 
-    A model on the meta device, which may be too big to run, is judged by what is predicted.
+    `print` shows the findings, `to_html("report.html")` writes the whole report, a notebook shows both and plots. A
+    model on the meta device, which may be too big to run, is judged by what is predicted.
 
     Args:
         example: one batch, as for `measure`; or a DataLoader alone, of whose first batches the signals are averages. A
@@ -69,12 +71,22 @@ def diagnose(
     """
     selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
     if not adapter.has_values(model):
-        return judge(foreseen(model, *example, plan=plan, loss=loss, follows=follows), selection)
-    look = gathering(model, *example, loss=loss, optimizer=optimizer, follows=follows, batches=batches)
-    if plan is None:
-        return judge(look(), selection)
-    with adapter.drawn(model, plan, 0):
-        return judge(look(), selection)
+        seen = foreseen(model, *example, plan=plan, loss=loss, follows=follows)
+    else:
+        look = gathering(model, *example, loss=loss, optimizer=optimizer, follows=follows, batches=batches)
+        with adapter.drawn(model, plan, 0) if plan is not None else nullcontext():
+            seen = look()
+    return replace(judge(seen, selection), page=page)
+
+
+def page(diagnosis: Diagnosis) -> str:
+    """The report of a diagnosis as one HTML file; `Diagnosis.to_html` writes it."""
+    from importlib.metadata import version
+
+    from fanin.reports import to_html
+    from fanin.reports.check_page import check_page
+
+    return to_html(check_page(diagnosis, None, {}, f"fanin {version('fanin')}"))
 
 
 def repair_(
@@ -126,7 +138,8 @@ def repair_(
         with adapter.drawn(model, plan, seed):
             return look()
 
-    found = replace(repair(look(), trial, selection), seed=seed)
+    found = repair(look(), trial, selection)
     if found.plan:
         adapter.write_(model, found.plan, seed)
-    return found
+    before, after = replace(found.before, page=page), replace(found.after, page=page)
+    return replace(found, before=before, after=after, seed=seed)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fanin.diagnosis.place import Place
+from fanin.errors import BadInput
+from fanin.files import check_target, write_text
 from fanin.graph import Graph
 from fanin.signals import Signals
+from fanin.strict_json import strict_json
 
 if TYPE_CHECKING:
     from fanin.diagnosis.evidence import Evidence
@@ -78,11 +83,13 @@ class Diagnosis:
         findings: in the order of `CHECKS`.
         evidence: what they were found in.
         ignored: findings that the caller asked not to be shown.
+        page: makes the whole report of a diagnosis, as HTML. Judging knows nothing of pages: whoever does gives it.
     """
 
     findings: tuple[Finding, ...]
     evidence: Evidence = field(repr=False)
     ignored: tuple[Finding, ...] = ()
+    page: Callable[[Diagnosis], str] | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -126,6 +133,37 @@ class Diagnosis:
             "ignored": [f.to_dict() for f in self.ignored],
             "signals": self.signals.to_dict(),
         }
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The same as JSON that every parser reads: numbers that are not finite are strings. Written to a file, if any.
+
+        Raises:
+            BadInput: the file cannot be written.
+        """
+        text = strict_json(self.to_dict())
+        if path is not None:
+            write_text(path, text, "diagnosis.json")
+        return text
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the report, one page that opens offline, as `fanin check --html` does; returns where.
+
+        Raises:
+            BadInput: the file cannot be written; or the diagnosis was not made by `fanin.diagnose`, which gives `page`.
+        """
+        check_target(path)  # before the page is made
+        if self.page is None:
+            raise BadInput(
+                "This diagnosis does not know how to make its page. Take it from fanin.diagnose, or write the page "
+                "with fanin.reports: write_html(check_page(diagnosis, None, {}, ''), path)."
+            )
+        return write_text(path, self.page(self))
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the findings, and the signals over depth."""
+        from fanin.diagnosis.notebook import html
+
+        return html(self)
 
     def __str__(self) -> str:
         lines = [

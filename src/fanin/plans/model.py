@@ -205,6 +205,12 @@ class Plan:
 
         return table(self)
 
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        from fanin.plans.notebook import html
+
+        return html(self)
+
     def __str__(self) -> str:
         from fanin.grid import plain
 

@@ -1,11 +1,11 @@
 """Reports: pure data in, text, JSON or one HTML file out.
 
 The type to know is `Page`: sections of blocks (`Text`, `Table`, `LinePlot`, `HeatMap`, `Findings`, `SideBySide`).
-To add a block: a dataclass in `page.py`, a macro in `assets/page.html.j2`, a function in `text.py`; JSON follows.
+To add a block: a dataclass in `page.py`, a macro in `assets/blocks.html.j2`, a function in `text.py`; JSON follows.
 """
 
 from fanin.files import check_target
-from fanin.reports.data import strict_json, to_json
+from fanin.reports.data import to_json
 from fanin.reports.html import to_html
 from fanin.reports.page import (
     Block,
@@ -14,6 +14,7 @@ from fanin.reports.page import (
     Findings,
     HeatMap,
     LinePlot,
+    Mark,
     Page,
     Section,
     Series,
@@ -24,6 +25,7 @@ from fanin.reports.page import (
 )
 from fanin.reports.text import render, render_section, to_text
 from fanin.reports.write import write_html
+from fanin.strict_json import strict_json
 
 __all__ = [
     "Block",
@@ -32,6 +34,7 @@ __all__ = [
     "Findings",
     "HeatMap",
     "LinePlot",
+    "Mark",
     "Page",
     "Section",
     "Series",

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from fanin.diagnosis import Diagnosis
 from fanin.plans import Plan
-from fanin.reports.blocks import activations_over_depth, findings, gradients_over_depth, layer_table, plan_table
-from fanin.reports.page import Block, Page, Section, SideBySide, Text, Value
+from fanin.reports.blocks import findings, laws_table, written_table
+from fanin.reports.layer_tables import attention_table, layer_table, spread_table
+from fanin.reports.over_depth import before_and_after, expected_and_seen
+from fanin.reports.page import Block, Page, Section, Text, Value
 
 
 def check_page(
@@ -18,28 +20,52 @@ def check_page(
     Args:
         remedy: the plan that was tried and what was measured with it, or why none could be tried.
     """
-    shown: list[Block] = [findings(before)]
+    graph, signals = before.graph, before.signals
+    summary = f"{before.summary.capitalize()}."
+    found: list[Block] = [findings(before, explained=True)]
     if before.ignored:
         codes = ", ".join(dict.fromkeys(f.code for f in before.ignored))
-        shown.append(Text(f"{len(before.ignored)} more not shown, as asked for: {codes}."))
-    found = Section("Findings", shown, f"Loss {before.signals.loss:.4g}: {before.signals.loss_name}.")
-    layers = Section("Layers, as the model starts", [layer_table(before)])
+        found.append(Text(f"{len(before.ignored)} more not shown, as asked for: {codes}."))
+    sections = [
+        Section("Findings", found, f"Loss {signals.loss:.4g}: {signals.loss_name}."),
+        Section("Signals over depth", expected_and_seen(before), _lead(before)),
+    ]
     if isinstance(remedy, tuple):
-        sections = [found, _after(before, *remedy), layers]
-        summary = f"{before.summary.capitalize()} as it starts; after the remedy: {remedy[1].summary}."
-    else:
-        untried = [Section("Remedy", [Text(remedy, "warn")])] if remedy else []
-        sections = [found, *untried, Section("Signals over depth", _signals("as it starts", before)), layers]
-        summary = f"{before.summary.capitalize()}."
-    graph = before.graph
+        plan, after = remedy
+        summary = f"{before.summary.capitalize()} as it starts; after the remedy: {after.summary}."
+        sections.append(_after(before, plan, after))
+    elif remedy:
+        sections.append(Section("Remedy", [Text(remedy, "warn")]))
+    sections += [Section("Layers, as the model starts", [layer_table(before)]), *_further(before)]
     subtitle = f"{len(graph.parameters)} parameters, {len(graph.nodes)} operations"
     return Page(graph.model, subtitle, sections, facts, program, summary)
 
 
+def _lead(diagnosis: Diagnosis) -> str:
+    evidence = diagnosis.evidence
+    if evidence.measured and evidence.predicted is None:
+        return ""
+    foreseen = "Predicted from the graph alone; 8 of 10 draws of the weights should lie in the band."
+    return f"{foreseen} Measured in one pass." if evidence.measured else foreseen
+
+
 def _after(before: Diagnosis, plan: Plan, after: Diagnosis) -> Section:
-    pair = SideBySide("as it starts", _signals("before", before), "after the remedy", _signals("after", after))
-    return Section("After the remedy", [plan_table(plan), pair, findings(after, counted=False)])
+    notes = [Text(note, "warn") for note in plan.notes]
+    blocks = [findings(after, counted=False), *before_and_after(before, after), *notes, written_table(plan)]
+    return Section("After the remedy", blocks)
 
 
-def _signals(name: str, diagnosis: Diagnosis) -> list[Block]:
-    return [activations_over_depth({name: diagnosis}), gradients_over_depth({name: diagnosis})]
+def _further(diagnosis: Diagnosis) -> list[Section]:
+    """What a closer look showed. A terminal is spared the spread of a model that is well, and its laws."""
+    attention, spread, laws = attention_table(diagnosis), spread_table(diagnosis), diagnosis.evidence.laws
+    sections = []
+    if attention:
+        lead = "How sharply each attention looks: a collapsed one sees a single key."
+        sections.append(Section("Attention", [attention], lead, aside=diagnosis.healthy))
+    if spread:
+        lead = "How the values of each layer's output, of ∂loss/∂z and of its weight are spread."
+        sections.append(Section("Spread", [spread], lead, aside=diagnosis.healthy))
+    if laws:
+        lead = "The law that each parameter seems to have been drawn from."
+        sections.append(Section("Laws as built", [laws_table(laws)], lead, aside=True))
+    return sections

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from fanin.reports.formats import shown
+from fanin.reports.formats import SIGNS, shown
 from fanin.reports.page import Column, Format, LinePlot, Point, Series, SideBySide, Table, Value
 
 TABLE_ROWS = 200  # more rows than this are no reading; the JSON report has them all
@@ -80,6 +80,12 @@ def _places(places: list[int], series: Series, plot: LinePlot) -> str:
     return f"from {first} to {last}" if together else f"at {len(places)} points from {first} to {last}"
 
 
+def mark_note(plot: LinePlot) -> str:
+    """One sentence that names every mark and where it stands; empty without any."""
+    named = (f"{SIGNS[m.severity]} {m.label} {m.text}, {plot.x_label} {shown(m.x, plot.x_format)}" for m in plot.marks)
+    return f"Marked: {'; '.join(named)}." if plot.marks else ""
+
+
 def description(plot: LinePlot) -> str:
     """The plot in words, for those who hear it: what is drawn over what, and each line's first and last value."""
     lines = []
@@ -91,7 +97,8 @@ def description(plot: LinePlot) -> str:
         else:
             lines.append(f"{series.name} has nothing to draw")
     scale = "logarithmic " if plot.log_y else ""
-    return f"{plot.title}. Line plot of {plot.y_label} ({scale}axis) over {plot.x_label}. {'; '.join(lines)}."
+    said = f"{plot.title}. Line plot of {plot.y_label} ({scale}axis) over {plot.x_label}. {'; '.join(lines)}."
+    return " ".join(filter(None, (said, mark_note(plot))))
 
 
 def _x(x: float, plot: LinePlot) -> str:
@@ -143,12 +150,16 @@ def _with_common_axis(one: LinePlot, other: LinePlot) -> tuple[LinePlot, LinePlo
 
 
 def data_table(plot: LinePlot) -> Table:
-    """The numbers of the plot, for reading without the drawing."""
+    """The numbers of the plot, for reading without the drawing; with what stands at each x, where that is known."""
     by_x = [{point[0]: _cell(point, plot.y_format) for point in series.points()} for series in plot.series]
     xs = sorted({x for column in by_x for x in column})
     step = -(-len(xs) // TABLE_ROWS) or 1
-    rows: list[list[Value]] = [[x, *(column.get(x, "") for column in by_x)] for x in xs[::step]]
-    columns = [Column(plot.x_label, plot.x_format), *(Column(series.name, plot.y_format) for series in plot.series)]
+    there = [[plot.places.get(x, "")] if plot.places else [] for x in xs]
+    rows: list[list[Value]] = [
+        [x, *place, *(column.get(x, "") for column in by_x)] for x, place in zip(xs[::step], there[::step], strict=True)
+    ]
+    columns = [Column(plot.x_label, plot.x_format), *([Column("where")] if plot.places else [])]
+    columns += [Column(series.name, plot.y_format) for series in plot.series]
     notes = [f"Every {step}th of {len(xs)} rows."] if step > 1 else []
     return Table(plot.title, columns, rows, notes)
 

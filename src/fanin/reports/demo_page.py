@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from fanin.experiments import Study
 from fanin.experiments.first_light import BAD_STARTS, CURE, Checked, FirstLight
-from fanin.reports.blocks import activations_over_depth, findings, gradients_over_depth, plan_table, reach
+from fanin.reports.blocks import findings, plan_table, reach
+from fanin.reports.over_depth import activations_over_depth, gradients_over_depth
 from fanin.reports.page import Column, LinePlot, Page, Section, Series, SideBySide, Table, Value
 
 STARTS = (*BAD_STARTS, CURE)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
+from fanin.reports.histograms import characters, span
 from fanin.reports.page import FindingRow, Format, Severity, Value
+from fanin.signals import Histogram
 
 NOTHING = "–"
+SIGNS: Final[Mapping[Severity, str]] = {"error": "✗", "warning": "!", "note": "·", "ok": "✓"}  # worst first
+FIELDS: Final = ("where", "what", "why", "also", "remedy")  # of a finding, in the order in which they are read
 WORDS: dict[Severity, tuple[str, str]] = {
     "error": ("error", "errors"),
     "warning": ("warning", "warnings"),
@@ -27,6 +32,8 @@ def shown(value: Value, style: Format = "text") -> str:
         return NOTHING
     if isinstance(value, str):
         return value
+    if isinstance(value, Histogram):
+        return f"{characters(value)} {span(value)}"
     if not math.isfinite(value):
         return str(float(value))
     return f"{value:{_spec(value, style)}}"
@@ -36,6 +43,16 @@ def _spec(value: float, style: Format) -> str:
     whole = value == int(value) and abs(value) < 1e9  # a step of 12345 stays one, where .4g would round it
     plain = ".0f" if whole else ".4g"
     return {"scientific": ".2e" if value else ".0f", "percent": ".1%", "integer": ",.0f"}.get(style, plain)
+
+
+def evenly(count: int, limit: int) -> list[int]:
+    """At most `limit` of 0 … count - 1, the first and the last among them, as evenly spread as they can be.
+
+    >>> evenly(5, 9), evenly(101, 5)
+    ([0, 1, 2, 3, 4], [0, 25, 50, 75, 100])
+    """
+    places = min(count, limit)
+    return list(range(count)) if places < 2 else [round(i * (count - 1) / (places - 1)) for i in range(places)]
 
 
 def counts(findings: Iterable[FindingRow]) -> str:

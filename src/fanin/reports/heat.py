@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TypedDict
 
-from fanin.reports.formats import shown
+from fanin.reports.formats import evenly, shown
 from fanin.reports.page import Column, HeatMap, Table
 
 SHADES = " ░▒▓█"
@@ -63,17 +63,13 @@ def heat_description(block: HeatMap) -> str:
 
 def heat_table(block: HeatMap) -> Table:
     """Some of the numbers, for reading without the drawing."""
-    across, down = _some(len(block.x)), _some(len(block.y))
+    across, down = evenly(len(block.x), TABLE_PLACES), evenly(len(block.y), TABLE_PLACES)
     columns = [Column(f"{block.y_label} \\ {block.x_label}", "number")]
     columns += [Column(shown(block.x[i], "number"), "number") for i in across]
     rows = [[block.y[j], *(block.values[j][i] for i in across)] for j in down]
     skipped = len(across) < len(block.x) or len(down) < len(block.y)
     notes = [f"{len(down)} of {len(block.y)} rows, {len(across)} of {len(block.x)} columns."] if skipped else []
     return Table(block.title, columns, rows, notes)
-
-
-def _some(count: int) -> list[int]:
-    return sorted({round(i * (count - 1) / (min(count, TABLE_PLACES) - 1)) for i in range(min(count, TABLE_PLACES))})
 
 
 def heat_rows(block: HeatMap, width: int, height: int = 12) -> list[str]:

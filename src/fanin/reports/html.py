@@ -7,19 +7,34 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from itertools import groupby
 from typing import TypedDict
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from fanin.reports.curves import data_table, description, drawn_points, gap_note, paired, styles, thinned, y_range
-from fanin.reports.formats import counts, shown
+from fanin.reports.curves import (
+    data_table,
+    description,
+    drawn_points,
+    gap_note,
+    mark_note,
+    paired,
+    styles,
+    thinned,
+    y_range,
+)
+from fanin.reports.formats import FIELDS, SIGNS, counts, shown
 from fanin.reports.heat import heat_data, heat_table
-from fanin.reports.page import Block, LinePlot, Page, SideBySide
+from fanin.reports.histograms import HEIGHT, in_words, outline, reach, span
+from fanin.reports.markdown import html
+from fanin.reports.page import Block, LinePlot, Page, Severity, SideBySide, Value
+from fanin.signals import Histogram
 
 POINTS_PER_LINE = 1000  # as many as a wide screen shows
 POINTS_PER_PAGE = 20_000  # keeps the file below 2 MB, of which the library takes 1.1
 SCRIPTS = ("echarts.min.js", "page.js")
+MARK_LABELS = 2  # at one place of a plot; pointing at it names the others
 
 
 class SeriesData(TypedDict):
@@ -33,6 +48,15 @@ class SeriesData(TypedDict):
     points: list[list[float | None]]
 
 
+class MarkData(TypedDict):
+    """What the page's script is told of the marks at one x: the worst severity, and all of their labels and texts."""
+
+    x: float
+    label: str
+    severity: Severity
+    texts: list[str]
+
+
 class PlotData(TypedDict):
     """What the page's script is told of a plot."""
 
@@ -43,6 +67,8 @@ class PlotData(TypedDict):
     y_range: tuple[float, float]
     description: str
     series: list[SeriesData]
+    marks: list[MarkData]
+    places: list[tuple[float, str]]
 
 
 def to_html(page: Page) -> str:
@@ -92,7 +118,28 @@ def plot_data(plot: LinePlot, limit: int = POINTS_PER_LINE) -> PlotData | None:
         y_range=extent,
         description=description(plot),
         series=series,
+        marks=mark_data(plot),
+        places=list(plot.places.items()),
     )
+
+
+def mark_data(plot: LinePlot) -> list[MarkData]:
+    """The marks, with those at one x together, and no more of their labels than have room."""
+    found = []
+    for x, group in groupby(plot.marks, lambda mark: mark.x):
+        here = sorted(group, key=lambda mark: list(SIGNS).index(mark.severity))
+        labels = [f"{SIGNS[mark.severity]} {mark.label}" for mark in here[:MARK_LABELS]]
+        more = f" +{len(here) - MARK_LABELS}" if len(here) > MARK_LABELS else ""
+        texts = [f"{SIGNS[mark.severity]} {mark.label} {mark.text}" for mark in here]
+        found.append(MarkData(x=x, label="  ".join(labels) + more, severity=here[0].severity, texts=texts))
+    return found
+
+
+def sort_key(value: Value) -> str:
+    """What a column is sorted by where that is not what its cells say; six digits are enough."""
+    if isinstance(value, Histogram):
+        return f"{reach(value):.6g}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _point(*values: float | None) -> list[float | None]:
@@ -127,7 +174,10 @@ def _environment() -> Environment:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     environment.globals.update(asset=lambda name: Markup(asset(name)), data_table=data_table, paired=paired)
     environment.globals.update(heat_data=heat_data, heat_table=heat_table)
+    environment.globals.update(outline=outline, in_words=in_words, span=span, HEIGHT=HEIGHT, FIELDS=FIELDS)
     environment.filters.update(shown=shown, gap_note=gap_note, kind=lambda block: type(block).__name__)
+    environment.filters.update(markdown=html, sort_key=sort_key, mark_note=mark_note)
+    environment.tests["histogram"] = lambda value: isinstance(value, Histogram)
     return environment
 
 

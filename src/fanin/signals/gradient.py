@@ -169,6 +169,8 @@ class GradientMoments:
         g = state.average(self.second)
         if g == 0:
             return 0.0
+        if g * g == 0:  # below 1e-162 no square is left, and only what came with δ is known
+            return self.spread + self.swing**2
         squares = _gaussian_squares(self, state) if self.squares is None else self.squares
         own = state.average(squares - self.second**2) / (g * g * state.features)
         return self.spread + self.swing**2 + max(own, 0.0)

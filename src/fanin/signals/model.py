@@ -85,6 +85,7 @@ class Signals:
         axes: of a prediction, what the axes of a node's value count.
         details: of a measurement that looked closer, by node name.
         gradient_details: likewise, of ∂loss/∂value.
+        parameter_details: likewise, of the parameters, by path.
         attention: likewise, by the name of the node that makes the output of an attention.
     """
 
@@ -100,6 +101,7 @@ class Signals:
     axes: Mapping[str, Axes] = field(default_factory=dict, repr=False, compare=False)
     details: Mapping[str, Detail] = field(default_factory=dict, repr=False)
     gradient_details: Mapping[str, Detail] = field(default_factory=dict, repr=False)
+    parameter_details: Mapping[str, Detail] = field(default_factory=dict, repr=False)
     attention: Mapping[str, AttentionDetail] = field(default_factory=dict, repr=False)
 
     def compare(self, measured: Signals) -> Comparison:
@@ -118,6 +120,12 @@ class Signals:
             "gradients": {name: asdict(m) for name, m in self.gradients.items()},
             "parameters": {path: asdict(p) for path, p in self.parameters.items()},
         }
+
+    def _repr_html_(self) -> str:
+        """In a notebook: values and gradients over depth."""
+        from fanin.signals.notebook import html
+
+        return html(self)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class Closer:
         self._classes = classes
         self.details: dict[str, Detail] = {}
         self.gradient_details: dict[str, Detail] = {}
+        self.parameter_details: dict[str, Detail] = {}
         self.attention: dict[str, AttentionDetail] = {}
         self._attentions = {found.softmax: found.output for found in graph.structure.attentions}
         self._ops = {node.name: node.op for node in graph.nodes}
@@ -68,6 +69,11 @@ class Closer:
         """Likewise, of the same gradient."""
         if source in self.gradient_details:
             self.gradient_details[name] = self.gradient_details[source]
+
+    def parameters(self, values: Mapping[str, torch.Tensor]) -> None:
+        """The spread of each parameter."""
+        plain = {path: x for path, x in values.items() if x.is_floating_point() and x.numel()}
+        self.parameter_details = {path: detail(x, None) for path, x in plain.items()}
 
     def attends(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Called with what an operation is called with, before its result is thrown away."""

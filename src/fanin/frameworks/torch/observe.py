@@ -91,6 +91,7 @@ def observe(
     if look:
         values = {path: leaf.detach() for path, leaf in leaves.items()}
         parameters = told_apart(traced.graph, parameters, values, gradients)
+        look.parameters(values)
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,
@@ -102,6 +103,7 @@ def observe(
         axes=closer or {},
         details=look.details if look else {},
         gradient_details=look.gradient_details if look else {},
+        parameter_details=look.parameter_details if look else {},
         attention=look.attention if look else {},
     )
 

@@ -107,7 +107,7 @@
         value: [x, height(y)],
         symbol: dots || i % every === offset || alone(i) ? `path://${shape}` : "none",
       })),
-      symbolSize: dots ? 5 : series.emphasis ? 8 : 7,
+      symbolSize: dots ? (points.length > 100 ? 3.5 : 5) : series.emphasis ? 8 : 7,
       showAllSymbol: true,
       connectNulls: false,
       z: series.emphasis ? 4 : 3,
@@ -153,12 +153,69 @@
     }];
   };
 
+  // Where something starts: an upright line with its label above the plot, in as many rows as keep labels apart.
+  const MARK_ROW = 15;
+  const MARK_FONT = 12;
+  const labelWidth = (mark) => mark.label.length * 7 + 6;
+  const rowsOfMarks = (places) => {
+    const ends = []; // of the last label of each row
+    return places.map(({ left, right }) => {
+      const free = ends.findIndex((end) => left >= end);
+      const row = free < 0 ? ends.length : free;
+      ends[row] = right;
+      return row;
+    });
+  };
+  const placesOfMarks = (marks, toPixel, [low, high]) => {
+    const seen = marks.map((mark) => ({ mark, at: toPixel(mark.x) })).filter(({ at }) => at >= low - 1 && at <= high + 1);
+    const placed = seen.map(({ mark, at }) => {
+      const half = labelWidth(mark) / 2;
+      const middle = Math.max(low + half - 30, Math.min(high + 8 - half, at)); // none is cut at an edge
+      return { mark, at, middle, left: middle - half, right: middle + half };
+    });
+    const rows = rowsOfMarks(placed);
+    return placed.map((place, i) => ({ ...place, row: rows[i] }));
+  };
+  const markSeries = (plot, colours) => {
+    if (!plot.marks.length) return [];
+    return [{
+      type: "custom",
+      id: "marks",
+      name: "marks",
+      data: [[plot.series[0].points[0][0], 0]],
+      encode: { x: [], y: [] },
+      clip: false,
+      silent: true,
+      z: 2,
+      tooltip: { show: false },
+      renderItem: (params, api) => {
+        const { x, y, width, height } = params.coordSys;
+        const colourOf = ({ severity }) => colours[severity] ?? colours.muted;
+        const placed = placesOfMarks(plot.marks, (at) => api.coord([at, 0])[0], [x, x + width]);
+        const children = placed.flatMap(({ mark, at, middle, row }) => {
+          const foot = y - 2 - row * MARK_ROW;
+          return [
+            { type: "line", shape: { x1: at, y1: foot, x2: at, y2: y + height }, style: { stroke: colourOf(mark), lineWidth: 1, lineDash: [4, 3] } },
+            { type: "text", style: { text: mark.label, x: middle, y: foot, align: "center", verticalAlign: "bottom", fill: colourOf(mark), font: `600 ${MARK_FONT}px ${colours.sans}`, backgroundColor: colours.paper } },
+          ];
+        });
+        return { type: "group", children };
+      },
+    }];
+  };
+  const roomForMarks = (plot, width) => {
+    if (!plot.marks.length) return 0;
+    const [low, high] = span(plot);
+    const toPixel = (at) => 60 + ((at - low) / (high - low)) * (width - 74);
+    return MARK_ROW * (1 + Math.max(...placesOfMarks(plot.marks, toPixel, [60, width - 14]).map(({ row }) => row)));
+  };
+
   // ---- Charts -----------------------------------------------------------------------------------------------------
   const resolved = () => {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(`--${name}`).trim();
     return {
-      ...Object.fromEntries(["paper", "raised", "ink", "muted", "rule", "link", "sans"].map((name) => [name, read(name)])),
+      ...Object.fromEntries(["paper", "raised", "ink", "muted", "rule", "link", "sans", "error", "warning"].map((name) => [name, read(name)])),
       series: Array.from({ length: COLOURS }, (_, i) => read(`series-${i}`)),
     };
   };
@@ -173,7 +230,11 @@
       const mark = make("td", {}, sample(look(series, resolved()), resolved()));
       return make("tr", {}, make("td", {}, series.name), mark, make("td", { className: "right" }, number(y, plot.log_y)), make("td", { className: "right" }, band));
     });
-    return make("div", { className: "tip" }, `${plot.x_label} ${number(lines[0].value[0], false)}`, make("table", {}, ...rows));
+    const x = lines[0].value[0];
+    const place = plot.places.find(([at]) => at === x)?.[1];
+    const found = plot.marks.filter((mark) => mark.x === x).flatMap((mark) => mark.texts);
+    const head = `${plot.x_label} ${number(x, false)}${place ? `, ${place}` : ""}`;
+    return make("div", { className: "tip" }, head, make("table", {}, ...rows), ...found.map((text) => make("div", {}, text)));
   };
 
   const axisTicks = (plot, [x0, x1], [y0, y1], width) => {
@@ -188,13 +249,14 @@
     const xs = span(plot);
     const ys = padded(plot.y_range, plot.log_y);
     const ticks = axisTicks(plot, xs, ys, width);
+    const room = roomForMarks(plot, width);
     const text = { color: colours.muted, fontFamily: colours.sans, fontSize: 12 };
     const tool = { iconStyle: { borderColor: colours.muted }, emphasis: { iconStyle: { borderColor: colours.ink, textFill: colours.ink, textBackgroundColor: colours.paper, textPadding: 3 } } };
     return {
       animation: false, // a page to read: nothing moves, whatever the reader's motion preference
       aria: { enabled: true, label: { description: plot.description } },
       textStyle: { fontFamily: colours.sans },
-      grid: { ...ticks.grid, right: 14, top: 40, bottom: 48, outerBoundsMode: "none" },
+      grid: { ...ticks.grid, right: 14, top: 40 + room, bottom: 44, outerBoundsMode: "none" },
       legend: { show: false },
       tooltip: {
         trigger: "axis",
@@ -240,7 +302,7 @@
         min: ys[0],
         max: ys[1],
         name: plot.y_label,
-        nameGap: 14,
+        nameGap: 14 + room,
         nameTextStyle: { ...text, color: colours.ink, align: "left" },
         nameTruncate: { maxWidth: Math.max(120, width - 110) },
         axisLine: { show: false },
@@ -248,7 +310,10 @@
         axisTick: { ...ticks.yAxis.axisTick, show: false },
         axisLabel: { ...ticks.yAxis.axisLabel, ...text, formatter: plot.log_y ? logTickLabel : tickLabel },
       },
-      series: plot.series.flatMap((s, i) => [lineSeries(plot, s, i, colours), ...bandSeries(plot, s, i, colours)]),
+      series: [
+        ...plot.series.flatMap((s, i) => [lineSeries(plot, s, i, colours), ...bandSeries(plot, s, i, colours)]),
+        ...markSeries(plot, colours),
+      ],
     };
   };
 
@@ -326,6 +391,7 @@
       x_label: map.x_label, y_label: map.y_label, log_y: false, x_integer: false,
       y_range: [ys[0], ys.at(-1)], description: map.description,
       series: [{ name: "", colour: 0, dash: 0, emphasis: false, points: [[xs[0], ys[0]], [xs.at(-1), ys.at(-1)]] }],
+      marks: [], places: [],
     };
     const said = (value) => (value === null ? map.beyond : number(value, false));
     const tipOf = ([i, j, value]) => {
@@ -415,8 +481,9 @@
       return Number(cell.dataset.value.replace("inf", "Infinity"));
     };
     const missing = (k) => k === "–" || k === "" || Number.isNaN(k);
+    const words = new Intl.Collator(undefined, { numeric: true }); // layer 2 before layer 10
     const compare = (a, b) => {
-      if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });
+      if (typeof a === typeof b) return typeof a === "number" ? a - b || 0 : words.compare(a, b); // ∞ - ∞ is NaN
       return typeof a === "number" ? -1 : 1;
     };
     all("th", table).forEach((head, column) => {
@@ -438,11 +505,12 @@
     if (rows.length <= 12) return;
     const input = make("input", { type: "search", placeholder: "Search this table" });
     input.setAttribute("aria-label", "Search this table");
+    const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase());
     const count = make("span", {}, `${rows.length} rows`);
     count.setAttribute("role", "status");
     input.addEventListener("input", () => {
       const words = input.value.toLowerCase().split(/\s+/);
-      for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+      rows.forEach((row, i) => { row.hidden = !words.every((word) => texts[i].includes(word)); });
       const found = rows.filter((row) => !row.hidden).length;
       count.textContent = found === rows.length ? `${rows.length} rows` : `${found} of ${rows.length} rows`;
     });
