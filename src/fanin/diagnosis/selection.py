@@ -27,8 +27,8 @@ class Selection:
         >>> chosen = Selection.of("F, B", "U02:gate.*", CHECKS)
         >>> chosen
         Selection(select=('F', 'B'), ignore=('U02:gate.*',))
-        >>> [code for code, check in CHECKS.items() if chosen.wants(check)][:3]
-        ['F01', 'F02', 'B01']
+        >>> {code[0] for code, check in CHECKS.items() if chosen.wants(check)} == {"F", "B"}
+        True
     """
 
     select: tuple[str, ...] = ()
