@@ -39,6 +39,7 @@ from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal
 from fanin.signals.over_depth import GRADIENTS
+from fanin.signals.state import State
 from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, sample
 from fanin.stream.gaussian import TruncatedMoments
 from fanin.stream.laws import NORMAL
@@ -710,6 +711,11 @@ MUTANTS: tuple[Mutant, ...] = (
             replace(GRADIENTS, band=lambda seen: seen.gradient.band if seen.gradient else None),
         ),
         ("reports/test_check_page.py::test_a_prediction_is_a_line_with_its_band_and_a_measurement_is_points",),
+    ),
+    Mutant(
+        "all of a second moment moves with the layers before it, the part of a bias too",
+        lambda patch: patch.setattr(State, "moved_by", lambda state, part: state),
+        ("signals/test_bands.py::test_the_band_of_a_net_that_its_biases_feed_does_not_drift_away_with_depth",),
     ),
     Mutant(
         "what is marked in the page of a check is not escaped",

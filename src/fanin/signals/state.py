@@ -151,6 +151,15 @@ class State:
         """Var log q of this tensor over draws of the weights."""
         return self.spread + self.own_spread
 
+    def moved_by(self, part: Array) -> State:
+        """The same, where only a part of E x² moves with what it was made of, and a bias adds the rest.
+
+        d log(p + b) = p/(p + b) · d log p: a deep net that its biases feed forgets how its first layers were drawn.
+        """
+        whole = self.average(self.second)
+        share = min(self.average(part) / whole, 1.0) if whole > 0 else 1.0
+        return replace(self, spread=self.spread * share**2)
+
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
         positions, samples = self.correlations

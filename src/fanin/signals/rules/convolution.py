@@ -64,7 +64,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         spread=x.band_variance,
         marks=x.marks,
         profile=gather.profile,
-    )
+    ).moved_by(second)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)

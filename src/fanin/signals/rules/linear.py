@@ -66,7 +66,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         samples + 2 * mean * b_mean + b_second,
         spread=x.band_variance,
         marks=x.marks,
-    )
+    ).moved_by(second)
     if x.bins is not None:
         gain = out.average(second) / (x.average(x.second) or 1.0)
         out = out.binned(x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean)))
