@@ -450,6 +450,51 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{RESIDUAL}::test_weights_that_keep_sizes_are_not_sensitive",),
     ),
     Mutant(
+        "copies of rows that are never enough",
+        put("fanin.diagnosis.checks.symmetric", "COPIES", 2.0),
+        ("diagnosis/test_units.py::test_shards_of_one_seed_are_half_a_layer",),
+    ),
+    Mutant(
+        "more than half of the units dead taken for more than chance",
+        put("fanin.diagnosis.checks.dead", "_tail", lambda n, k: 0.0),
+        ("diagnosis/test_units.py::test_half_of_all_units_are_dead_for_a_single_sample_and_that_is_chance",),
+    ),
+    Mutant(
+        "copies whose gradients are not looked at",
+        put("fanin.diagnosis.checks.identical", "_pushed_alike", lambda evidence, same: False),
+        ("diagnosis/test_units.py::test_copies_are_worse_the_longer_they_stay_alike",),
+    ),
+    Mutant(
+        "an odd one among sisters of which no two agree",
+        put("fanin.diagnosis.sisters", "MOST_AGREE", 0.0),
+        ("diagnosis/test_laws.py::test_scales_that_follow_depth_have_no_odd_one",),
+    ),
+    Mutant(
+        "biases compared whatever their weights' fan_in",
+        put("fanin.diagnosis.sisters", "_beside", lambda evidence, p: ()),
+        ("diagnosis/test_laws.py::test_biases_of_layers_with_another_fan_in_are_no_sisters",),
+    ),
+    Mutant(
+        "two equal values in a tail taken for a cut",
+        put("fanin.diagnosis.checks.truncation", "APART", 1e-9),
+        ("diagnosis/test_laws.py::test_large_values_that_are_not_apart_are_a_tail",),
+    ),
+    Mutant(
+        "He's fan_out divided by the stride",
+        put("fanin.diagnosis.checks.fan_mistaken", "_without_stride", lambda evidence, p: p.fans),
+        ("diagnosis/test_laws.py::test_a_stride_is_no_mistake",),
+    ),
+    Mutant(
+        "weights that decayed to nothing taken for addresses",
+        put("fanin.diagnosis.checks.uninitialized", "_is_random", lambda evidence, p: True),
+        ("diagnosis/test_laws.py::test_units_that_training_decayed_to_nothing_are_no_old_memory",),
+    ),
+    Mutant(
+        "a loss taken for given",
+        put("fanin.diagnosis.evidence", "RANDOM_COTANGENT", "another"),
+        ("diagnosis/test_laws.py::test_what_is_stopped_without_a_loss_may_have_one_of_its_own",),
+    ),
+    Mutant(
         "χ without the variance of the weights",
         put("fanin.activations.mean_field", "gradient_growth", lambda phi, w, q: gradient_growth(phi, 1.0, q)),
         ("activations/test_mean_field.py::test_reference_depth_scales",),
