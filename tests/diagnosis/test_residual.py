@@ -75,7 +75,8 @@ def test_far_out_of_range_it_is_a_note_beside_the_exploding_signal() -> None:
     ("name", "why"),
     [
         ("residual, no norm, branches at 0", "zero-init branch: by design, opens after one step"),
-        ("residual, small scales", "small scale at the branch: by design, it grows as it is trained"),
+        ("residual, small scales", "only its last factor is small: by design, it grows as it is trained"),
+        ("residual, small at the end", "only its last factor is small: by design, it grows as it is trained"),
     ],
 )
 def test_a_branch_that_is_shut_by_design_is_a_note(name: str, why: str) -> None:

@@ -1,8 +1,9 @@
 """Of a residual addition x + f(x), one side is nothing beside the other.
 
 ## What it does
-Compares the second moments of branch and stream at each addition. A branch below 1e-6 of the stream is shut; a stream
-of which every branch is above 100 times what it is added to is drowned.
+Compares the second moments of branch and stream at each addition. A branch below 1e-6 of the stream is shut, and it is
+a fault if so little reaches its last weights, too; a stream of which every branch is above 100 times what it is added
+to is drowned.
 
 ## Why it is bad
 A drowned stream is no residual connection: the net is as hard to train as one without. A branch that is shut learns
@@ -16,7 +17,8 @@ The gains of what the weights of the branch feed, and 1/√N at its end, N branc
 
 ## Known exceptions
 A zero-init branch is by design: it opens after one step, when its last weight, its scale or its norm's gain has moved.
-So are the small scales of LayerScale. Both are a note. A branch with two zeros in a row is not: nothing moves.
+So are the small scales of LayerScale, and small weights at the end. All are a note. A branch with two zeros in a row is
+not: nothing moves.
 
 ## Source
 He et al. 2016; Goyal et al. 2017, section 5.1; De & Smith 2020; Touvron et al. 2021 (LayerScale).
@@ -49,11 +51,18 @@ def _drowned(evidence: Evidence) -> list[Addition]:
 
 
 def _by_design(evidence: Evidence, addition: Addition) -> bool:
-    """Exactly 0, or behind a scale that is small."""
-    if addition.added == 0:
+    """Exactly 0, or behind a scale that is small, or by its last weights alone, which then get a gradient at once."""
+    if addition.added == 0 or _heard(evidence, addition) >= SHUT * addition.stream:
         return True
     scales = [p for p in parameters_in(evidence, addition.branch) if SCALES.intersection(p.roles)]
     return any(evidence.signals.parameters[p.path].value.second_moment < SHUT**0.5 for p in scales)
+
+
+def _heard(evidence: Evidence, addition: Addition) -> float:
+    """The second moment of what the branch's last weights are given."""
+    values = evidence.signals.values
+    given = [name for last in addition.branch.last for name in evidence.paths.sources[last] if name in values]
+    return max((values[name].second_moment for name in given), default=0.0)
 
 
 def _never_opens(evidence: Evidence, addition: Addition) -> bool:
@@ -87,7 +96,7 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
         what = f"{len(same)} residual branch(es) add {f'{first.ratio:.1e} of the stream' if first.added else 'nothing'}"
         why = "zero-init branch: by design, opens after one step"
         if first.added:
-            why = "small scale at the branch: by design, it grows as it is trained"
+            why = "only its last factor is small: by design, it grows as it is trained"
     elif _never_opens(evidence, first):
         severity, advice = Severity.ERROR, "draw one of the two factors that are 0 at random, or start it at 1"
         what = (
@@ -97,7 +106,7 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     else:
         severity, advice = Severity.WARNING, ""
         what = f"a residual branch adds {first.ratio:.1e} of what the stream has; {len(same)} branch(es) are so"
-        why = f"the branch ends in {ends}, whose weights are too small"
+        why = f"the branch ends in {ends}, and all of its weights are too small: each waits for the others"
     return check.finding(
         evidence,
         severity,

@@ -102,7 +102,8 @@ CASES: Final = (
     Case("residual, post-norm", partial(residual, "post", second=0.3)),
     Case("residual, small scales", partial(residual, "pre", scale=1e-5)),
     Case("residual, two zeros in a row", partial(residual, "pre", second=0.0, scale=0.0), frozenset({"F06", "U01"})),
-    Case("residual, shut", partial(residual, "pre", second=1e-4), frozenset({"F06"})),
+    Case("residual, small at the end", partial(residual, "pre", second=1e-4)),
+    Case("residual, shut", partial(residual, "pre", first=1e-4, second=1e-2), frozenset({"F06"})),
     Case(
         "residual, post-norm, drowned", partial(residual, "post", second=16.0), frozenset({"F06"}), frozenset({"B02"})
     ),
