@@ -45,8 +45,7 @@ def diagnose(
         >>> _ = fanin.initialize_(net, torch.zeros(1, 64), seed=0)
         >>> fanin.diagnose(net, torch.randn(32, 64)).summary
         'healthy'
-        >>> x, y = 5 + torch.randn(32, 64), torch.arange(32)
-        >>> fanin.diagnose(net, x, y, loss=torch.nn.functional.cross_entropy).summary
+        >>> fanin.diagnose(net, torch.randint(0, 256, (32, 64)).float()).summary
         'input not normalised'
     """
     return judge(

@@ -3,7 +3,19 @@
 from typing import Final
 
 from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks import exploding, non_finite, saturated, symmetric, vanishing
+from fanin.diagnosis.checks import (
+    exploding,
+    first_loss,
+    first_step,
+    gradient_range,
+    hot_logits,
+    input_scale,
+    non_finite,
+    saturated,
+    symmetric,
+    value_range,
+    vanishing,
+)
 from fanin.errors import UnknownName
 
 CHECKS: Final[dict[str, Check]] = {
@@ -16,6 +28,12 @@ CHECKS: Final[dict[str, Check]] = {
         exploding.FORWARD,
         vanishing.BACKWARD,
         exploding.BACKWARD,
+        first_loss.CHECK,
+        hot_logits.CHECK,
+        value_range.CHECK,
+        gradient_range.CHECK,
+        input_scale.CHECK,
+        first_step.CHECK,
     )
 }
 
