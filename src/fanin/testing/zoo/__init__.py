@@ -6,9 +6,9 @@ A `Case` builds a model, an example and a loss, and says which codes must be fou
 
 from typing import Final
 
-from fanin.testing.zoo import depth
+from fanin.testing.zoo import data, depth, loss, numbers
 from fanin.testing.zoo.case import Case, Situation
 
-ZOO: Final[dict[str, Case]] = {case.name: case for family in (depth,) for case in family.CASES}
+ZOO: Final[dict[str, Case]] = {case.name: case for family in (depth, data, loss, numbers) for case in family.CASES}
 
 __all__ = ["ZOO", "Case", "Situation"]
