@@ -83,8 +83,7 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
         why, advice = _reason(evidence, forward)
     elif not math.isfinite(signals.loss):
         what = f"the loss is {signals.loss}, though the model's output is finite"
-        why = f"{signals.loss_name} is not finite on it: targets outside its domain, or a log, root or division in it"
-        advice = "look at the loss and the targets: values outside 0 … 1, log of 0, sqrt at 0, division by 0"
+        why, advice = _reason_of_the_loss(evidence)
     elif back := _first_going_back(evidence):
         receiver, node = back
         share = signals.gradients[receiver].non_finite
@@ -117,6 +116,18 @@ def _reason(evidence: Evidence, node: Node) -> tuple[str, str]:
     if any(not q < GREW for q in before):
         return f"{why}; what it is given has a second moment of {max(before):.2g}", ""
     return why, advice
+
+
+def _reason_of_the_loss(evidence: Evidence) -> tuple[str, str]:
+    """Where outputs had grown, or are for the loss to answer for."""
+    seen = [evidence.signals.values[ref.name] for ref in evidence.graph.outputs if ref.name in evidence.signals.values]
+    largest = max((one.second_moment for one in seen), default=0.0)
+    if not largest < GREW:
+        return f"the output has a second moment of {largest:.2g}, too much for {evidence.signals.loss_name}", ""
+    return (
+        f"{evidence.signals.loss_name} is not finite there: targets outside its domain, or a log or division in it",
+        "look at the loss and the targets: values outside 0 … 1, log of 0, sqrt at 0, division by 0",
+    )
 
 
 def _first_that_lasts(evidence: Evidence) -> Node | None:
