@@ -48,6 +48,7 @@ SHARE: Final = 0.25  # of ln V
 # He's law in every layer of a plain net, the last one too, costs one nat on average and up to five in one draw of
 # twenty layers, and such nets are trained, too. Beyond, most of the first steps take back what was drawn.
 MANY_NATS: Final = 5.0
+HALF: Final = 0.5  # of ln V, below chance
 LUCK: Final = 3.0  # standard deviations of a mean over so many samples; the loss of each has about that of its logits
 # A squared error: 1 + E f²/E y². One output is one draw of the last weight, and f² as χ² of one degree of freedom: ten
 # times its mean in 1 of 600 draws. Of many outputs the mean is near what it should be.
@@ -101,8 +102,12 @@ def excess(evidence: Evidence) -> float | None:
         return WARNED * max(relative, 0.0) / (MANY + ONE / _outputs(evidence))
     nats = math.log(chance.classes)
     luck = LUCK * math.sqrt((chance.spread or 0.0) / _rows(evidence, chance))
-    noticed, warned = (max(NATS, SHARE * nats) + luck, max(MANY_NATS, nats) + luck)
     above = relative * nats
+    if above < 0:
+        # Answers drawn at random are worse than chance by half their variance. Of few classes that lie apart, one draw
+        # of the weights may guess most: a third of chance was seen on three kinds of iris.
+        return above / (HALF * nats) if (chance.spread or 0.0) / 2 - above > luck else 0.0
+    noticed, warned = (max(NATS, SHARE * nats) + luck, max(MANY_NATS, nats) + luck)
     return above / noticed if above < noticed else max(WARNED * above / warned, NOTICED)
 
 

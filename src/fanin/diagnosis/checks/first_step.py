@@ -96,7 +96,7 @@ def _steps(evidence: Evidence, training: Training) -> list[Step]:
 
 def _too_large(check: Check, evidence: Evidence, training: Training, steps: list[Step]) -> Finding:
     worst = steps[-1]
-    allowed = worst.rate * LARGE / worst.ratio
+    allowed = _rounded_down(worst.rate * LARGE / worst.ratio)
     return check.finding(
         evidence,
         Severity.ERROR if worst.ratio > WHOLE else Severity.WARNING,
@@ -109,6 +109,12 @@ def _too_large(check: Check, evidence: Evidence, training: Training, steps: list
         step_over_weight=worst.ratio,
         learning_rate=worst.rate,
     )
+
+
+def _rounded_down(x: float) -> float:
+    """To one digit."""
+    unit = 10.0 ** math.floor(math.log10(x))
+    return math.floor(x / unit) * unit
 
 
 def _too_small(check: Check, evidence: Evidence, training: Training, largest: Step) -> Finding:

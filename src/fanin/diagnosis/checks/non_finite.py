@@ -50,16 +50,10 @@ FORWARD: Final[Mapping[str, tuple[str, str]]] = {
     "pow": ("a power left the range of its dtype or its domain", "clamp what is raised"),
 }
 BACKWARD: Final[Mapping[str, tuple[str, str]]] = {
-    "sqrt": ("the slope of sqrt is infinite at 0", "add a small ε before the sqrt"),
-    "log": ("the slope of log is infinite at 0", "add a small ε before the log"),
-    "linalg_vector_norm": ("the slope of a norm is not a number at 0", "add a small ε, (x² + ε).sum().sqrt()"),
-    "norm": ("the slope of a norm is not a number at 0", "add a small ε, (x² + ε).sum().sqrt()"),
-    "pow": ("the slope of a power below 1 is infinite at 0", "add a small ε before it"),
+    "sqrt": ("the slope of sqrt is infinite at 0, and 0 · ∞ is no number", "add a small ε before the sqrt"),
+    "log": ("the slope of log is infinite at 0, and 0 · ∞ is no number", "add a small ε before the log"),
+    "pow": ("the slope of a power below 1 is infinite at 0", "add a small ε before the power"),
     "div": ("the slope of 1/x is infinite at 0", "add a small ε to what is divided by"),
-    "where": (
-        "the branch that was not taken has no finite slope, and 0 · ∞ is not a number",
-        "make the branch finite everywhere: torch.where inside it as well",
-    ),
     "acos": ("the slope of acos is infinite at ±1", "clamp to within ±(1 − ε)"),
     "asin": ("the slope of asin is infinite at ±1", "clamp to within ±(1 − ε)"),
 }
@@ -159,8 +153,9 @@ def _first_going_back(evidence: Evidence) -> tuple[str, Node] | None:
     graph, gradients = evidence.graph, evidence.signals.gradients
     for node in reversed(graph.nodes):
         if node.name in gradients and gradients[node.name].non_finite:
-            sound = [u for u in graph.users.get(node.name, ()) if u.name in gradients]
-            return node.name, next((u for u in sound if not gradients[u.name].non_finite), node)
+            users = [u for u in graph.users.get(node.name, ()) if u.name in gradients]
+            sound = sorted((u for u in users if not gradients[u.name].non_finite), key=lambda u: u.op not in BACKWARD)
+            return node.name, next(iter(sound), node)
     return None
 
 
