@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,11 +29,14 @@ from fanin.cli.settings import Settings
 from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
 from fanin.diagnosis.checks import alike
+from fanin.diagnosis.checks.input_scale import MOVES
+from fanin.diagnosis.checks.value_range import Range
 from fanin.diagnosis.progress import Progress
 from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.frameworks.torch.same_elements import same_elements
 from fanin.graph import Fans, Role, fans
+from fanin.graph.layers import NORMS
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
 from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
@@ -406,7 +410,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "readouts, with their biases, among the places where samples must differ",
-        put("fanin.diagnosis.checks.alike", "without_readouts", lambda evidence: list(evidence.layers)),
+        put("fanin.diagnosis.checks.alike", "_reads_out", lambda evidence, layer: False),
         (f"{TOKENS}::test_a_readout_that_says_its_prior_is_not_judged",),
     ),
     Mutant(
@@ -493,6 +497,61 @@ MUTANTS: tuple[Mutant, ...] = (
         "a loss taken for given",
         put("fanin.diagnosis.evidence", "RANDOM_COTANGENT", "another"),
         ("diagnosis/test_laws.py::test_what_is_stopped_without_a_loss_may_have_one_of_its_own",),
+    ),
+    Mutant(
+        "outputs of 0 stand for probabilities of 0",
+        put("fanin.frameworks.torch.chance", "_LOG_SOFTMAX", frozenset()),
+        ("diagnosis/test_surroundings.py::test_chance_is_the_loss_of_logits_that_are_0",),
+    ),
+    Mutant(
+        "every optimizer goes by the sign of the gradient",
+        put("fanin.frameworks.torch.training", "_ALIKE", 10.0),
+        ("diagnosis/test_surroundings.py::test_the_first_step_is_that_of_the_optimizer",),
+    ),
+    Mutant(
+        "of a loader the first batch alone",
+        put("fanin.frameworks.torch.batches", "islice", lambda loader, count: islice(loader, 1)),
+        ("diagnosis/test_surroundings.py::test_signals_of_a_loader_are_averages_over_its_first_batches",),
+    ),
+    Mutant(
+        "any loss above chance is too much",
+        put("fanin.diagnosis.checks.first_loss", "NATS", 0.1),
+        ("diagnosis/test_surrounding_checks.py::test_the_first_loss_is_judged_by_nats_above_chance",),
+    ),
+    Mutant(
+        "no allowance for the number of samples",
+        put("fanin.diagnosis.checks.first_loss", "LUCK", 0.0),
+        ("diagnosis/test_surrounding_checks.py::test_a_few_samples_may_have_bad_luck",),
+    ),
+    Mutant(
+        "a readout is drawn anew as wide as it was",
+        put("fanin.diagnosis.checks.first_loss", "with_smaller_readout", lambda plan, evidence, by: plan),
+        ("diagnosis/test_surrounding_checks.py::test_the_remedy_makes_the_planted_fault_go",),
+    ),
+    Mutant(
+        "one bound on the variance of logits, however many classes",
+        put("fanin.diagnosis.checks.hot_logits", "math", SimpleNamespace(log=lambda v: 2.3, isfinite=math.isfinite)),
+        ("diagnosis/test_surrounding_checks.py::test_many_classes_bear_logits_of_a_larger_variance",),
+    ),
+    Mutant(
+        "float32 is held to the range of float16",
+        put("fanin.diagnosis.checks.value_range", "RANGES", {"float32": Range(-14, 15)}),
+        ("diagnosis/test_surrounding_checks.py::test_half_precision_is_only_noted_where_it_is_not_in_use",),
+    ),
+    Mutant(
+        "a mask is blamed for a row that it hides as a whole",
+        put("fanin.diagnosis.checks.non_finite", "_hides_a_whole_row", lambda evidence, node: False),
+        ("diagnosis/test_surrounding_checks.py::test_a_row_that_is_masked_as_a_whole_is_told_from_a_mask",),
+    ),
+    Mutant(
+        "the features' means may cancel",
+        put("fanin.diagnosis.checks.input_scale", "ENOUGH", math.inf),
+        ("diagnosis/test_surrounding_checks.py::test_features_that_are_off_to_either_side_are_seen_one_by_one",),
+    ),
+    Mutant(
+        "data that goes to a norm is judged, too",
+        put("fanin.diagnosis.checks.input_scale", "MOVES", MOVES | NORMS),
+        ("diagnosis/test_surrounding_checks.py::test_only_data_that_goes_into_a_weight_as_it_is_is_judged",),
     ),
     Mutant(
         "χ without the variance of the weights",

@@ -68,6 +68,8 @@ def diagnose(
         ...     x = torch.empty(8, 8192)
         >>> fanin.diagnose(large, x, plan=fanin.plan(large, x, recipe="torch_default")).summary
         'vanishing gradients'
+        >>> fanin.diagnose(net, torch.randint(0, 256, (32, 64)).float()).summary
+        'input not normalised'
     """
     selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
     if not adapter.has_values(model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -13,7 +13,7 @@ from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_all_and_biases
 from fanin.graph import Layer, Node, Role
 from fanin.plans import Plan
-from fanin.signals import LayerSignal, Moments
+from fanin.signals import Moments
 from fanin.signals.axes import Kind, count, kinds_of
 
 # Inputs of which this share of the second moment tells one from another are alike already: the data's fault, if it is
@@ -50,7 +50,9 @@ def alike_check(
     def find(check: Check, evidence: Evidence) -> Finding | None:
         points = points_of(evidence, tokens=tokens)
         lost = lost_of(points, noticeable)
-        if not lost:
+        if not lost or any(
+            p.difference >= noticeable * points[0].difference for p in read_out(evidence, tokens=tokens)
+        ):
             return None
         first, last = points[0], lost[-1]
         left = max(last.difference, 0.0) / first.difference
@@ -90,15 +92,26 @@ def points_of(evidence: Evidence, *, tokens: bool) -> list[Point]:
     What a branch holds is not the signal: what attends uniformly is alike, and is added to what is not. Readouts are
     left out, since their biases say what is common to all on purpose; so is what is 0 or is not known.
     """
-    names = {seen.layer.output.name for seen in without_readouts(evidence)}
+    names = {seen.layer.output.name for seen in evidence.layers if not _reads_out(evidence, seen.layer)}
     adds = [b for b in evidence.branches if b.add in evidence.signals.values]
     inner = 0
     for branch in adds:
         nested = any(branch.members >> evidence.paths.position[other.add] & 1 for other in adds if other is not branch)
         inner |= 0 if nested else branch.members
     names = {name for name in names if not inner >> evidence.paths.position[name] & 1} | {b.add for b in adds}
+    return _points(evidence, names, tokens=tokens)
+
+
+def read_out(evidence: Evidence, *, tokens: bool) -> list[Point]:
+    """What the readouts see. A side branch, such as a gate, may be alike for all where that is not."""
+    ends = [seen.layer.node.name for seen in evidence.layers if _reads_out(evidence, seen.layer)]
+    return _points(evidence, {name for end in ends for name in evidence.paths.sources[end]}, tokens=tokens)
+
+
+def _points(evidence: Evidence, names: Set[str], *, tokens: bool) -> list[Point]:
     of = _between_tokens(evidence) if tokens else _between_samples
-    seen = [(node, evidence.signals.values[node.name]) for node in evidence.graph.nodes if node.name in names]
+    values = evidence.signals.values
+    seen = [(n, values[n.name]) for n in evidence.graph.nodes if n.name in names and n.name in values]
     return [
         Point(node, 1 - common / value.second_moment)
         for node, value in seen
@@ -106,13 +119,9 @@ def points_of(evidence: Evidence, *, tokens: bool) -> list[Point]:
     ]
 
 
-def without_readouts(evidence: Evidence) -> list[LayerSignal]:
-    """The layers but for those that make the output."""
-
-    def reads_out(layer: Layer) -> bool:
-        return layer.next_op == "output" or Role.READOUT in evidence.graph.by_path[layer.weight].roles
-
-    return [seen for seen in evidence.layers if not reads_out(seen.layer)]
+def _reads_out(evidence: Evidence, layer: Layer) -> bool:
+    """Whether the layer makes the output."""
+    return layer.next_op == "output" or Role.READOUT in evidence.graph.by_path[layer.weight].roles
 
 
 def _between_samples(node: Node, value: Moments) -> float | None:

@@ -288,7 +288,8 @@ def scalar_of(loss: Loss, result: Any) -> torch.Tensor:
 
 def name_of(loss: Loss) -> str:
     """As it is called in reports."""
-    name = str(getattr(loss, "__name__", type(loss).__name__))
+    named = loss.func if isinstance(loss, partial) else loss
+    name = str(getattr(named, "__name__", type(named).__name__))
     return "a lambda" if name == "<lambda>" else name
 
 

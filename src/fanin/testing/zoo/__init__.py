@@ -6,10 +6,10 @@ A `Case` builds a model, an example and a loss, and says which codes must be fou
 
 from typing import Final
 
-from fanin.testing.zoo import depth, laws, residual, tokens, units
+from fanin.testing.zoo import data, depth, laws, loss, numbers, residual, tokens, units
 from fanin.testing.zoo.case import Case, Situation
 
-FAMILIES: Final = (depth, units, laws, tokens, residual)
+FAMILIES: Final = (depth, units, laws, tokens, residual, data, loss, numbers)
 ZOO: Final[dict[str, Case]] = {case.name: case for family in FAMILIES for case in family.CASES}
 
 __all__ = ["ZOO", "Case", "Situation"]
