@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import fanin
 from fanin.api.evidence import gathering
+from fanin.diagnosis import Evidence
 from fanin.errors import BadInput, FaninError
 from fanin.frameworks.torch.devices import require_one_device
 from fanin.frameworks.torch.training import training
@@ -35,8 +36,12 @@ def batch(size: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(size, 8, generator=generator), torch.arange(size) % CLASSES
 
 
+def gather(model: nn.Module, *example: Any, **given: Any) -> Evidence:
+    return gathering(model, *example, **given)()
+
+
 def chance_of(model: nn.Module, *example: Any, loss: Callable[..., Any] | None) -> Chance:
-    found: Chance | None = gathering(model, *example, loss=loss)().chance
+    found = gather(model, *example, loss=loss).chance
     assert found is not None
     return found
 

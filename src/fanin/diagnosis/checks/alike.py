@@ -50,9 +50,8 @@ def alike_check(
     def find(check: Check, evidence: Evidence) -> Finding | None:
         points = points_of(evidence, tokens=tokens)
         lost = lost_of(points, noticeable)
-        if not lost or any(
-            p.difference >= noticeable * points[0].difference for p in read_out(evidence, tokens=tokens)
-        ):
+        at_the_end = read_out(evidence, tokens=tokens) if lost else []
+        if not lost or any(p.difference >= noticeable * points[0].difference for p in at_the_end):
             return None
         first, last = points[0], lost[-1]
         left = max(last.difference, 0.0) / first.difference
@@ -92,7 +91,7 @@ def points_of(evidence: Evidence, *, tokens: bool) -> list[Point]:
     What a branch holds is not the signal: what attends uniformly is alike, and is added to what is not. Readouts are
     left out, since their biases say what is common to all on purpose; so is what is 0 or is not known.
     """
-    names = {seen.layer.output.name for seen in evidence.layers if not _reads_out(evidence, seen.layer)}
+    names = {seen.layer.output.name for seen in evidence.layers if not reads_out(evidence, seen.layer)}
     adds = [b for b in evidence.branches if b.add in evidence.signals.values]
     inner = 0
     for branch in adds:
@@ -104,7 +103,7 @@ def points_of(evidence: Evidence, *, tokens: bool) -> list[Point]:
 
 def read_out(evidence: Evidence, *, tokens: bool) -> list[Point]:
     """What the readouts see. A side branch, such as a gate, may be alike for all where that is not."""
-    ends = [seen.layer.node.name for seen in evidence.layers if _reads_out(evidence, seen.layer)]
+    ends = [seen.layer.node.name for seen in evidence.layers if reads_out(evidence, seen.layer)]
     return _points(evidence, {name for end in ends for name in evidence.paths.sources[end]}, tokens=tokens)
 
 
@@ -119,7 +118,7 @@ def _points(evidence: Evidence, names: Set[str], *, tokens: bool) -> list[Point]
     ]
 
 
-def _reads_out(evidence: Evidence, layer: Layer) -> bool:
+def reads_out(evidence: Evidence, layer: Layer) -> bool:
     """Whether the layer makes the output."""
     return layer.next_op == "output" or Role.READOUT in evidence.graph.by_path[layer.weight].roles
 

@@ -32,7 +32,7 @@ from itertools import takewhile
 from typing import Final
 
 from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks.alike import lost_of, points_of, without_readouts
+from fanin.diagnosis.checks.alike import lost_of, points_of, reads_out
 from fanin.diagnosis.checks.trend import NOTICEABLE
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
@@ -59,7 +59,7 @@ def _swings(evidence: Evidence) -> list[Swing]:
     """The last layers before the readout, all of which swing; empty if any weight is not drawn independently."""
     if evidence.predicted is None or evidence.laws is None:
         return []
-    before = without_readouts(evidence)
+    before = [seen for seen in evidence.layers if not reads_out(evidence, seen.layer)]
     if not all(_independent(evidence.laws[seen.layer.weight]) for seen in before):
         return []
     bands = [(s, m.band) for s in before if (m := evidence.predicted.values.get(s.layer.output.name)) and m.band]
