@@ -32,6 +32,9 @@ def check(
         None,
         help="A function of the model's output, by name: of the model's file, of torch.nn.functional, or FILE.py:f.",
     ),
+    follows: str = typer.Option(
+        None, help="The recipe by which the model is said to start, such as gpt2: what starts otherwise is named."
+    ),
     fix: bool = typer.Option(False, "--fix", help="Try the remedies, keep what helps, and show before and after."),
     out: str = typer.Option(None, "--out", help="With --fix, write the repaired start to this safetensors file."),
     plan: str = typer.Option(None, "--plan", help="With --fix, write the plan of the repaired start to this file."),
@@ -74,7 +77,7 @@ def check(
 
         check_prediction(models[0], shape, recipe, seed, html, chosen == "json")
         return
-    wanted = Wanted(shape, recipe, loss, seed, fix, select, ignore, fail_on)
+    wanted = Wanted(shape, recipe, loss, follows, seed, fix, select, ignore, fail_on)
     found, pages = [], []
     for reference in models:
         started = time.perf_counter()

@@ -14,6 +14,7 @@ from fanin.cli.location import locate, shown
 from fanin.cli.model import load_loss, load_model, noise_hint
 from fanin.cli.settings import Settings, settings_for
 from fanin.diagnosis import Diagnosis, Finding, Repair
+from fanin.frameworks import adapter_of
 from fanin.plans import Plan
 
 
@@ -24,6 +25,7 @@ class Wanted:
     shape: str | None
     recipe: str | None
     loss: str | None
+    follows: str | None
     seed: int
     fix: bool
     select: Sequence[str]
@@ -94,8 +96,16 @@ def checked(reference: str, wanted: Wanted) -> Checked:
     settings = settings_for(Path(reference.rpartition(":")[0])).and_of(wanted.select, wanted.ignore, wanted.fail_on)
     model, example = load_model(reference, wanted.shape, wanted.seed)
     loss = load_loss(wanted.loss, reference)
-    chosen: dict[str, Any] = {"loss": loss, "select": settings.selection.select, "ignore": settings.selection.ignore}
+    chosen: dict[str, Any] = {
+        "loss": loss,
+        "follows": wanted.follows,
+        "select": settings.selection.select,
+        "ignore": settings.selection.ignore,
+    }
     with noise_hint(wanted.shape):
+        if wanted.recipe is not None and not wanted.fix and not adapter_of(model).has_values(model):
+            plan = api.plan(model, *example, recipe=wanted.recipe)
+            return Checked(reference, model, settings, api.diagnose(model, *example, **chosen, plan=plan))
         if wanted.recipe is not None:
             api.initialize_(model, *example, recipe=wanted.recipe, seed=wanted.seed)
         if not wanted.fix:

@@ -66,15 +66,15 @@ def alike_check(
             what=f"the {one} become alike: {two} differ in {shown} of their second moment at the last of "
             f"{len(points)} points, where they differ in {first.difference:.2g} at the first",
             why=evidence.scale_sentence(layer.layer) if layer else "what is added to the stream is the same for all",
-            first_difference=first.difference,
             last_difference=last.difference,
+            first_difference=first.difference,
             points_beyond=len(lost),
         )
 
     def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
         return fit_all_and_biases(plan, evidence)
 
-    return Check(code, name, summary, page, find, advice, remedy)
+    return Check(code, name, summary, page, find, advice, remedy, worse="smaller")
 
 
 def lost_of(points: list[Point], noticeable: float) -> list[Point]:

@@ -123,4 +123,5 @@ CHECK = Check(
     remedy=remedy,
     advice="give the query and key weights unit gain (recipe auto), and divide the logits by √head width",
     needs="a measurement",
+    worse="larger",
 )

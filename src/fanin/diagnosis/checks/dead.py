@@ -166,4 +166,5 @@ CHECK = Check(
     remedy=remedy,
     needs="a measurement",
     advice="start these biases at zero and centre the weights, with the activation's gain (recipe auto)",
+    worse="larger",
 )

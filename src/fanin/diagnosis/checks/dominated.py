@@ -133,4 +133,5 @@ CHECK = Check(
     find=find,
     remedy=remedy,
     advice="give the branch's weights the gains of what they feed, and 1/√N at its end (recipe auto)",
+    worse="farther from 1",
 )

@@ -186,4 +186,5 @@ CHECK = Check(
     find=find,
     remedy=remedy,
     advice="scale it by the fans of its operation (recipe auto, or he, xavier and lecun of fanin)",
+    worse="farther from 1",
 )

@@ -142,4 +142,5 @@ CHECK = Check(
     remedy=remedy,
     advice="make the last weight smaller, so that the logits have a variance of about ¼ (recipe auto)",
     needs="a loss",
+    worse="larger",
 )

@@ -91,4 +91,5 @@ CHECK = Check(
     find=find,
     remedy=remedy,
     advice="scale the last weight of each branch by 1/√N, N branches to the stream (recipe auto)",
+    worse="farther from 1",
 )

@@ -75,4 +75,5 @@ CHECK = Check(
     find=find,
     remedy=remedy,
     advice="make the last weight smaller, so that the logits have a variance of about ¼ (recipe auto)",
+    worse="larger",
 )

@@ -149,4 +149,5 @@ CHECK = Check(
     remedy=remedy,
     needs="a measurement",
     advice="draw each copy anew from the same law",
+    worse="larger",
 )

@@ -106,4 +106,5 @@ CHECK = Check(
     remedy=remedy,
     advice="orthogonal weights, mirrored for ReLU (recipe auto), or change the architecture: wider layers, or a norm",
     needs="the laws of the weights",
+    worse="farther from 1",
 )

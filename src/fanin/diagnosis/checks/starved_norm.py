@@ -122,4 +122,5 @@ CHECK = Check(
     find=find,
     remedy=remedy,
     advice="widen the weights before the norm to their own gain (recipe auto)",
+    worse="smaller",
 )

@@ -123,4 +123,5 @@ CHECK = Check(
     remedy=remedy,
     needs="a measurement",
     advice="initialize these parameters (recipe auto); if all are so, call fanin.initialize_ or fanin.materialize_",
+    worse="larger",
 )

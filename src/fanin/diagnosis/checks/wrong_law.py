@@ -131,4 +131,5 @@ CHECK = Check(
     find=find,
     remedy=remedy,
     advice="initialize these parameters as expected",
+    worse="larger",
 )
