@@ -515,7 +515,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "any loss above chance is too much",
-        put("fanin.diagnosis.checks.first_loss", "NATS", 0.1),
+        put("fanin.diagnosis.checks.first_loss", "NOTICED", 0.1),
         ("diagnosis/test_surrounding_checks.py::test_the_first_loss_is_judged_by_nats_above_chance",),
     ),
     Mutant(
