@@ -95,7 +95,7 @@ def narrow(depth: int, width: int) -> Situation:
 
 
 CASES: Final = (
-    Case("residual, no norm, branches as large as the stream", residual, frozenset({"F05"}), frozenset({"B02"})),
+    Case("residual, no norm, branches as large as the stream", residual, frozenset({"F05"}), frozenset({"B02", "L01"})),
     Case("residual, no norm, branches by 1/√N", partial(residual, second=BLOCKS**-0.5)),
     Case("residual, no norm, branches at 0", partial(residual, second=0.0)),
     Case("residual, pre-norm", partial(residual, "pre")),
