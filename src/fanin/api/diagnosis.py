@@ -67,7 +67,7 @@ def diagnose(
         ...     large = torch.nn.Sequential(*[torch.nn.Linear(8192, 8192) for _ in range(30)])
         ...     x = torch.empty(8, 8192)
         >>> fanin.diagnose(large, x, plan=fanin.plan(large, x, recipe="torch_default")).summary
-        'vanishing gradients'
+        'indistinguishable samples, vanishing gradients'
         >>> fanin.diagnose(net, torch.randint(0, 256, (32, 64)).float()).summary
         'input not normalised'
     """
