@@ -410,7 +410,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "readouts, with their biases, among the places where samples must differ",
-        put("fanin.diagnosis.checks.alike", "reads_out", lambda evidence, layer: False),
+        put("fanin.diagnosis.checks.alike", "without_readouts", lambda evidence: list(evidence.layers)),
         (f"{TOKENS}::test_a_readout_that_says_its_prior_is_not_judged",),
     ),
     Mutant(
