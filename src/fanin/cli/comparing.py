@@ -56,16 +56,14 @@ class Spec:
             raise BadInput(f"{self.file}{self._line_of(str(error))}: {error}") from error
 
     def _line_of(self, message: str) -> str:
-        """The line that has what the message quotes first, or the field that it begins with."""
-        quoted = re.findall(r"'([^']+)'", message)[:1]
-        field = re.match(r"(\w+)(?::| must| is)", message)
-        for number, line in enumerate(self.text.splitlines(), 1):
-            code = line.partition("#")[0]
-            if (quoted and re.search(rf"\b{re.escape(quoted[0])}(?!\w)", code)) or (
-                field and re.match(rf"\s*{field[1]}\s*=", code)
-            ):
-                return f":{number}"
-        return ""
+        """The line of the field that the message begins with, else one that has what it quotes or does not take."""
+        if (field := re.match(r"(\w+)(?::| must| is)", message)) and (line := _line(self.text, field[1])):
+            return line
+        if not (named := re.search(r"'([^']+)'|does not take (\w+)", message)):
+            return ""
+        word = re.compile(rf"\b{re.escape(named[1] or named[2])}(?!\w)")
+        codes = (line.partition("#")[0] for line in self.text.splitlines())
+        return next((f":{number}" for number, code in enumerate(codes, 1) if word.search(code)), "")
 
 
 def read_spec(file: Path) -> Spec:

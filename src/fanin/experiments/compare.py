@@ -8,9 +8,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import torch
 
 from fanin.errors import BadInput, FaninError, UnknownName
 from fanin.experiments.comparison import BAR, Study
@@ -76,9 +79,8 @@ def compare(
     if type(count) is not int or count < 1:
         raise BadInput(f"workers must be an integer, at least 1; got {workers!r}.")
     named = _named(recipes)
-    if to is not None:
-        return _compare(what, grid, how, named, Path(to), engine, count, progress, bar)
-    with tempfile.TemporaryDirectory(prefix="fanin-compare-") as folder:
+    with torch.random.fork_rng(devices=[]), ExitStack() as folders:  # a net may draw when it is traced
+        folder = folders.enter_context(tempfile.TemporaryDirectory(prefix="fanin-compare-")) if to is None else to
         return _compare(what, grid, how, named, Path(folder), engine, count, progress, bar)
 
 
@@ -95,11 +97,11 @@ def _compare(
 ) -> Study:
     notes: list[str] = []
     store = Store(folder, _Collected(notes))
-    store.check()
     plans, left_out = _plans(what, recipes)
     worker = Worker(what, how, Store(folder, _silent))  # what is damaged is said once, here
     if workers > 1:
         _check_that_it_travels(worker)
+    store.check()
     keys = {(name, cell): worker.key(plan, cell) for name, plan in plans.items() for cell in grid.cells}
     trained, failed = _train(worker, plans, keys, store, engine, workers, progress)
     found = {at: store.get(what_decides) for at, what_decides in keys.items()}
