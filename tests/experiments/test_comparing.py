@@ -194,6 +194,15 @@ def test_a_net_that_cannot_be_stacked_is_trained_one_by_one() -> None:
     assert not study.failed
 
 
+def test_a_large_net_is_trained_alone_whatever_it_is_given_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacked = compare()
+    monkeypatch.setattr("fanin.experiments.stack.STACKED_ELEMENTS", 10)
+    alone = compare()
+    assert alone.runs[0].facts["stack"] == 1
+    for at, curve in losses(alone).items():
+        assert curve == pytest.approx(losses(stacked)[at], rel=1e-4)
+
+
 def test_buffers_are_each_models_own_and_the_test_uses_them() -> None:
     study = compare(builders().with_batch_norm, "digits", steps=60, batch_size=32, learning_rates=[0.1])
     assert all((r.accuracy or 0) > 0.5 for r in study.runs)

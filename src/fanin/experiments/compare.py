@@ -20,7 +20,7 @@ from fanin.experiments.comparison import BAR, Study
 from fanin.experiments.engine import ENGINES
 from fanin.experiments.optimizers import OPTIMIZERS
 from fanin.experiments.progress import bar as progress_bar
-from fanin.experiments.stack import Report, Stack, Worker
+from fanin.experiments.stack import Report, Stack, Worker, gains
 from fanin.experiments.store import Store, name_of
 from fanin.experiments.study import Training
 from fanin.experiments.subject import Subject, name_of_function, subject
@@ -31,7 +31,6 @@ from fanin.stream import key
 from fanin.stream.parallel import cores
 
 LARGEST_STACK: Final = 16  # models: the gain levels off there (docs/compare.md), and a stack is what a kill loses
-STACKED_ELEMENTS: Final = 1 << 22  # of parameters: what is larger computes no faster in a stack, and fills memory
 AGAIN: Final = 0.5  # seconds between two looks at trials that another run works on
 RATES: Final = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
@@ -170,9 +169,8 @@ def _train(
 
 def _stacks(worker: Worker, plans: Mapping[str, Plan], missing: Sequence[At], workers: int) -> list[Stack]:
     """Trials of one recipe together: as many as pay, but some for every worker, and early seeds first."""
-    elements = sum(p.numel() for p in worker.subject.model.parameters())
-    fits = min(LARGEST_STACK, max(1, STACKED_ELEMENTS // max(1, elements)))
-    size = max(1, min(fits, math.ceil(len(missing) / (2 * workers))))
+    fits = LARGEST_STACK if gains(worker.subject.model) else 1
+    size = min(fits, math.ceil(len(missing) / (2 * workers)))
     stacks = []
     for name, plan in plans.items():
         own = [cell for at, cell in missing if at == name]

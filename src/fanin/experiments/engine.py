@@ -55,7 +55,7 @@ def run(
     """In `workers` processes; in this one if it is 1.
 
     A process that dies takes nothing but its job with it, which another one tries again. Processes end by themselves
-    when this one is killed: the idle ones at once, the others at their next step.
+    when this one is killed: the idle ones at once, the others when they next tell of their work.
 
     Args:
         work: can be pickled; what it raises ends the whole and is raised here.
