@@ -156,8 +156,7 @@ def _train(
                 stacks = _stacks(worker, plans, missing, workers)
                 ENGINES[engine](stacks, worker, workers=workers, on_done=done, on_lost=lost, on_progress=advance)
                 missing = [at for at in missing if at not in failed and store.get(keys[at]) is None]
-                if missing:  # another run works on them, or has been killed since
-                    time.sleep(AGAIN)
+                missing = _waited(store, {at: keys[at] for at in missing})
         except KeyboardInterrupt as stop:
             kept = sum(store.get(keys[at]) is not None for at in first.values())
             raise Stopped(
@@ -165,6 +164,16 @@ def _train(
                 "The same call goes on from there."
             ) from stop
     return trained, failed
+
+
+def _waited(store: Store, left: Mapping[At, Mapping[str, Any]]) -> list[At]:
+    """What another run works on: wait until it has all of it, or has let go of some."""
+    while missing := [at for at, what in left.items() if store.get(what) is None]:
+        with store.claim(left[missing[0]]) as free:
+            if free:
+                return missing
+        time.sleep(AGAIN)
+    return []
 
 
 def _stacks(worker: Worker, plans: Mapping[str, Plan], missing: Sequence[At], workers: int) -> list[Stack]:
