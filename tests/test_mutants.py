@@ -98,6 +98,7 @@ _block_words, _window = philox._block_words, distributions._window
 SUITE = "testing/test_initializer_suite.py"
 LAWS = "initializers/test_initializer_laws.py"
 REPAIR = "diagnosis/test_repair.py"
+COMPARING = "experiments/test_comparing.py"
 STATISTICS = "stream/test_stream_statistics.py"
 TOKENS, RESIDUAL = "diagnosis/test_tokens.py", "diagnosis/test_residual.py"
 
@@ -175,6 +176,31 @@ MUTANTS: tuple[Mutant, ...] = (
         "a run that left the finite numbers is judged by those before",
         put("fanin.experiments.criterion", "final_loss", lambda losses, diverged_at=None: losses[-1]),
         ("experiments/test_criterion.py",),
+    ),
+    Mutant(
+        "an interval of plain percentiles, too narrow for few seeds",
+        put("fanin.experiments.statistics", "student_quantile", lambda share, degrees: 1.0),
+        ("experiments/test_statistics.py::test_an_interval_covers_the_mean_about_as_often_as_it_says",),
+    ),
+    Mutant(
+        "differences of recipes not taken seed by seed",
+        put("fanin.experiments.statistics", "zip", lambda a, b, strict: zip(a, b[::-1], strict=True)),
+        ("experiments/test_statistics.py::test_pairs_take_away_what_a_seed_does_to_both",),
+    ),
+    Mutant(
+        "a trial that is known without its training",
+        put("fanin.experiments.trial", "asdict", lambda how: {}),
+        (f"{COMPARING}::test_whatever_decides_a_trial_makes_another_one",),
+    ),
+    Mutant(
+        "one name for all results",
+        put("fanin.experiments.store", "name_of", lambda what: "0" * 64),
+        ("experiments/test_store.py::test_what_is_put_is_found_by_all_that_decides_it",),
+    ),
+    Mutant(
+        "every recipe judged at the first rate",
+        put("fanin.experiments.comparison", "min", lambda whole, **_: whole[0]),
+        (f"{COMPARING}::test_each_recipe_is_judged_at_its_own_best_rate",),
     ),
     Mutant(
         "fan_in and fan_out swapped",

@@ -17,6 +17,7 @@ No framework is imported before a model of it is given.
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
 from fanin.api import (
     calibrate,
+    compare,
     diagnose,
     edge_of_chaos,
     fill_,
@@ -85,6 +86,7 @@ __all__ = [
     "Zeros",
     "__version__",
     "calibrate",
+    "compare",
     "diagnose",
     "edge_of_chaos",
     "fill_",

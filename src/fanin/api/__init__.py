@@ -4,6 +4,7 @@ Each is a few lines: it finds the framework's adapter, traces the model once, an
 decides.
 """
 
+from fanin.api.compare import compare
 from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
@@ -11,6 +12,7 @@ from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta
 
 __all__ = [
     "calibrate",
+    "compare",
     "diagnose",
     "edge_of_chaos",
     "fill_",
