@@ -111,7 +111,8 @@ def faults(section: Section) -> None:
     section.say(
         f"\n{len(outcomes)} pairs of model and start, {len(faulty)} faulty and {len(healthy)} healthy: recall "
         f"{found / planted:.3f} ({found} of {planted} planted), precision {true / (true + false):.3f} "
-        f"({false} false of {true + false} alarms), repaired {len(well)} of the {len(curable)} faulty models that a start can help."
+        f"({false} false of {true + false} alarms), repaired {len(well)} of the {len(curable)} faulty models that a "
+        "start can help."
     )
     for o in outcomes:
         if o.case.faults - o.codes or o.false:
