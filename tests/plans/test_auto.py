@@ -61,7 +61,13 @@ def test_odd_widths_and_short_chains_stay_gaussian() -> None:
     short = fanin.plan(chain("relu", 4), X)
     assert isinstance(short["2.weight"].initializer, VarianceScaling)
     assert isinstance(fanin.plan(chain("tanh", 12, width=63), torch.zeros(2, 63))["2.weight"].initializer, Orthogonal)
-    assert isinstance(fanin.plan(chain("selu", 20), X)["2.weight"].initializer, VarianceScaling)
+
+
+def test_deep_selu_nets_get_orthogonal_rows_of_norm_one() -> None:
+    decided = fanin.plan(chain("selu", 20), X)["2.weight"]
+    drawn = decided.initializer.draw(decided.target, 0)
+    assert isinstance(decided.initializer, Orthogonal)
+    assert (drawn**2).sum(1) == pytest.approx(1, abs=1e-5)
 
 
 class Residual(nn.Module):
