@@ -347,9 +347,14 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{TOKENS}::test_a_readout_that_says_its_prior_is_not_judged",),
     ),
     Mutant(
-        "the results of branches taken for the signal",
-        lambda patch: patch.setattr(Evidence, "branches", ()),
-        (f"{TOKENS}::test_the_branch_of_uniform_attention_is_not_its_stream",),
+        "a gate taken for the signal",
+        put("fanin.diagnosis.checks.alike", "passages", lambda paths, outputs: set(paths.names)),
+        ("diagnosis/test_checks.py::test_a_side_branch_with_a_small_signal_is_no_trend",),
+    ),
+    Mutant(
+        "queries and keys taken for a part of the signal's way",
+        put("fanin.diagnosis.checks.trend", "ASKS", frozenset()),
+        (f"{TOKENS}::test_uniform_attention_is_no_finding",),
     ),
     Mutant(
         "any positions taken for tokens",

@@ -32,7 +32,7 @@ from itertools import takewhile
 from typing import Final
 
 from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks.alike import lost_of, points_of, without_readouts
+from fanin.diagnosis.checks.alike import lost_of, points_of, told_apart, without_readouts
 from fanin.diagnosis.checks.trend import NOTICEABLE
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
@@ -74,7 +74,9 @@ def _independent(entry: Entry) -> bool:
 def find(check: Check, evidence: Evidence) -> Finding | None:
     """A warning if this start is far off itself; else a note."""
     found = _swings(evidence)
-    if not found or lost_of(points_of(evidence, tokens=False), 1 / NOTICEABLE):  # where biases decide, no seed matters
+    if not found or lost_of(
+        told_apart(points_of(evidence, tokens=False)), 1 / NOTICEABLE
+    ):  # where biases decide, no seed matters
         return None
     first, last = evidence.layers[0].value.second_moment, found[-1].seen.value.second_moment
     ratio = last / first if first > 0 else math.nan

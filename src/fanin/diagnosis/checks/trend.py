@@ -11,6 +11,7 @@ from fanin.diagnosis.check import Check
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_all_to_activations
+from fanin.graph import Role
 from fanin.plans import Plan
 from fanin.signals import LayerSignal
 
@@ -18,6 +19,7 @@ from fanin.signals import LayerSignal
 # well below: std(log q) = √(5 L/n) for ReLU (Hanin & Nica 2020), 1.25 for 40 layers of 128 units, 7 σ from 1e4.
 NOTICEABLE = 1e4
 HOPELESS = 1e8
+ASKS = frozenset({Role.QUERY, Role.KEY})
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,22 @@ def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, 
 
 def _forward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the layers' outputs, from the first to the last."""
-    return _trend(list(evidence.layers), lambda seen: seen.value.second_moment, grows=grows)
+    return _trend(_along(evidence), lambda seen: seen.value.second_moment, grows=grows)
 
 
 def _backward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the gradients, from the last layer to the first."""
-    return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient_norm, grows=grows)
+    return _trend(_along(evidence)[::-1], lambda seen: seen.gradient_norm, grows=grows)
+
+
+def _along(evidence: Evidence) -> list[LayerSignal]:
+    """The layers without those that only ask: small queries and keys are uniform attention, and a good start."""
+
+    def asks(seen: LayerSignal) -> bool:
+        roles = evidence.graph.by_path[seen.layer.weight].roles
+        return bool(ASKS.intersection(roles)) and Role.VALUE not in roles
+
+    return [seen for seen in evidence.layers if not asks(seen)]
 
 
 def _beyond(ratio: float, grows: bool) -> bool:
