@@ -65,7 +65,7 @@ def test_odd_widths_and_short_chains_stay_gaussian() -> None:
 
 def test_deep_selu_nets_get_orthogonal_rows_of_norm_one() -> None:
     decided = fanin.plan(chain("selu", 20), X)["2.weight"]
-    drawn = decided.initializer.draw(decided.target, 0)
+    drawn = decided.initializer.draw(decided.target, 0).reshape(decided.parameter.shape)
     assert isinstance(decided.initializer, Orthogonal)
     assert (drawn**2).sum(1) == pytest.approx(1, abs=1e-5)
 

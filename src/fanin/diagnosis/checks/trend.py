@@ -88,13 +88,13 @@ def _passed_by(evidence: Evidence, trend: Trend) -> bool:
     """Whether the stream brings back what the branches of these layers do not, as those of values that are averaged."""
     if any(evidence.graph.by_path[seen.layer.weight].branch is None for seen in trend.beyond):
         return False
-    near = max(seen.gradient_norm or 0.0 for seen in evidence.layers[-1:])
+    near = evidence.layers[-1].gradient_norm
     forks = [evidence.graph.by_name[b.fork] for b in evidence.branches if b.fork in evidence.signals.gradients]
     first = min(forks, key=lambda node: evidence.paths.position[node.name], default=None)
-    if first is None:
+    if first is None or not near:
         return False
     arrives = evidence.signals.gradients[first.name].second_moment * math.prod(first.shape)
-    return not _beyond(arrives / near, grows=False) if near > 0 else False
+    return not _beyond(arrives / near, grows=False)
 
 
 def _gradient_norm(evidence: Evidence, seen: LayerSignal) -> float | None:
