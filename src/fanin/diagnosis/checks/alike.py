@@ -82,11 +82,6 @@ def told_apart(points: list[Point]) -> list[Point]:
     return list(dropwhile(lambda p: p.difference < ALIKE, points))
 
 
-def told_apart(points: list[Point]) -> list[Point]:
-    """From the first point that tells its inputs apart; none where the data do not differ."""
-    return list(dropwhile(lambda p: p.difference < ALIKE, points))
-
-
 def lost_of(points: list[Point], noticeable: float) -> list[Point]:
     """The last points, if of the first one's difference no more than `noticeable` is left from there on."""
     if not points:
