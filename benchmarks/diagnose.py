@@ -48,6 +48,7 @@ OWN_NETS = {  # net: data
     "residual_cnn": "pictures",
     "transformer": "text",
 }
+ENCODERS = ((12, 256, 8, 128), (12, 512, 8, 256))  # blocks, width, samples, tokens: where operations outweigh calls
 COSTLY = ("resnet-18", "vit", "gpt-pre-6", "llama", "mlp-relu-50")
 
 
@@ -184,8 +185,10 @@ def cost(section: Section) -> None:
         "\n| model | plain pass ms | measured × | with a closer look × | trace s | predict s | all of diagnose s |"
     )
     section.say("|---|---|---|---|---|---|---|")
-    for name in counted("cost", COSTLY, len(COSTLY)):
-        there = started(zoo.ARCHITECTURES[name], None)()
+    models = {name: started(zoo.ARCHITECTURES[name], None) for name in COSTLY}
+    models |= {f"encoder, {n} × {w}, {b} × {t} tokens": encoder(n, w, b, t) for n, w, b, t in ENCODERS}
+    for name, build in counted("cost", models.items(), len(models)):
+        there = build()
         model, example = there.model, there.example
 
         def plain(model: Any = model, example: Any = example) -> None:
@@ -208,6 +211,18 @@ def cost(section: Section) -> None:
             f"| {name} | {1000 * took['plain']:.0f} | {took['measured'] / took['plain']:.1f} | "
             f"{took['closer'] / took['plain']:.1f} | {tracing:.1f} | {predicting:.2f} | {whole:.1f} |"
         )
+
+
+def encoder(blocks: int, width: int, samples: int, tokens: int) -> Callable[[], Situation]:
+    def build() -> Situation:
+        torch.manual_seed(0)
+        block = torch.nn.TransformerEncoderLayer(
+            width, width // 64, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        model = torch.nn.TransformerEncoder(block, blocks, enable_nested_tensor=False)
+        return Situation(model, (torch.randn(samples, tokens, width),))
+
+    return build
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
