@@ -7,6 +7,7 @@
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     r    = fanin.repair_(model, x, loss=loss)   # the remedies, tried one by one; what helped is written
+    s    = fanin.compare(build, data, recipes=…)# which start trains better; fanin.sweep: over depths, decays, …
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
     fanin.gain("gelu")                          # what an activation does to a signal
     fanin.edge_of_chaos("tanh", bias_var=0.05)  # the weights between order and chaos; fanin.mean_field: depth scales
@@ -30,6 +31,7 @@ from fanin.api import (
     plan,
     predict,
     repair_,
+    sweep,
     verify,
 )
 from fanin.diagnosis import Diagnosis, Finding, Repair
@@ -105,5 +107,6 @@ __all__ = [
     "plan",
     "predict",
     "repair_",
+    "sweep",
     "verify",
 ]

@@ -94,6 +94,9 @@ STDS: Final = {
     "normal(std=0.02)": (0.02,) * 5 + (0, 0),
     "torch_default": (WITHIN / 3, WITHIN / 4, WITHIN / 4, 1, 1, WITHIN / 3, WITHIN / 4),
     "zeros": (0,) * 7,
+    "constant": (0,) * 7,
+    "mean_field": (LECUN, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
+    "mean_field(weight_var=2.0, bias_var=0.25)": (HE, math.sqrt(2 / 6), STATE, 1, TIED, 0.5, 0.5),
 }
 
 

@@ -37,7 +37,7 @@ class Spec:
 
     def quick(self) -> Spec:
         """A fifth of the steps, two seeds and the middle rate: to see that it runs, not what comes out."""
-        from fanin.experiments.compare import RATES
+        from fanin.experiments.design import RATES
 
         rates = self.settings.get("learning_rates", RATES)
         fewer = {

@@ -8,7 +8,8 @@ The demonstration has its own small form of it: `Trial`s, functions of their `Tr
 from fanin.experiments.comparison import Standing, Study
 from fanin.experiments.runner import run_trials
 from fanin.experiments.store import Store
-from fanin.experiments.study import Spread, Training, Trial, Trials, TrialSpec
+from fanin.experiments.settings import Training
+from fanin.experiments.study import Spread, Trial, Trials, TrialSpec
 from fanin.experiments.trial import Run
 
 __all__ = [

@@ -16,7 +16,7 @@ from rich.text import Text
 from fanin.errors import BadInput
 from fanin.experiments.criterion import steps_to, trains
 from fanin.experiments.statistics import Interval, Paired, bootstrap, paired
-from fanin.experiments.study import Training
+from fanin.experiments.settings import Training
 from fanin.experiments.trial import Cell, Run
 from fanin.files import check_target, write_text
 from fanin.grid import Grid, plain
@@ -145,6 +145,11 @@ class Study:
         """Losses at the end, in the order of the seeds."""
         return [r.final_loss for r in sorted(self.of(recipe, rate), key=lambda r: self.seeds.index(r.seed))]
 
+    def loss(self, recipe: str) -> float | None:
+        """Mean loss at the end at the recipe's best rate; infinite if some seed diverges there, None without runs."""
+        rate = self.best_rate(recipe)
+        return None if rate is None else self._mean(recipe, rate)
+
     def curve(self, recipe: str, window: int = 1) -> list[tuple[int, float, float, float]]:
         """(step, mean, lowest, highest) over seeds of the loss at the best rate, averaged over windows of steps.
 
@@ -203,12 +208,18 @@ class Study:
         )
         rows = [cells(row) for row in self.standings]
         table = [Grid(HEAD, rows, ["left", *["right"] * (len(HEAD) - 1)])] if rows else []  # type: ignore[list-item]
-        left = [Text(f"{recipe} is left out: {why}") for recipe, why in self.left_out.items()]
-        wrong = [Text(f"{r}, seed {c.seed}, rate {c.rate:g} failed: {e}") for r, c, e in self.failed]
-        return Group(Text(head), *table, Text(self.verdict), *left, *wrong, *map(Text, self.all_notes))
+        return Group(
+            Text(head), *table, Text(self.verdict), *map(Text, self.all_that_went_wrong), *map(Text, self.all_notes)
+        )
 
     def __str__(self) -> str:
         return plain(self)
+
+    @property
+    def all_that_went_wrong(self) -> tuple[str, ...]:
+        """A line for each recipe that is left out and each trial that failed."""
+        left = [f"{recipe} is left out: {why}" for recipe, why in self.left_out.items()]
+        return (*left, *(f"{r}, seed {c.seed}, rate {c.rate:g} failed: {e}" for r, c, e in self.failed))
 
     @property
     def all_notes(self) -> tuple[str, ...]:
@@ -253,7 +264,7 @@ HEAD: Final = ("recipe", "best rate", "loss at the end", "behind the best", "p",
 def cells(row: Standing) -> tuple[str, ...]:
     """Of a table; the test is an accuracy where there is one."""
     behind = row.behind
-    score = f"{row.accuracy:.1%}" if row.accuracy is not None else _short(row.test_loss)
+    score = f"{row.accuracy:.1%}" if row.accuracy is not None else short(row.test_loss)
     return (
         row.recipe,
         f"{row.rate:g}",
@@ -268,13 +279,14 @@ def cells(row: Standing) -> tuple[str, ...]:
 
 def interval(x: Interval) -> str:
     """As "0.12 [0.08, 0.17]"."""
-    return f"{_short(x.mean)} [{_short(x.low)}, {_short(x.high)}]"
+    return f"{short(x.mean)} [{short(x.low)}, {short(x.high)}]"
 
 
-def _short(x: float | None) -> str:
+def short(x: float | None, infinite: str = "∞") -> str:
+    """Three digits; "–" for nothing."""
     if x is None:
         return "–"
-    return f"{x:.3g}".replace("inf", "∞").replace("nan", "–")
+    return f"{x:.3g}".replace("inf", infinite).replace("nan", "–")
 
 
 def _mean_of(values: list[float | None]) -> float | None:

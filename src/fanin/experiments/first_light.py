@@ -14,7 +14,8 @@ from fanin.diagnosis import Diagnosis, Evidence, diagnose
 from fanin.experiments.data import digits
 from fanin.experiments.nets import Perceptron
 from fanin.experiments.runner import run_trials
-from fanin.experiments.study import Training, Trial, Trials, TrialSpec
+from fanin.experiments.settings import Training
+from fanin.experiments.study import Trial, Trials, TrialSpec
 from fanin.frameworks.torch import observe, sweep, trace, write_
 from fanin.plans import Plan, make_plan
 

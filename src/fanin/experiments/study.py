@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from fanin.experiments.criterion import final_loss
+from fanin.experiments.settings import Training
 
 
 class Spread(NamedTuple):
@@ -21,17 +22,6 @@ class Spread(NamedTuple):
         if not math.isfinite(self.mean):
             return "diverged"
         return f"{self.mean:.3f} ± {self.std:.3f}"
-
-
-@dataclass(frozen=True)
-class Training:
-    """What all trials of a study have in common: plain SGD with momentum, or Adam (`optimizer`: "sgd", "adam")."""
-
-    steps: int = 400
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import nn
 
 from fanin.experiments.data import IGNORED, Data, Loss, digits, permutation
 from fanin.experiments.nets import Perceptron
-from fanin.experiments.study import Training, Trial, TrialSpec
+from fanin.experiments.settings import Training
+from fanin.experiments.study import Trial, TrialSpec
 from fanin.frameworks.torch import Traced, sweep, trace, write_
 from fanin.plans import Plan, make_plan
 
@@ -86,8 +87,9 @@ def loss_function(loss: Loss) -> Callable[[torch.Tensor, torch.Tensor], torch.Te
 def optimizer_of(model: nn.Module, how: Training) -> torch.optim.Optimizer:
     """PyTorch's own."""
     if how.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), how.learning_rate, betas=(how.momentum, 0.999))
-    return torch.optim.SGD(model.parameters(), how.learning_rate, how.momentum)
+        betas = (how.momentum, 0.999)
+        return torch.optim.AdamW(model.parameters(), how.learning_rate, betas, weight_decay=how.weight_decay)
+    return torch.optim.SGD(model.parameters(), how.learning_rate, how.momentum, weight_decay=how.weight_decay)
 
 
 def batches(seed: int, samples: int, size: int) -> Iterator[torch.Tensor]:
