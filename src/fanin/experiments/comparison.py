@@ -16,6 +16,7 @@ from rich.text import Text
 from fanin.errors import BadInput
 from fanin.experiments.criterion import steps_to, trains
 from fanin.experiments.statistics import Interval, Paired, bootstrap, paired
+from fanin.experiments.flow import Flow
 from fanin.experiments.settings import Training
 from fanin.experiments.trial import Cell, Run
 from fanin.files import check_target, write_text
@@ -149,6 +150,12 @@ class Study:
         """Mean loss at the end at the recipe's best rate; infinite if some seed diverges there, None without runs."""
         rate = self.best_rate(recipe)
         return None if rate is None else self._mean(recipe, rate)
+
+    def flows(self, recipe: str, when: str) -> tuple[Flow, ...]:
+        """What flowed through the layers at the "start" or the "end", of every seed at the recipe's best rate."""
+        rate = self.best_rate(recipe)
+        found = (getattr(run, when) for run in self.of(recipe, rate)) if rate is not None else ()
+        return tuple(flow for flow in found if flow is not None)
 
     def curve(self, recipe: str, window: int = 1) -> list[tuple[int, float, float, float]]:
         """(step, mean, lowest, highest) over seeds of the loss at the best rate, averaged over windows of steps.

@@ -1,0 +1,101 @@
+"""A lesson: what is compared, what the textbook says of it, and whether that is seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fanin.experiments.conduct import Engagement
+from fanin.experiments.sweep import Sweep, sweep
+
+Point = tuple[float, float]
+
+
+class Seen(NamedTuple):
+    """Whether a claim holds in the results, and the numbers that say so."""
+
+    holds: bool
+    numbers: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the textbook says, written before the experiment, and how it is looked for."""
+
+    says: str
+    look: Callable[[Sweep], Seen]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of theory to be drawn over the map: points in what varies last and what varies before it."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One experiment with its words.
+
+    Attributes:
+        question: that it answers, in a sentence.
+        see: where to look in the table and the pictures.
+        why: what is behind it.
+        source: who found it.
+        vary, net, data, recipes, settings: as `fanin.sweep` takes them.
+        claims: what should be seen.
+        test: the test's accuracy is what counts, rather than the loss that training ends at.
+        line: what theory draws over the map.
+    """
+
+    name: str
+    title: str
+    question: str
+    see: str
+    why: str
+    source: str
+    net: str
+    data: str
+    recipes: Sequence[str] | Mapping[str, str]
+    vary: Mapping[str, Sequence[Any]]
+    settings: Mapping[str, Any]
+    claims: tuple[Claim, ...]
+    test: bool = False
+    line: Callable[[], Line] | None = None
+
+    def give(self, by: Engagement, to: str | None = None, **settings: Any) -> Given:
+        """Run it; settings replace its own."""
+        chosen = {**self.settings, **settings}
+        found = sweep(self.net, self.data, vary=self.vary, recipes=self.recipes, to=to, by=by, **chosen)
+        return Given(self, found, tuple((claim.says, claim.look(found)) for claim in self.claims))
+
+    def to_toml(self) -> str:
+        """As a file of `fanin compare`, to change and to run."""
+        fields = {"net": self.net, "data": self.data, **_plain(self.recipes), **self.settings}
+        lines = [f"# {self.question}", *(f"{name} = {json.dumps(value)}" for name, value in fields.items())]
+        if isinstance(self.recipes, Mapping):
+            lines += ["", "[recipes]", *(f"{json.dumps(name)} = {json.dumps(how)}" for name, how in self.recipes.items())]
+        lines += ["", "[vary]", *(f"{name} = {json.dumps(list(values))}" for name, values in self.vary.items())]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A lesson with what came out."""
+
+    lesson: Lesson
+    sweep: Sweep
+    claims: tuple[tuple[str, Seen], ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        words = {name: getattr(self.lesson, name) for name in ("name", "title", "question", "see", "why", "source")}
+        claims = [{"says": says, **seen._asdict()} for says, seen in self.claims]
+        return {**words, "claims": claims, **self.sweep.to_dict()}
+
+
+def _plain(recipes: Sequence[str] | Mapping[str, str]) -> dict[str, Any]:
+    return {} if isinstance(recipes, Mapping) else {"recipes": list(recipes)}

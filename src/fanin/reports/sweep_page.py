@@ -1,0 +1,129 @@
+"""The report of a sweep: where each recipe ends over what varies, and the curves of every cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any, Final
+
+from fanin.experiments import Study
+from fanin.experiments.sweep import Sweep, table
+from fanin.reports.page import Block, Column, HeatMap, LinePlot, Page, Section, Series, Table, Text, Value
+from fanin.reports.study_page import curves, signals
+
+SMALLEST: Final = 1e-4  # of chance: losses below are as good as none, and would take all colours
+CURVES: Final = 12  # studies whose curves a page has room for
+
+
+def sweep_page(swept: Sweep, facts: Mapping[str, Value], program: str, line: Series | None = None) -> Page:
+    """Maps first, then the table, then curves.
+
+    Args:
+        line: what theory says, drawn over maps whose axes are numbers.
+    """
+    first = swept.studies[0]
+    sections = [Section("Loss at the end", [*maps(swept, line), losses(swept)])]
+    if len(swept.studies) <= CURVES:
+        pairs = zip(swept.cells, swept.studies, strict=True)
+        sections += [Section(said(cell), [curves(study), *signals(study), Text(study.verdict)]) for cell, study in pairs]
+    wrong = dict.fromkeys(line for study in swept.studies for line in study.all_that_went_wrong)
+    if wrong:
+        sections.append(Section("Left out", [Text(line) for line in wrong]))
+    nets = dict.fromkeys(study.net for study in swept.studies)
+    return Page(
+        title=f"Starts of {next(iter(nets))}{f' and {len(nets) - 1} other nets' if len(nets) > 1 else ''}, compared",
+        subtitle=(
+            f"On {first.data}; over {', '.join(swept.vary)}; {len(first.seeds)} seeds, {len(first.rates)} rates, "
+            f"{first.how.steps} steps of {first.how.batch_size} with {first.how.optimizer}"
+        ),
+        sections=sections,
+        facts=facts,
+        generated_by=program,
+    )
+
+
+def losses(swept: Sweep) -> Table:
+    """The table that is printed."""
+    head, rows = table(swept)
+    note = "Means over seeds, each recipe at its own best rate; * is a winner of its study."
+    return Table("Loss at the end", [Column(name, align="right") for name in head], rows, [note])
+
+
+def maps(swept: Sweep, line: Series | None = None) -> list[Block]:
+    """Recipes over what varies alone; or for each recipe, the last two things that vary, and others one by one."""
+    names = list(swept.vary)
+    if len(names) == 1:
+        return [_recipes_over(swept, names[0])] if len(swept.recipes) > 1 or len(swept.vary[names[0]]) > 1 else []
+    *outer, down, across = names
+    if len(swept.recipes) > 1 and len(names) == 2:
+        return [_recipes_over(swept, across, {down: value}) for value in swept.vary[down]]
+    others = [dict(zip(outer, values, strict=True)) for values in product(*(swept.vary[n] for n in outer))]
+    return [_plane(swept, recipe, down, across, fixed, line) for recipe in swept.recipes for fixed in others]
+
+
+def said(cell: Mapping[str, Any]) -> str:
+    """As "depth 5, norm batch"."""
+    return ", ".join(f"{name} {value}" for name, value in cell.items())
+
+
+def _recipes_over(swept: Sweep, across: str, fixed: Mapping[str, Any] | None = None) -> HeatMap:
+    fixed = fixed or {}
+    values = swept.vary[across]
+    rows = [[_shown(swept.at(**{across: value}, **fixed), recipe) for value in values] for recipe in swept.recipes]
+    places, names = _axis(values, named=True)
+    title = f"By recipe and {across}{f', {said(fixed)}' if fixed else ''}"
+    return _map(title, across, "recipe", rows, places, names, range(len(rows)), swept.recipes)
+
+
+def _plane(
+    swept: Sweep, recipe: str, down: str, across: str, fixed: Mapping[str, Any], line: Series | None
+) -> HeatMap:
+    rows = [
+        [_shown(swept.at(**{down: y, across: x}, **fixed), recipe) for x in swept.vary[across]] for y in swept.vary[down]
+    ]
+    (x, x_names), (y, y_names) = _axis(swept.vary[across]), _axis(swept.vary[down])
+    title = f"{recipe}{f', {said(fixed)}' if fixed else ''}"
+    return _map(title, across, down, rows, x, x_names, y, y_names, None if x_names or y_names else line)
+
+
+def _map(
+    title: str,
+    x_label: str,
+    y_label: str,
+    rows: Sequence[Sequence[float]],
+    x: Sequence[float],
+    x_names: Sequence[str],
+    y: Sequence[float],
+    y_names: Sequence[str],
+    line: Series | None = None,
+) -> HeatMap:
+    return HeatMap(
+        title,
+        x_label,
+        y_label,
+        "loss at the end / chance",
+        x,
+        y,
+        rows,
+        centre=0.5,
+        reach=2.0,
+        line=line,
+        beyond="diverged or left out",
+        caption="Below ½ a net has learned something; at 1 it knows no more than how often each class occurs.",
+        x_names=x_names,
+        y_names=y_names,
+    )
+
+
+def _axis(values: Sequence[Any], named: bool = False) -> tuple[Sequence[float], Sequence[str]]:
+    """Rising numbers stand where they are, unless names are asked for; anything else in its order."""
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if numbers and not named and len(values) > 1 and list(values) == sorted(values):
+        return values, ()
+    return range(len(values)), tuple(map(str, values))
+
+
+def _shown(study: Study, recipe: str) -> float:
+    loss = study.loss(recipe)
+    return math.nan if loss is None or not math.isfinite(loss) else max(SMALLEST, loss / study.chance)
