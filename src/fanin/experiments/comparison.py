@@ -151,6 +151,11 @@ class Study:
         rate = self.best_rate(recipe)
         return None if rate is None else self._mean(recipe, rate)
 
+    def accuracy(self, recipe: str) -> float | None:
+        """Share of the test that is said right, at the same rate; None where there is none."""
+        rate = self.best_rate(recipe)
+        return None if rate is None else _mean_of([run.accuracy for run in self.of(recipe, rate)])
+
     def flows(self, recipe: str, when: str) -> tuple[Flow, ...]:
         """What flowed through the layers at the "start" or the "end", of every seed at the recipe's best rate."""
         rate = self.best_rate(recipe)
@@ -195,6 +200,16 @@ class Study:
         if path is not None:
             write_text(path, text, "study.json")
         return text
+
+    def to_csv(self, path: str | os.PathLike[str], *, curves: bool = False) -> Path:
+        """One line for each run; with `curves`, for each of its steps. Returns where.
+
+        Raises:
+            BadInput: the file cannot be written.
+        """
+        from fanin.experiments.rows import write_csv
+
+        return write_csv(path, [({}, self)], curves=curves)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, one page that opens offline; returns where.

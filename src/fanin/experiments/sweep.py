@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ from fanin.experiments.compare import kept_in
 from fanin.experiments.comparison import Study, short
 from fanin.experiments.conduct import Engagement, studies
 from fanin.experiments.design import design
+from fanin.experiments.rows import write_csv
 from fanin.experiments.subject import Subject, subject
 from fanin.experiments.vary import asked_for, cells, checked, filled
 from fanin.files import check_target, write_text
@@ -91,6 +92,14 @@ class Sweep:
             write_text(path, text, "sweep.json")
         return text
 
+    def to_csv(self, path: str | os.PathLike[str], *, curves: bool = False) -> Path:
+        """One line for each run, with what varies; with `curves`, for each of its steps. Returns where.
+
+        Raises:
+            BadInput: the file cannot be written.
+        """
+        return write_csv(path, zip(self.cells, self.studies, strict=True), curves=curves)
+
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report, one page that opens offline; returns where.
 
@@ -103,45 +112,55 @@ class Sweep:
         return write_text(path, self.page(self))
 
     def __rich__(self) -> RenderableType:
-        head, rows = table(self)
-        first = self.studies[0]
-        seeds, rates = len(first.seeds), ", ".join(f"{r:g}" for r in first.rates)
-        said = f"Loss at the end, at each recipe's best rate of {rates}; means over {seeds} seed(s). * is a winner."
-        wrong = [line for study in self.studies for line in study.all_that_went_wrong]
-        return Group(
-            Text(said),
-            Grid(head, rows, ["right"] * len(head)),
-            *map(Text, dict.fromkeys(wrong)),
-        )
+        return Group(losses(self), *map(Text, dict.fromkeys(self.all_that_went_wrong)))
 
     def __str__(self) -> str:
         return plain(self)
 
+    @property
+    def all_that_went_wrong(self) -> tuple[str, ...]:
+        """A line for each recipe that is left out and each trial that failed, of any study."""
+        return tuple(dict.fromkeys(line for study in self.studies for line in study.all_that_went_wrong))
 
-def table(swept: Sweep) -> tuple[list[str], list[list[str]]]:
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What else is to be known, of any study."""
+        return tuple(dict.fromkeys(note for study in self.studies for note in study.notes))
+
+
+def losses(swept: Sweep, *, test: bool = False) -> RenderableType:
+    """The table under a line that says what it is; of the test's accuracies if that is asked for."""
+    head, rows = table(swept, test=test)
+    first = swept.studies[0]
+    what = "Share of the test that is said right" if test else "Loss at the end"
+    said = (
+        f"{what}, each recipe at its own best rate of {', '.join(f'{r:g}' for r in first.rates)}; means over "
+        f"{len(first.seeds)} seed(s). {'' if test else f'Chance is {first.chance:.3g}. '}* ends lower than every other."
+    )
+    return Group(Text(said), Grid(head, rows, ["right"] * len(head)))
+
+
+def table(swept: Sweep, *, test: bool = False) -> tuple[list[str], list[list[str]]]:
     """Head and rows: a column for each recipe; if there is one alone, for each value of what varies last."""
     names, alone = list(swept.vary), len(swept.recipes) == 1 and len(swept.vary) > 1
     if not alone:
         pairs = zip(swept.cells, swept.studies, strict=True)
-        rows = [[*map(str, cell.values()), *(_cell(study, r) for r in swept.recipes)] for cell, study in pairs]
+        rows = [[*map(str, cell.values()), *(_cell(study, r, test) for r in swept.recipes)] for cell, study in pairs]
         return [*names, *swept.recipes], rows
     *down, across = names
-    over = list(product(*(swept.vary[name] for name in down)))
-    rows = [
-        [*map(str, values), *(_cell(study, swept.recipes[0]) for study in _row(swept, down, values, across))]
-        for values in over
-    ]
+    rows = []
+    for values in product(*(swept.vary[name] for name in down)):
+        row = swept.where(**dict(zip(down, values, strict=True)))
+        rows.append([*map(str, values), *(_cell(study, swept.recipes[0], test) for study in row)])
     return [*down, *(f"{across} {value}" for value in swept.vary[across])], rows
 
 
-def _row(swept: Sweep, down: Sequence[str], values: Sequence[Any], across: str) -> Iterator[Study]:
-    for value in swept.vary[across]:
-        yield swept.at(**dict(zip(down, values, strict=True)), **{across: value})
-
-
-def _cell(study: Study, recipe: str) -> str:
-    loss = study.loss(recipe)
-    return short(loss, "diverged") + ("*" if recipe == study.winner else "")
+def _cell(study: Study, recipe: str, test: bool) -> str:
+    star = "*" if recipe == study.winner else ""
+    if test:
+        right = study.accuracy(recipe)
+        return "–" if right is None else f"{right:.1%}{star}"
+    return short(study.loss(recipe), "diverged") + star
 
 
 def sweep(

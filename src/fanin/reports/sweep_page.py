@@ -23,13 +23,9 @@ def sweep_page(swept: Sweep, facts: Mapping[str, Value], program: str, line: Ser
         line: what theory says, drawn over maps whose axes are numbers.
     """
     first = swept.studies[0]
-    sections = [Section("Loss at the end", [*maps(swept, line), losses(swept)])]
-    if len(swept.studies) <= CURVES:
-        pairs = zip(swept.cells, swept.studies, strict=True)
-        sections += [Section(said(cell), [curves(study), *signals(study), Text(study.verdict)]) for cell, study in pairs]
-    wrong = dict.fromkeys(line for study in swept.studies for line in study.all_that_went_wrong)
-    if wrong:
-        sections.append(Section("Left out", [Text(line) for line in wrong]))
+    sections = [Section("Loss at the end", [*maps(swept, line), losses(swept)]), *by_cell(swept)]
+    if swept.all_that_went_wrong:
+        sections.append(Section("Left out", [Text(line) for line in swept.all_that_went_wrong]))
     nets = dict.fromkeys(study.net for study in swept.studies)
     return Page(
         title=f"Starts of {next(iter(nets))}{f' and {len(nets) - 1} other nets' if len(nets) > 1 else ''}, compared",
@@ -43,11 +39,18 @@ def sweep_page(swept: Sweep, facts: Mapping[str, Value], program: str, line: Ser
     )
 
 
-def losses(swept: Sweep) -> Table:
+def by_cell(swept: Sweep) -> list[Section]:
+    """Curves and signals of each study, where there is room for all."""
+    pairs = list(zip(swept.cells, swept.studies, strict=True)) if len(swept.studies) <= CURVES else []
+    return [Section(said(cell), [Text(study.verdict), curves(study), *signals(study)]) for cell, study in pairs]
+
+
+def losses(swept: Sweep, *, test: bool = False) -> Table:
     """The table that is printed."""
-    head, rows = table(swept)
-    note = "Means over seeds, each recipe at its own best rate; * is a winner of its study."
-    return Table("Loss at the end", [Column(name, align="right") for name in head], rows, [note])
+    head, rows = table(swept, test=test)
+    note = "Means over seeds, each recipe at its own best rate; * ends lower than every other, beyond the seeds' spread."
+    title = "Share of the test that is said right" if test else "Loss at the end"
+    return Table(title, [Column(name, align="right") for name in head], rows, [note])
 
 
 def maps(swept: Sweep, line: Series | None = None) -> list[Block]:

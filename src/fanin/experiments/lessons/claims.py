@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fanin.experiments.comparison import Study, interval, short
@@ -22,7 +22,7 @@ def learns(recipe: str, **at: Any) -> Look:
     def look(swept: Sweep) -> Seen:
         study = swept.at(**at)
         loss = study.loss(recipe)
-        return Seen(loss is not None and trains(loss, study.chance), _against_chance(recipe, loss, study))
+        return Seen(loss is not None and trains(loss, study.chance), _against_chance(_name(swept, recipe, at), loss, study))
 
     return look
 
@@ -34,7 +34,7 @@ def stays(recipe: str, **at: Any) -> Look:
         study = swept.at(**at)
         loss = study.loss(recipe)
         stuck = loss is not None and not trains(loss, study.chance, STUCK)
-        return Seen(stuck, _against_chance(recipe, loss, study))
+        return Seen(stuck, _against_chance(_name(swept, recipe, at), loss, study))
 
     return look
 
@@ -95,7 +95,7 @@ def layers_alike(recipe: str, least: float, **at: Any) -> Look:
 
     def look(swept: Sweep) -> Seen:
         shares = hidden_alike(swept.at(**at), recipe)
-        return Seen(bool(shares) and min(shares) >= least, f"{recipe}: at least {short(min(shares, default=math.nan))}")
+        return Seen(bool(shares) and min(shares) >= least, f"{_name(swept, recipe, at)}: at least {short(min(shares, default=math.nan))}")
 
     return look
 
@@ -105,7 +105,7 @@ def layers_differ(recipe: str, most: float, **at: Any) -> Look:
 
     def look(swept: Sweep) -> Seen:
         shares = hidden_alike(swept.at(**at), recipe)
-        return Seen(bool(shares) and max(shares) <= most, f"{recipe}: at most {short(max(shares, default=math.nan))}")
+        return Seen(bool(shares) and max(shares) <= most, f"{_name(swept, recipe, at)}: at most {short(max(shares, default=math.nan))}")
 
     return look
 
@@ -120,5 +120,10 @@ def _learn(studies: Sequence[Study], recipe: str) -> int:
     return sum(loss is not None and trains(loss, chance) for loss, chance in losses)
 
 
-def _against_chance(recipe: str, loss: float | None, study: Study) -> str:
-    return f"{recipe} ends at {short(loss, 'infinity')}, chance is {study.chance:.3g}"
+def _name(swept: Sweep, recipe: str, at: Mapping[str, Any]) -> str:
+    """The recipe, or where one is alone, the cell."""
+    return recipe if len(swept.recipes) > 1 else ", ".join(f"{name} {value}" for name, value in at.items())
+
+
+def _against_chance(name: str, loss: float | None, study: Study) -> str:
+    return f"{name}: {short(loss, 'diverged')}, chance is {study.chance:.3g}"

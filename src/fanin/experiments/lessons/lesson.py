@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from fanin.experiments.conduct import Engagement
-from fanin.experiments.sweep import Sweep, sweep
+from fanin.experiments.sweep import Sweep, losses, sweep
+from fanin.grid import Grid, plain
+
+WORDS: Final = {True: "seen", False: "not seen"}
 
 Point = tuple[float, float]
 
@@ -69,7 +77,10 @@ class Lesson:
     def give(self, by: Engagement, to: str | None = None, **settings: Any) -> Given:
         """Run it; settings replace its own."""
         chosen = {**self.settings, **settings}
-        found = sweep(self.net, self.data, vary=self.vary, recipes=self.recipes, to=to, by=by, **chosen)
+        return self.look(sweep(self.net, self.data, vary=self.vary, recipes=self.recipes, to=to, by=by, **chosen))
+
+    def look(self, found: Sweep) -> Given:
+        """What of its claims is seen in the results."""
         return Given(self, found, tuple((claim.says, claim.look(found)) for claim in self.claims))
 
     def to_toml(self) -> str:
@@ -89,6 +100,25 @@ class Given:
     lesson: Lesson
     sweep: Sweep
     claims: tuple[tuple[str, Seen], ...] = field(default=())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """One line for each run."""
+        return self.sweep.to_csv(path)
+
+    def __rich__(self) -> RenderableType:
+        lesson = self.lesson
+        claims = [[WORDS[seen.holds], says, seen.numbers] for says, seen in self.claims]
+        return Group(
+            Text(f"{lesson.title}\n{lesson.question}\n"),
+            Text(f"See: {lesson.see}\n"),
+            losses(self.sweep, test=lesson.test),
+            *map(Text, self.sweep.all_that_went_wrong),
+            Grid(["what the textbook says", "", "here"], [[c[1], c[0], c[2]] for c in claims], ["left"] * 3),
+            Text(f"\nWhy: {lesson.why}\nSource: {lesson.source}."),
+        )
+
+    def __str__(self) -> str:
+        return plain(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
