@@ -189,7 +189,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a trial that is known without its training",
-        put("fanin.experiments.trial", "asdict", lambda how: {}),
+        put("fanin.experiments.settings", "asdict", lambda how: {}),
         (f"{COMPARING}::test_whatever_decides_a_trial_makes_another_one",),
     ),
     Mutant(
@@ -199,7 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "every recipe judged at the first rate",
-        put("fanin.experiments.comparison", "min", lambda whole, **_: whole[0]),
+        put("fanin.experiments.study", "min", lambda whole, **_: whole[0]),
         (f"{COMPARING}::test_each_recipe_is_judged_at_its_own_best_rate",),
     ),
     Mutant(

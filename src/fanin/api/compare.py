@@ -120,7 +120,8 @@ def sweep(
     Example:
         >>> import fanin
         >>> found = fanin.sweep("perceptron(width=16, activation='tanh')", "digits", vary={"depth": [2, 20]},
-        ...     recipes=["auto", "normal(std=0.01)"], seeds=4, learning_rates=[0.03], steps=60, workers=1, progress=False)
+        ...     recipes=["auto", "normal(std=0.01)"], seeds=4, learning_rates=[0.03], steps=60, workers=1,
+        ...     progress=False)
         >>> found.at(depth=20).winner, found.loss("normal(std=0.01)", depth=20) > 2.2
         ('auto', True)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,10 @@ from typing import Any
 
 import torch
 
-from fanin.experiments.comparison import Study
 from fanin.experiments.conduct import Engagement, studies
 from fanin.experiments.design import design
 from fanin.experiments.store import Store
+from fanin.experiments.study import Study
 from fanin.experiments.subject import subject
 
 
@@ -23,7 +24,7 @@ def compare(
     data: Any,
     *,
     recipes: Sequence[Any] | Mapping[str, Any],
-    to: str | Path | None = None,
+    to: str | os.PathLike[str] | None = None,
     by: Engagement,
     **settings: Any,
 ) -> Study:
@@ -33,7 +34,7 @@ def compare(
 
 
 @contextmanager
-def kept_in(to: str | Path | None) -> Iterator[tuple[Store, list[str]]]:
+def kept_in(to: str | os.PathLike[str] | None) -> Iterator[tuple[Store, list[str]]]:
     """A store and the notes on it; None is a folder for the time of the block. PyTorch's random state is as it was."""
     notes: list[str] = []
     with torch.random.fork_rng(devices=[]):  # a net may draw when it is traced

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fanin.errors import BadInput, UnknownName
-from fanin.experiments.comparison import Study
 from fanin.experiments.design import Design
 from fanin.experiments.engine import ENGINES
 from fanin.experiments.progress import bar as progress_bar
 from fanin.experiments.stack import At, Report, Stack, Worker, gains, has
 from fanin.experiments.store import Store, name_of
+from fanin.experiments.study import Study
 from fanin.experiments.trial import Run
 from fanin.stream.parallel import cores
 

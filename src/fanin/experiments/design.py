@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from fanin.errors import BadInput, FaninError, UnknownName
-from fanin.experiments.comparison import BAR
 from fanin.experiments.optimizers import OPTIMIZERS
 from fanin.experiments.settings import Training
+from fanin.experiments.study import BAR
 from fanin.experiments.subject import Subject, name_of_function
 from fanin.experiments.trial import Cell, decides
 from fanin.plans import Plan
@@ -159,9 +159,7 @@ def _training(
         raise BadInput(f"batch_size is {batch_size}, but {what.data_name} has {samples} samples to train on.")
     _number("momentum", momentum, 0, 1)
     _number("weight_decay", weight_decay, 0, math.inf)
-    return Training(
-        steps, batch_size, momentum=float(momentum), optimizer=optimizer, weight_decay=float(weight_decay)
-    )
+    return Training(steps, batch_size, momentum=float(momentum), optimizer=optimizer, weight_decay=float(weight_decay))
 
 
 def _number(name: str, given: float, low: float, below: float) -> None:

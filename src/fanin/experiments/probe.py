@@ -46,7 +46,7 @@ def seen(
 
 
 def alike(weight: Tensor) -> float:
-    """n ‖w̄‖²/‖W‖² over the n slices along the first axis; 1 of zeros.
+    """N ‖w̄‖²/‖W‖² over the n slices along the first axis; 1 of zeros.
 
     Example:
         >>> alike(torch.ones(4, 3)), alike(torch.eye(4))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fanin.experiments.comparison import Study
+from fanin.experiments.study import Study
 from fanin.experiments.trial import Run
 from fanin.files import write_text
 

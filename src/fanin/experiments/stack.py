@@ -19,8 +19,8 @@ from torch.func import functional_call
 from fanin.experiments.data import IGNORED, Data, Loss
 from fanin.experiments.design import Design
 from fanin.experiments.probe import seen
-from fanin.experiments.store import Store
 from fanin.experiments.settings import Training
+from fanin.experiments.store import Store
 from fanin.experiments.subject import Subject
 from fanin.experiments.together import train_together
 from fanin.experiments.training import Losses, loss_function, train
@@ -151,9 +151,7 @@ def _together(
         yield _result(found, tested(model, end, data)) | flowed
 
 
-def _alone(
-    subject: Subject, trial: Trial, how: Training, tell: Callable[[int], None], signals: bool
-) -> dict[str, Any]:
+def _alone(subject: Subject, trial: Trial, how: Training, tell: Callable[[int], None], signals: bool) -> dict[str, Any]:
     plan, cell = trial
     torch.manual_seed(cell.seed)  # of what the model itself draws, such as dropout
     model = copy.deepcopy(subject.model)

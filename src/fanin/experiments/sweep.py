@@ -14,10 +14,10 @@ from rich.text import Text
 
 from fanin.errors import BadInput
 from fanin.experiments.compare import kept_in
-from fanin.experiments.comparison import Study, short
 from fanin.experiments.conduct import Engagement, studies
 from fanin.experiments.design import design
 from fanin.experiments.rows import write_csv
+from fanin.experiments.study import Study, short
 from fanin.experiments.subject import Subject, subject
 from fanin.experiments.vary import asked_for, cells, checked, filled
 from fanin.files import check_target, write_text

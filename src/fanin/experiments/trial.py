@@ -57,10 +57,10 @@ class Run:
     @classmethod
     def read(cls, recipe: str, cell: Cell, result: Mapping[str, Any]) -> Run:
         """From what is stored."""
-        signals = result.get("signals", {})
-        flows = {name: Flow.read(flow) for name, flow in signals.items() if flow}
         plain = {name: value for name, value in result.items() if name != "signals"}
-        return cls(recipe, *cell, **{**plain, "losses": tuple(result["losses"])}, **flows)
+        run = cls(recipe, *cell, **{**plain, "losses": tuple(result["losses"])})
+        start, end = (result.get("signals", {}).get(when) for when in ("start", "end"))
+        return replace(run, start=Flow.read(start) if start else None, end=Flow.read(end) if end else None)
 
 
 def decides(subject: Mapping[str, str], plan: Plan, how: Training, cell: Cell, torch: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 
 from fanin.experiments import Standing, Study
-from fanin.experiments.comparison import cells
+from fanin.experiments.study import cells
 from fanin.reports.page import Block, Column, LinePlot, Page, Section, Series, Table, Text, Value
 from fanin.signals.over_depth import ACTIVATIONS, GRADIENTS, Quantity
 
@@ -94,7 +94,7 @@ def signals(study: Study) -> list[Block]:
     plots = []
     for quantity in (ACTIVATIONS, GRADIENTS):
         series = [_flowing(study, recipe, when, quantity) for recipe in study.recipes for when in ("start", "end")]
-        if drawn := [line for line in series if line is not None]:
+        if drawn := [line for line in series if line is not None and len(line.x) > 1]:
             caption = "Medians over seeds, each recipe at its own best rate, on 128 samples."
             plots.append(
                 LinePlot(quantity.title, "layer", quantity.label, drawn, log_y=True, x_integer=True, caption=caption)
@@ -107,7 +107,9 @@ def _flowing(study: Study, recipe: str, when: str, quantity: Quantity) -> Series
     if not flows:
         return None
     numbers = [flow.gradients if quantity.backward else flow.values for flow in flows]
-    middle = [statistics.median([x for x in layer if x is not None] or [math.nan]) for layer in zip(*numbers, strict=True)]
+    middle = [
+        statistics.median([x for x in layer if x is not None] or [math.nan]) for layer in zip(*numbers, strict=True)
+    ]
     word = {"start": "at the start", "end": "trained"}[when]
     return Series(f"{recipe}, {word}", range(1, len(middle) + 1), middle, group=recipe)
 
@@ -116,4 +118,3 @@ def _series(study: Study, row: Standing, window: int) -> Series:
     points = study.curve(row.recipe, window)
     x, mean, low, high = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
     return Series(row.recipe, x, mean, low, high, emphasis=row.recipe == study.winner)
-

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fanin.experiments import Study
 from fanin.experiments.sweep import Sweep, table
-from fanin.reports.page import Block, Column, HeatMap, LinePlot, Page, Section, Series, Table, Text, Value
+from fanin.reports.page import Block, Column, HeatMap, Page, Section, Series, Table, Text, Value
 from fanin.reports.study_page import curves, signals
 
 SMALLEST: Final = 1e-4  # of chance: losses below are as good as none, and would take all colours
@@ -48,7 +48,7 @@ def by_cell(swept: Sweep) -> list[Section]:
 def losses(swept: Sweep, *, test: bool = False) -> Table:
     """The table that is printed."""
     head, rows = table(swept, test=test)
-    note = "Means over seeds, each recipe at its own best rate; * ends lower than every other, beyond the seeds' spread."
+    note = "Means over seeds, each recipe at its own best rate; * ends lower than every other."
     title = "Share of the test that is said right" if test else "Loss at the end"
     return Table(title, [Column(name, align="right") for name in head], rows, [note])
 
@@ -79,11 +79,10 @@ def _recipes_over(swept: Sweep, across: str, fixed: Mapping[str, Any] | None = N
     return _map(title, across, "recipe", rows, places, names, range(len(rows)), swept.recipes)
 
 
-def _plane(
-    swept: Sweep, recipe: str, down: str, across: str, fixed: Mapping[str, Any], line: Series | None
-) -> HeatMap:
+def _plane(swept: Sweep, recipe: str, down: str, across: str, fixed: Mapping[str, Any], line: Series | None) -> HeatMap:
     rows = [
-        [_shown(swept.at(**{down: y, across: x}, **fixed), recipe) for x in swept.vary[across]] for y in swept.vary[down]
+        [_shown(swept.at(**{down: y, across: x}, **fixed), recipe) for x in swept.vary[across]]
+        for y in swept.vary[down]
     ]
     (x, x_names), (y, y_names) = _axis(swept.vary[across]), _axis(swept.vary[down])
     title = f"{recipe}{f', {said(fixed)}' if fixed else ''}"

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from fanin.experiments.comparison import Study, interval, short
 from fanin.experiments.criterion import trains
 from fanin.experiments.lessons.lesson import Seen
 from fanin.experiments.statistics import paired
+from fanin.experiments.study import Study, interval, short
 from fanin.experiments.sweep import Sweep
 
 Look = Callable[[Sweep], Seen]
@@ -22,7 +22,9 @@ def learns(recipe: str, **at: Any) -> Look:
     def look(swept: Sweep) -> Seen:
         study = swept.at(**at)
         loss = study.loss(recipe)
-        return Seen(loss is not None and trains(loss, study.chance), _against_chance(_name(swept, recipe, at), loss, study))
+        return Seen(
+            loss is not None and trains(loss, study.chance), _against_chance(_name(swept, recipe, at), loss, study)
+        )
 
     return look
 
@@ -95,7 +97,8 @@ def layers_alike(recipe: str, least: float, **at: Any) -> Look:
 
     def look(swept: Sweep) -> Seen:
         shares = hidden_alike(swept.at(**at), recipe)
-        return Seen(bool(shares) and min(shares) >= least, f"{_name(swept, recipe, at)}: at least {short(min(shares, default=math.nan))}")
+        end = min(shares, default=math.nan)
+        return Seen(end >= least, f"{_name(swept, recipe, at)}: at least {short(end)}")
 
     return look
 
@@ -105,7 +108,8 @@ def layers_differ(recipe: str, most: float, **at: Any) -> Look:
 
     def look(swept: Sweep) -> Seen:
         shares = hidden_alike(swept.at(**at), recipe)
-        return Seen(bool(shares) and max(shares) <= most, f"{_name(swept, recipe, at)}: at most {short(max(shares, default=math.nan))}")
+        end = max(shares, default=math.nan)
+        return Seen(end <= most, f"{_name(swept, recipe, at)}: at most {short(end)}")
 
     return look
 

@@ -88,7 +88,11 @@ class Lesson:
         fields = {"net": self.net, "data": self.data, **_plain(self.recipes), **self.settings}
         lines = [f"# {self.question}", *(f"{name} = {json.dumps(value)}" for name, value in fields.items())]
         if isinstance(self.recipes, Mapping):
-            lines += ["", "[recipes]", *(f"{json.dumps(name)} = {json.dumps(how)}" for name, how in self.recipes.items())]
+            lines += [
+                "",
+                "[recipes]",
+                *(f"{json.dumps(name)} = {json.dumps(how)}" for name, how in self.recipes.items()),
+            ]
         lines += ["", "[vary]", *(f"{name} = {json.dumps(list(values))}" for name, values in self.vary.items())]
         return "\n".join(lines) + "\n"
 

@@ -21,14 +21,16 @@ LESSON = Lesson(
     vary={"activation": ["tanh", "relu"], "std": [0.001, 0.01, 0.03, 0.06, 0.125, 0.18, 0.3, 0.5, 1.0, 3.0]},
     settings={"seeds": 3, "learning_rates": [0.0001, 0.001, 0.01, 0.1], "steps": 200},
     claims=(
-        Claim("Weights of std 0.01 learn nothing.", both(
-            stays(NORMAL, activation="tanh", std=0.01), stays(NORMAL, activation="relu", std=0.01)
-        )),
+        Claim(
+            "Weights of std 0.01 learn nothing.",
+            both(stays(NORMAL, activation="tanh", std=0.01), stays(NORMAL, activation="relu", std=0.01)),
+        ),
         Claim("1/√fan_in suits tanh.", learns(NORMAL, activation="tanh", std=0.125)),
         Claim("√(2/fan_in) suits ReLU.", learns(NORMAL, activation="relu", std=0.18)),
-        Claim("Standard normal weights learn nothing, with either.", both(
-            stays(NORMAL, activation="tanh", std=1.0), stays(NORMAL, activation="relu", std=1.0)
-        )),
+        Claim(
+            "Standard normal weights learn nothing, with either.",
+            both(stays(NORMAL, activation="tanh", std=1.0), stays(NORMAL, activation="relu", std=1.0)),
+        ),
         Claim(
             "tanh forgives more sizes than ReLU, as it is bounded.",
             more_cells_learn(NORMAL, {"activation": "tanh"}, {"activation": "relu"}),

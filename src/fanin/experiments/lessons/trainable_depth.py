@@ -15,7 +15,7 @@ TIMES = 6  # correlation lengths: the constant that the paper reads off its figu
 
 def reach(weight_var: float) -> float:
     """6 ξ, ξ the layers in which what tells two inputs apart shrinks by e."""
-    return TIMES * mean_field(TABLE["tanh"], weight_var=weight_var, bias_var=0.05).correlation_depth
+    return TIMES * (mean_field(TABLE["tanh"], weight_var=weight_var, bias_var=0.05).correlation_depth or 0.0)
 
 
 def agreement(least: float) -> Look:
@@ -54,9 +54,9 @@ def _learns(swept: Sweep, weight_var: float, depth: int) -> bool:
 
 
 def line() -> Line:
-    """6 ξ over σ_w², as far as the map goes."""
+    """6 ξ over σ_w²; at the edge itself, where it is infinite, far above the map."""
     steps = [WEIGHTS[0] + (WEIGHTS[-1] - WEIGHTS[0]) * i / 140 for i in range(141)]
-    points = [(w, min(reach(w), DEPTHS[-1] + 10.0)) for w in steps]
+    points = [(w, min(reach(w), 10.0 * DEPTHS[-1])) for w in steps]
     return Line("6 ξ", tuple(points))
 
 
@@ -64,8 +64,8 @@ LESSON = Lesson(
     name="trainable_depth",
     title="How deep may a net be? Six correlation lengths",
     question="At which depth and weight variance does a plain tanh net begin to learn?",
-    see="The map, depth by σ_w², biases of variance 0.05: the blue region is what learned within 250 steps. The line is "
-    "6 ξ of theory, computed before any training.",
+    see="The map, depth by σ_w², with biases of variance 0.05: the blue region is what learned within 250 steps. The "
+    "line is 6 ξ of theory, computed before any training.",
     why="Two inputs pass through the layers, and their correlation goes to a fixed value: to 1 where weights are small "
     "(order: all inputs look alike), below 1 where they are large (chaos: similar inputs become strangers). It comes "
     "close by e each ξ layers; after some 6 ξ nothing of the inputs is left that a gradient could use. At the edge "

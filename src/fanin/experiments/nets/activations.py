@@ -10,8 +10,9 @@ from torch import nn
 from fanin.call import bind
 from fanin.errors import UnknownName
 
+
 def leaky_relu(negative_slope: float = 0.01) -> nn.Module:
-    """z above 0, a share of it below."""
+    """Z above 0, a share of it below."""
     return nn.LeakyReLU(negative_slope)
 
 

@@ -22,7 +22,7 @@ from fanin.experiments.nets.activations import norm as norm_named
 
 
 class Perceptron(nn.Module):
-    """`depth` hidden layers of `width` units, x → φ(norm(W x + b)), and a linear readout; without layers a linear model.
+    """`depth` hidden layers of `width` units, x → φ(norm(W x + b)), and a linear readout; at depth 0 that alone.
 
     Example:
         >>> sum(p.numel() for p in Perceptron(depth=3, width=8, inputs=4, outputs=2).parameters())

@@ -82,9 +82,7 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention, then a feed-forward net, each added to the stream; the norm before it, or after the sum."""
 
-    def __init__(
-        self, width: int, heads: int, activation: str, norm: str, *, post_norm: bool, packed: bool
-    ) -> None:
+    def __init__(self, width: int, heads: int, activation: str, norm: str, *, post_norm: bool, packed: bool) -> None:
         super().__init__()
         self.post_norm = post_norm
         self.attention, self.feed_forward = Attention(width, heads, packed=packed), FeedForward(width, activation)
@@ -146,6 +144,4 @@ def transformer(
 ) -> Transformer:
     """Without warm-up, a deep one with post-norm does not train from common starts (Xiong et al. 2020)."""
     length = data.inputs.shape[1]
-    return Transformer(
-        blocks, width, heads, data.tokens, length, activation, norm, post_norm=post_norm, packed=packed
-    )
+    return Transformer(blocks, width, heads, data.tokens, length, activation, norm, post_norm=post_norm, packed=packed)

@@ -370,22 +370,27 @@
     const [a, b] = [channels(from), channels(to)];
     return `rgb(${a.map((v, i) => Math.round(v + (b[i] - v) * share)).join(",")})`;
   };
+  const heatShare = (map, value) => (value > 0 ? Math.log(value / map.centre) / (map.extent || 1) : -1);
   const heatColour = (map, value, colours) => {
     if (value === null) return colours.rule;
-    const share = value > 0 ? Math.log(value / map.centre) / (map.extent || 1) : -1;
+    const share = heatShare(map, value);
     return mixed(colours.paper, colours.series[share < 0 ? 0 : 1], Math.min(1, Math.abs(share)) ** 0.6);
   };
+  const onHeat = (map, value, colours) => (Math.abs(heatShare(map, value)) > 0.6 ? colours.paper : colours.ink);
   const edges = (places) => {
     if (places.length === 1) return [places[0] - 0.5, places[0] + 0.5];
     const inner = places.slice(1).map((v, i) => (v + places[i]) / 2);
     return [2 * places[0] - inner[0], ...inner, 2 * places.at(-1) - inner.at(-1)];
   };
 
-  // An axis of names has one at each place; the left one is as wide as the longest.
+  // An axis of names, or of few numbers, has one at each place; the left one is as wide as the longest.
   const WRITTEN = 200; // cells that have room for their number
+  const FEW = 16;
   const nameAxes = (map, ticks, nameX, nameY) => {
-    const axis = (own, places, names, name) =>
-      names.length ? { axisTick: { customValues: places }, axisLabel: { customValues: places, formatter: name, hideOverlap: false } } : own;
+    const axis = (own, places, names, formatter) => {
+      if (!names.length && places.length > FEW) return own;
+      return { axisTick: { customValues: places }, axisLabel: { customValues: places, formatter, hideOverlap: !names.length } };
+    };
     const left = map.y_names.length ? 12 + 7 * Math.max(...map.y_names.map((name) => name.length)) : ticks.grid.left;
     return { grid: { ...ticks.grid, left }, xAxis: axis(ticks.xAxis, map.x, map.x_names, nameX), yAxis: axis(ticks.yAxis, map.y, map.y_names, nameY) };
   };
@@ -440,7 +445,7 @@
           const shape = { x: left, y: top, width: right - left + 0.5, height: bottom - top + 0.5 }; // no seams
           const fill = heatColour(map, value, colours);
           const text = value === null || cells.length > WRITTEN || shape.width < 44 || shape.height < 16 ? "" : tickLabel(+value.toPrecision(2));
-          return { type: "rect", shape, style: { fill }, textContent: { style: { text, fill: colours.ink, font: `12px ${colours.sans}` } }, textConfig: { position: "inside" } };
+          return { type: "rect", shape, style: { fill }, textContent: { style: { text, fill: onHeat(map, value, colours), font: `12px ${colours.sans}` } }, textConfig: { position: "inside" } };
         },
       };
       const line = { type: "line", data: map.line, symbol: "none", silent: true, z: 4, lineStyle: { color: colours.ink, width: 2 } };
