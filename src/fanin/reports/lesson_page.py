@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fanin.experiments.lessons import Given, Line
+from fanin.experiments.lessons import Given, Lesson, Line
 from fanin.reports.page import Column, Page, Section, Series, Table, Text, Value
 from fanin.reports.sweep_page import by_cell, losses, maps
 
@@ -17,7 +17,7 @@ def lesson_page(given: Given, facts: Mapping[str, Value], program: str) -> Page:
     sections = [
         Section("What to see", pictures),
         Section("What the textbook says, and what was seen", [claims(given)]),
-        Section("Why", [Text(lesson.why), Text(f"Source: {lesson.source}.")]),
+        Section("Why", [Text(lesson.why), *_found(lesson), Text(f"Source: {lesson.source}.")]),
         *by_cell(swept),
     ]
     if swept.all_that_went_wrong:
@@ -41,6 +41,10 @@ def claims(given: Given) -> Table:
     """Each with whether it was seen, and the numbers."""
     rows = [(says, "seen" if seen.holds else "not seen", seen.numbers) for says, seen in given.claims]
     return Table("", [Column("claim"), Column("here"), Column("numbers")], rows)
+
+
+def _found(lesson: Lesson) -> list[Text]:
+    return [Text(f"When this was written down: {lesson.found}")] if lesson.found else []
 
 
 def _series(line: Line) -> Series:

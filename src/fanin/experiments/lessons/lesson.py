@@ -52,6 +52,7 @@ class Lesson:
         question: that it answers, in a sentence.
         see: where to look in the table and the pictures.
         why: what is behind it.
+        found: what came out when it was written down, where that asks for words.
         source: who found it.
         vary, net, data, recipes, settings: as `fanin.sweep` takes them.
         claims: what should be seen.
@@ -71,6 +72,7 @@ class Lesson:
     vary: Mapping[str, Sequence[Any]]
     settings: Mapping[str, Any]
     claims: tuple[Claim, ...]
+    found: str = ""
     test: bool = False
     line: Callable[[], Line] | None = None
 
@@ -109,16 +111,23 @@ class Given:
         """One line for each run."""
         return self.sweep.to_csv(path)
 
+    @property
+    def table(self) -> RenderableType:
+        """What came out, by what varies."""
+        return losses(self.sweep, test=self.lesson.test)
+
     def __rich__(self) -> RenderableType:
         lesson = self.lesson
         claims = [[WORDS[seen.holds], says, seen.numbers] for says, seen in self.claims]
         return Group(
             Text(f"{lesson.title}\n{lesson.question}\n"),
             Text(f"See: {lesson.see}\n"),
-            losses(self.sweep, test=lesson.test),
+            self.table,
             *map(Text, self.sweep.all_that_went_wrong),
             Grid(["what the textbook says", "", "here"], [[c[1], c[0], c[2]] for c in claims], ["left"] * 3),
-            Text(f"\nWhy: {lesson.why}\nSource: {lesson.source}."),
+            Text(f"\nWhy: {lesson.why}"),
+            *([Text(f"\nWhat we saw: {lesson.found}")] if lesson.found else []),
+            Text(f"\nSource: {lesson.source}."),
         )
 
     def __str__(self) -> str:
@@ -126,7 +135,9 @@ class Given:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        words = {name: getattr(self.lesson, name) for name in ("name", "title", "question", "see", "why", "source")}
+        words = {
+            name: getattr(self.lesson, name) for name in ("name", "title", "question", "see", "why", "found", "source")
+        }
         claims = [{"says": says, **seen._asdict()} for says, seen in self.claims]
         return {**words, "claims": claims, **self.sweep.to_dict()}
 

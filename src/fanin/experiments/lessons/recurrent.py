@@ -19,7 +19,7 @@ LESSON = Lesson(
     settings={
         "seeds": 3,
         "learning_rates": [0.001, 0.003, 0.01],
-        "steps": 300,
+        "steps": 600,
         "batch_size": 32,
         "optimizer": "adam",
     },
