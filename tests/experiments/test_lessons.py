@@ -51,7 +51,7 @@ def test_a_lesson_runs(name: str, given: dict[str, Given]) -> None:
 @pytest.mark.parametrize("name", LESSONS)
 def test_every_claim_asks_for_cells_and_recipes_that_are_there(name: str) -> None:
     lesson = LESSONS[name]
-    recipes = [r for r in lesson.recipes]
+    recipes = list(lesson.recipes)
     made = tuple(made_up(lesson, cell, recipes) for cell in cells(lesson.vary))
     swept = Sweep({k: tuple(v) for k, v in lesson.vary.items()}, made)
     for says, seen in lesson.look(swept).claims:

@@ -76,7 +76,7 @@ def _recipes_over(swept: Sweep, across: str, fixed: Mapping[str, Any] | None = N
     rows = [[_shown(swept.at(**{across: value}, **fixed), recipe) for value in values] for recipe in swept.recipes]
     places, names = _axis(values, named=True)
     title = f"By recipe and {across}{f', {said(fixed)}' if fixed else ''}"
-    return _map(title, across, "recipe", rows, places, names, range(len(rows)), swept.recipes)
+    return _map(swept, title, across, "recipe", rows, places, names, range(len(rows)), swept.recipes)
 
 
 def _plane(swept: Sweep, recipe: str, down: str, across: str, fixed: Mapping[str, Any], line: Series | None) -> HeatMap:
@@ -86,10 +86,11 @@ def _plane(swept: Sweep, recipe: str, down: str, across: str, fixed: Mapping[str
     ]
     (x, x_names), (y, y_names) = _axis(swept.vary[across]), _axis(swept.vary[down])
     title = f"{recipe}{f', {said(fixed)}' if fixed else ''}"
-    return _map(title, across, down, rows, x, x_names, y, y_names, None if x_names or y_names else line)
+    return _map(swept, title, across, down, rows, x, x_names, y, y_names, None if x_names or y_names else line)
 
 
 def _map(
+    swept: Sweep,
     title: str,
     x_label: str,
     y_label: str,
@@ -100,6 +101,7 @@ def _map(
     y_names: Sequence[str],
     line: Series | None = None,
 ) -> HeatMap:
+    bar = swept.studies[0].bar / swept.studies[0].chance
     return HeatMap(
         title,
         x_label,
@@ -108,11 +110,11 @@ def _map(
         x,
         y,
         rows,
-        centre=0.5,
-        reach=2.0,
+        centre=bar,
+        reach=1 / bar,
         line=line,
         beyond="diverged or left out",
-        caption="Below ½ a net has learned something; at 1 it knows no more than how often each class occurs.",
+        caption=f"Below {bar:g} a net has learned something; at 1 it knows no more than the best constant answer.",
         x_names=x_names,
         y_names=y_names,
     )

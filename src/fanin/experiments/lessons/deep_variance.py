@@ -32,4 +32,6 @@ LESSON = Lesson(
             cell_ahead(RECIPE, {"depth": 60, "weight_var": 2.0}, {"depth": 60, "weight_var": 1.5}),
         ),
     ),
+    found="At 60 layers, no variance came below half of chance within 150 steps; those from 1.8 to 2.2 came furthest, "
+    "and a fifth more than 2.2 overflows. This is where a formula ends: see auto in the lesson by_activation.",
 )

@@ -30,4 +30,7 @@ LESSON = Lesson(
         Claim("More noise learns faster.", cell_ahead(RECIPE, {"jitter": 1.0}, {"jitter": 0.01})),
         Claim("With noise as large as the weights, the units differ.", layers_differ(RECIPE, 0.7, jitter=1.0)),
     ),
+    found="A hundredth of noise ended lower than none in all seeds, but 300 steps were not enough for it to learn: "
+    "1.24, where chance is 2.30. Differences grow from so little only as fast as the loss falls, and most of that "
+    "time is spent as a net one unit wide.",
 )

@@ -23,6 +23,7 @@ LESSON = Lesson(
         "steps": 100,
         "batch_size": 16,
         "optimizer": "adam",
+        "bar": 0.9,
     },
     claims=(
         Claim(

@@ -82,5 +82,8 @@ LESSON = Lesson(
         Claim("Deep in order, σ_w² = 0.5, ten layers are too many.", stays(RECIPE, weight_var=0.5, depth=10)),
         Claim("Deep in chaos, σ_w² = 4, forty are.", stays(RECIPE, weight_var=4.0, depth=40)),
     ),
+    found="Cells on the wrong side of the line are few, and lie where 250 steps of a net of 64 units end: at the edge "
+    "itself, ξ is infinite in theory, and 80 layers were the most that learned here. The theory is of infinitely "
+    "wide nets, and says what can be learned, not how soon.",
     line=line,
 )

@@ -442,7 +442,7 @@
         renderItem: (params, api) => {
           const [i, j, value] = cells[params.dataIndex];
           const [[left, bottom], [right, top]] = [corner(api, i, j), corner(api, i + 1, j + 1)];
-          const shape = { x: left, y: top, width: right - left + 0.5, height: bottom - top + 0.5 }; // no seams
+          const shape = { x: left, y: Math.min(top, bottom), width: right - left + 0.5, height: Math.abs(bottom - top) + 0.5 }; // no seams
           const fill = heatColour(map, value, colours);
           const text = value === null || cells.length > WRITTEN || shape.width < 44 || shape.height < 16 ? "" : tickLabel(+value.toPrecision(2));
           return { type: "rect", shape, style: { fill }, textContent: { style: { text, fill: onHeat(map, value, colours), font: `12px ${colours.sans}` } }, textConfig: { position: "inside" } };
