@@ -111,8 +111,8 @@ def index() -> str:
                 "experiment ran; where one is not seen, the page says so, and what we think the reason is.",
                 "```\n$ fanin list lessons\n$ fanin compare --builtin trainable_depth --html page.html\n```",
                 "\n".join(("| Lesson | Question | Name |", "|---|---|---|", *rows)),
-                f"{took}Results are kept in `runs/NAME`: what is stopped goes on. Whatever a lesson does can be done with "
-                "a net and data of one's own: `--toml` prints it as a file ([compare](../compare.md)).",
+                f"{took}Results are kept in `runs/NAME`: what is stopped goes on. Whatever a lesson does can be done "
+                "with a net and data of one's own: `--toml` prints it as a file ([compare](../compare.md)).",
             )
         )
         + "\n"
