@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Final
 
 from fanin.experiments import Study
@@ -13,6 +13,7 @@ from fanin.reports.page import Block, Column, HeatMap, Page, Section, Series, Ta
 from fanin.reports.study_page import curves, signals
 
 SMALLEST: Final = 1e-4  # of chance: losses below are as good as none, and would take all colours
+EVEN: Final = 4  # the widest gap over the narrowest on an axis of numbers: beyond, the narrow ones cannot be read
 CURVES: Final = 12  # studies whose curves a page has room for
 
 
@@ -121,9 +122,10 @@ def _map(
 
 
 def _axis(values: Sequence[Any], named: bool = False) -> tuple[Sequence[float], Sequence[str]]:
-    """Rising numbers stand where they are, unless names are asked for; anything else in its order."""
+    """Numbers that rise about evenly stand where they are, unless names are asked for; anything else in its order."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    if numbers and not named and len(values) > 1 and list(values) == sorted(values):
+    gaps = [b - a for a, b in pairwise(values)] if numbers and not named else []
+    if gaps and 0 < max(gaps) <= EVEN * min(gaps):
         return values, ()
     return range(len(values)), tuple(map(str, values))
 

@@ -451,7 +451,7 @@
       const line = { type: "line", data: map.line, symbol: "none", silent: true, z: 4, lineStyle: { color: colours.ink, width: 2 } };
       chart.setOption({
         ...base,
-        yAxis: { ...base.yAxis, min: ys[0], max: ys.at(-1), inverse: map.y_names.length > 0, splitLine: { show: false } },
+        yAxis: { ...base.yAxis, min: ys[0], max: ys.at(-1), inverse: map.y_names.length > 0, nameLocation: map.y_names.length ? "start" : "end", splitLine: { show: false } },
         tooltip: { ...base.tooltip, trigger: "item", axisPointer: { type: "none" }, formatter: (hit) => tipOf(cells[hit.dataIndex]) },
         series: [field, line],
       }, { notMerge: true });
