@@ -26,5 +26,6 @@ LESSON = Lesson(
         Claim("At 6 blocks auto is ahead of Kaiming.", ahead("auto", "he", blocks=6)),
     ),
     found="At 6 blocks auto's mean is a third of Kaiming's, but one of three seeds with Kaiming's start ended as low, "
-    "so that three seeds cannot tell the two apart. At 16 blocks none of them did. PyTorch's default learned at every depth.",
+    "so that three seeds cannot tell the two apart. At 16 blocks none of them did. PyTorch's default learned at every "
+    "depth.",
 )
