@@ -28,6 +28,7 @@ LEVELS = {
     "diagnosis": 5,
     "frameworks": 5,
     "experiments": 6,
+    "monitor": 6,
     "reports": 7,
     "compat": 8,
     "api": 9,

@@ -8,6 +8,7 @@ from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
 from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.training import watch
 
 __all__ = [
     "calibrate",
@@ -24,4 +25,5 @@ __all__ = [
     "predict",
     "repair_",
     "verify",
+    "watch",
 ]

@@ -1,0 +1,77 @@
+"""What an alarm is: a code, a page of text, and a search through what has been seen of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fanin.diagnosis import Finding
+from fanin.diagnosis.model import Severity
+from fanin.diagnosis.place import Place
+from fanin.monitor.account import Record
+from fanin.monitor.trend import Trend
+
+
+@dataclass(frozen=True)
+class History:
+    """What an alarm looks at, at one step.
+
+    Attributes:
+        step: now.
+        losses: their trend, this step's included.
+        loss: of this step, where it has one.
+        norms: of the gradients of the last steps for which they are known, this step's the last.
+        record: of this step, if it is a watched one.
+        first: the first record; what was so from the start is told from what grew.
+        not_finite: paths of parameters whose gradient or value is not finite, where that was looked for.
+    """
+
+    step: int
+    losses: Trend
+    loss: float | None = None
+    norms: tuple[float, ...] = ()
+    record: Record | None = None
+    first: Record | None = None
+    not_finite: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One kind of warning. Those that `fanin.diagnose` has as well share its code, name and page.
+
+    Attributes:
+        page: what it does, why it is bad, the remedy, its source.
+        find: from a history to at most one finding.
+    """
+
+    code: str
+    name: str
+    summary: str
+    page: str
+    find: Callable[[Alarm, History], Finding | None]
+    remedy: str
+
+    def finding(
+        self,
+        severity: Severity,
+        what: str,
+        why: str,
+        *,
+        module: str = "",
+        parameter: str = "",
+        also: Iterable[str] = (),
+        remedy: str = "",
+        start_helps: bool = False,
+        **numbers: float,
+    ) -> Finding:
+        """A finding of this alarm.
+
+        Args:
+            module, parameter: where it begins; neither is the model as a whole.
+            also: what has it, too.
+            remedy: in place of the alarm's, where the numbers say more.
+        """
+        place = Place(module=module, operation="output" if module else "", parameter=parameter)
+        affected = tuple(dict.fromkeys(path for path in (parameter or module, *also) if path))
+        said = remedy or self.remedy
+        return Finding(self.code, self.name, severity, place, what, why, said, affected, numbers, start_helps)
