@@ -20,7 +20,7 @@ class History:
         step: now.
         losses: their trend, this step's included.
         loss: of this step, where it has one.
-        norms: of the gradients of the last steps for which they are known, this step's the last.
+        norms: (step, norm of all gradients) of the last steps for which it is known, this step's the last.
         record: of this step, if it is a watched one.
         first: the first record; what was so from the start is told from what grew.
         not_finite: paths of parameters whose gradient or value is not finite, where that was looked for.
@@ -29,7 +29,7 @@ class History:
     step: int
     losses: Trend
     loss: float | None = None
-    norms: tuple[float, ...] = ()
+    norms: tuple[tuple[int, float], ...] = ()
     record: Record | None = None
     first: Record | None = None
     not_finite: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from fanin.monitor.thinned import Thinned
 from fanin.monitor.trend import Trend
 from fanin.signals.step import StepSignals
 
-NORMS: Final = 50  # of the last steps, whose median is the usual one
+NORMS: Final = 50  # of the last steps, of which an alarm takes as many as it needs
 CLOSER: Final = 8  # steps watched one after the other once a loss diverges: NaN may follow, and is to be found there
 COMPILED: Final = "Layers inside torch.compile are not seen; gradients, weights and updates are."
 
@@ -52,7 +52,7 @@ class Watching:
         self._say = say or _to_stderr
         self._arriving = self._adapter.Arriving()
         self._step, self._closer_until, self._armed, self._open = 0, 0, False, False
-        self._trend, self._norms = Trend(), deque[float](maxlen=NORMS)
+        self._trend, self._norms = Trend(), deque[tuple[int, float]](maxlen=NORMS)
         self._first: Record | None = None
         self._records, self._kept = Thinned[Record](256), Thinned[tuple[int, float]](4096)
         self._onsets: list[Onset] = []
@@ -132,7 +132,7 @@ class Watching:
         return {
             "step": self._step,
             "trend": asdict(self._trend),
-            "norms": list(self._norms),
+            "norms": [list(pair) for pair in self._norms],
             "said": sorted(self._said),
         }
 
@@ -146,7 +146,8 @@ class Watching:
             raise BadInput("Load the state before the watch is open: w = fanin.watch(…); w.load_state_dict(…); with w:")
         try:
             trend = Trend(**{**state["trend"], "recent": tuple(state["trend"]["recent"])})
-            norms, said, step = deque(map(float, state["norms"]), NORMS), set(state["said"]), int(state["step"])
+            norms = deque(((int(s), float(n)) for s, n in state["norms"]), NORMS)
+            said, step = set(map(str, state["said"])), int(state["step"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput("Not the state of a watch. Give what state_dict() of one returned.") from error
         self._trend, self._norms, self._said, self._step = trend, norms, said, step
@@ -186,7 +187,7 @@ class Watching:
             self._trend = self._trend.seen(loss)
             self._kept.add((step, loss))
         if norm is not None:
-            self._norms.append(norm)
+            self._norms.append((step, norm))
 
     def _history(
         self, step: int, loss: float | None, record: Record | None, norm: bool = True, broken: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ class LayerStep:
 
     Attributes:
         path: of the module.
-        value: the moments of its output.
+        value: the moments of its output; `non_finite` is 1 if a single element is not finite, else 0.
         activated: of the activation behind it; None where none was seen.
         gradient: ‖δ‖², of the loss's gradient at its output; None where none came back.
         matrix: it has a weight of two or more axes, so that it counts in the depth of the model.

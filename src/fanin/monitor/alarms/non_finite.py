@@ -76,7 +76,7 @@ def broken_gradients(record: Record) -> tuple[str, ...]:
 
 def _growth(history: History) -> float:
     """The last finite norm over the median of those before."""
-    known = [norm for norm in history.norms if math.isfinite(norm)]
+    known = [norm for _, norm in history.norms if math.isfinite(norm)]
     usual = sorted(known[:-1])[len(known[:-1]) // 2] if len(known) > 1 else 0.0
     return known[-1] / usual if usual else 1.0
 

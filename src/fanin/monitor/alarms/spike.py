@@ -1,9 +1,10 @@
 """The norm of the gradients jumps far above its usual size.
 
 ## What it does
-Holds the norm of all gradients together against the median of those before, at least five: reported above ten times it.
-In watched steps the norm is measured; give what `clip_grad_norm_` returns, `w.step(loss, norm)`, and every step counts,
-with the norm as it was before clipping. A norm that grows while the loss falls is a net that begins to learn.
+Holds the norm of all gradients together against the median of up to 25 before, at least five: reported above ten times
+it. In watched steps the norm is measured; give what `clip_grad_norm_` returns, `w.step(loss, norm)`, and every step
+counts, with the norm as it was before clipping. Between watched steps that lie apart, a net that begins to learn has
+gradients that grow, too: there the loss must be out of its usual range as well.
 
 ## Why it is bad
 One step of ten times the size, straight up a wall of the loss, can undo many; of Adam, it spoils the second moments for
@@ -23,6 +24,7 @@ Pascanu, Mikolov & Bengio 2013, section 3.2.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
@@ -31,19 +33,20 @@ from fanin.diagnosis.model import Severity
 from fanin.monitor.alarm import Alarm, History
 
 TIMES: Final = 10.0
+BEFORE: Final = 25
 ENOUGH: Final = 5  # norms before, for their median to mean something
+SCATTERS: Final = 4.5  # a median absolute deviation is 0.67 σ: 3 σ
 PASS: Final = 2.0  # of the median: norms in a healthy run scatter by tens of percents around it
 
 
 def find(alarm: Alarm, history: History) -> Finding | None:
     """The last norm against those before."""
-    if len(history.norms) <= ENOUGH:
+    seen = history.norms[-BEFORE - 1 :]
+    if len(seen) <= ENOUGH:
         return None
-    *before, last = history.norms
+    *before, last = (norm for _, norm in seen)
     usual = median(before)
-    if not (math.isfinite(last) and usual > 0 and last > TIMES * usual):
-        return None
-    if history.loss is not None and history.losses.now is not None and history.loss <= history.losses.now:
+    if not (math.isfinite(last) and usual > 0 and last > TIMES * usual) or not (_close(seen) or _high(history)):
         return None
     threshold = _one_digit(PASS * usual)
     if history.record is not None and (clipped := history.record.clipped) is not None and clipped < 1 / PASS:
@@ -58,6 +61,18 @@ def find(alarm: Alarm, history: History) -> Finding | None:
         usual=usual,
         threshold=threshold,
     )
+
+
+def _close(seen: Sequence[tuple[int, float]]) -> bool:
+    """The last norms are those of steps one after the other."""
+    (start, _), *_, (end, _) = seen[-ENOUGH - 1 :]
+    return end - start == ENOUGH
+
+
+def _high(history: History) -> bool:
+    """The loss is farther above the last ones than they scatter."""
+    now = history.losses.now
+    return history.loss is None or now is None or history.loss > now + SCATTERS * history.losses.scatter
 
 
 def _one_digit(x: float) -> float:
