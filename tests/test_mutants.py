@@ -98,6 +98,7 @@ _block_words, _window = philox._block_words, distributions._window
 SUITE = "testing/test_initializer_suite.py"
 LAWS = "initializers/test_initializer_laws.py"
 REPAIR = "diagnosis/test_repair.py"
+COMPARING = "experiments/test_comparing.py"
 STATISTICS = "stream/test_stream_statistics.py"
 TOKENS, RESIDUAL = "diagnosis/test_tokens.py", "diagnosis/test_residual.py"
 
@@ -175,6 +176,31 @@ MUTANTS: tuple[Mutant, ...] = (
         "a run that left the finite numbers is judged by those before",
         put("fanin.experiments.criterion", "final_loss", lambda losses, diverged_at=None: losses[-1]),
         ("experiments/test_criterion.py",),
+    ),
+    Mutant(
+        "an interval of plain percentiles, too narrow for few seeds",
+        put("fanin.experiments.statistics", "student_quantile", lambda share, degrees: 1.0),
+        ("experiments/test_statistics.py::test_an_interval_covers_the_mean_about_as_often_as_it_says",),
+    ),
+    Mutant(
+        "differences of recipes not taken seed by seed",
+        put("fanin.experiments.statistics", "zip", lambda a, b, strict: zip(a, b[::-1], strict=True)),
+        ("experiments/test_statistics.py::test_pairs_take_away_what_a_seed_does_to_both",),
+    ),
+    Mutant(
+        "a trial that is known without its training",
+        put("fanin.experiments.trial", "asdict", lambda how: {}),
+        (f"{COMPARING}::test_whatever_decides_a_trial_makes_another_one",),
+    ),
+    Mutant(
+        "one name for all results",
+        put("fanin.experiments.store", "name_of", lambda what: "0" * 64),
+        ("experiments/test_store.py::test_what_is_put_is_found_by_all_that_decides_it",),
+    ),
+    Mutant(
+        "every recipe judged at the first rate",
+        put("fanin.experiments.comparison", "min", lambda whole, **_: whole[0]),
+        (f"{COMPARING}::test_each_recipe_is_judged_at_its_own_best_rate",),
     ),
     Mutant(
         "fan_in and fan_out swapped",
@@ -410,13 +436,18 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "readouts, with their biases, among the places where samples must differ",
-        put("fanin.diagnosis.checks.alike", "reads_out", lambda evidence, layer: False),
+        put("fanin.diagnosis.checks.alike", "without_readouts", lambda evidence: list(evidence.layers)),
         (f"{TOKENS}::test_a_readout_that_says_its_prior_is_not_judged",),
     ),
     Mutant(
-        "the results of branches taken for the signal",
-        lambda patch: patch.setattr(Evidence, "branches", ()),
-        (f"{TOKENS}::test_the_branch_of_uniform_attention_is_not_its_stream",),
+        "a gate taken for the signal",
+        put("fanin.diagnosis.checks.alike", "passages", lambda paths, outputs: set(paths.names)),
+        ("diagnosis/test_checks.py::test_a_side_branch_with_a_small_signal_is_no_trend",),
+    ),
+    Mutant(
+        "queries and keys taken for a part of the signal's way",
+        put("fanin.diagnosis.checks.trend", "ASKS", frozenset()),
+        (f"{TOKENS}::test_uniform_attention_is_no_finding",),
     ),
     Mutant(
         "any positions taken for tokens",
@@ -515,7 +546,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "any loss above chance is too much",
-        put("fanin.diagnosis.checks.first_loss", "NATS", 0.1),
+        put("fanin.diagnosis.checks.first_loss", "NOTICED", 0.1),
         ("diagnosis/test_surrounding_checks.py::test_the_first_loss_is_judged_by_nats_above_chance",),
     ),
     Mutant(

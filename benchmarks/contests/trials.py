@@ -18,12 +18,12 @@ from fanin.errors import FaninError
 from fanin.experiments.criterion import final_loss
 from fanin.experiments.data import DATA, Data
 from fanin.experiments.nets import NETS
+from fanin.experiments.store import Store
 from fanin.experiments.together import train_together
 from fanin.frameworks.torch import Traced, sweep, trace, write_
 from fanin.plans import Plan, make_plan
 
 from .contest import Contest
-from .store import Store
 
 
 @dataclass(frozen=True)

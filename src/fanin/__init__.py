@@ -18,6 +18,7 @@ No framework is imported before a model of it is given.
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
 from fanin.api import (
     calibrate,
+    compare,
     diagnose,
     edge_of_chaos,
     fill_,
@@ -89,6 +90,7 @@ __all__ = [
     "Zeros",
     "__version__",
     "calibrate",
+    "compare",
     "diagnose",
     "edge_of_chaos",
     "fill_",

@@ -65,7 +65,7 @@ def test_a_run_that_was_stopped_goes_on_and_runs_nothing_twice(start: Any, tiny:
     assert again.runs == more.runs
     assert [r for r in more.runs if r.seed == 0] == list(first.runs)
     assert [(r.seed, r.rate) for r in again.runs] == [(0, 1e-2), (0, 1e-1), (1, 1e-2), (1, 1e-1)]
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_a_result_is_found_by_all_that_decides_it(start: Any, tiny: Any, tmp_path: Path) -> None:
@@ -82,17 +82,6 @@ def test_a_result_is_found_by_all_that_decides_it(start: Any, tiny: Any, tmp_pat
         trials.key_of(replace(tiny, training=Training(steps=31, batch_size=16)), he, 0, 0.1),
     ]
     assert key not in others
-
-
-def test_what_cannot_be_read_is_run_anew(start: Any, tmp_path: Path) -> None:
-    store = importlib.import_module("contests.store").Store(tmp_path)
-    assert store.get({"seed": 0}) is None
-    store.put({"seed": 0}, {"losses": [1.0]})
-    assert store.get({"seed": 0}) == {"losses": [1.0]}
-    assert store.get({"seed": 1}) is None
-    (file,) = tmp_path.rglob("*.json")
-    file.write_text('{"trial": {}, "res', encoding="utf-8")
-    assert store.get({"seed": 0}) is None
 
 
 def test_what_the_command_prints(

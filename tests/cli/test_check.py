@@ -191,8 +191,11 @@ class TestFix:
     def test_what_helped_is_shown_and_kept(self, check: Run, folder: Path) -> None:
         ended = check("deep", "--fix", "--out", "w.safetensors", "--plan", "plan.json", "--seed", "3")
         assert ended.code == 0, ended.err
-        assert "Vanishing gradients as it starts; after the remedy: healthy." in ended.out
-        assert "kept        B01 vanishing gradients: gone (total_ratio was " in ended.out
+        assert (
+            "Indistinguishable samples, vanishing gradients as it starts; after the remedy: healthy."
+            in ended.out.replace("\n", " ")
+        )
+        assert "gone        B01 vanishing gradients: with the remedy of F04 (total_ratio was " in ended.out
         assert "w.safetensors: 5,584 parameters" in ended.err
         plan = Plan.from_json((folder / "plan.json").read_text())
         entry, weights = plan["blocks.3.fc.weight"], load_file(folder / "w.safetensors")
@@ -214,7 +217,10 @@ class TestFix:
 
     def test_json_has_every_attempt(self, check: Run) -> None:
         data = check("deep", "--fix", "--json").data
-        assert [(a["finding"]["code"], a["outcome"]) for a in data["repair"]["attempts"]] == [("B01", "kept")]
+        assert [(a["finding"]["code"], a["outcome"]) for a in data["repair"]["attempts"]] == [
+            ("F04", "kept"),
+            ("B01", "gone"),
+        ]
         assert data["repair"]["after"]["healthy"] is True
         assert data["healthy"] is False
 
@@ -235,15 +241,15 @@ class TestFix:
 
 class TestSelection:
     def test_what_is_ignored_is_counted_and_does_not_fail(self, check: Run) -> None:
-        ended = check("deep", "--ignore", "N01,B01:blocks.*")
+        ended = check("deep", "--ignore", "N01,F04,B01:blocks.*")
         assert ended.code == 0
-        assert "1 more not shown, as asked for: B01." in ended.out
+        assert "2 more not shown, as asked for: F04, B01." in ended.out
 
     def test_elsewhere_it_is_shown(self, check: Run) -> None:
         assert check("deep", "--ignore", "B01:stem.*", "--json").code == 1
 
     def test_only_what_is_selected_counts(self, check: Run) -> None:
-        assert check("deep", "--select", "F", "--select", "u", "--json").code == 0
+        assert check("deep", "--select", "F01", "--select", "u", "--json").code == 0
 
     def test_the_project_says_what_it_wants_and_the_command_line_adds(self, check: Run, folder: Path) -> None:
         write(folder, '[tool.fanin.check]\nignore = ["B01:blocks.*"]\n')
@@ -295,7 +301,7 @@ class TestMachines:
         ]
 
     def test_sarif_has_the_user_s_line_with_its_path(self, check: Run) -> None:
-        ended = check("deep", "shallow", "saturated", "--format", "sarif")
+        ended = check("deep", "shallow", "saturated", "--format", "sarif", "--ignore", "F04")
         (run,) = ended.data["runs"]
         physical = [r["locations"][0]["physicalLocation"] for r in run["results"]]
         assert [(p["artifactLocation"]["uri"], p["region"]["startLine"]) for p in physical] == [
@@ -309,11 +315,11 @@ class TestMachines:
         assert (ended.code, ended.data["runs"][0]["results"]) == (0, [])
 
     def test_github_has_annotations_and_a_line_for_each_model(self, check: Run) -> None:
-        ended = check("deep", "shallow", "--format", "github", "--ignore", "N01")
+        ended = check("deep", "shallow", "--format", "github", "--ignore", "F04")
         first, *rest = ended.out.splitlines()
         assert first.startswith("::error file=src/parts.py,line=11,title=B01 vanishing gradients::layer ")
-        assert rest == ["src/net.py:deep: vanishing gradients", "src/net.py:shallow: healthy"]
-        assert "src/net.py:deep: healthy (1 ignored)" in check("deep", "--format", "github", "--ignore", "B").out
+        assert rest == ["src/net.py:deep: vanishing gradients (1 ignored)", "src/net.py:shallow: healthy"]
+        assert "src/net.py:deep: healthy (2 ignored)" in check("deep", "--format", "github", "--ignore", "F,B").out
 
     def test_a_loss_may_be_named(self, check: Run) -> None:
         assert check("shallow", "--loss", "loss", "--json").data["signals"]["loss_name"] == "loss"

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 import fanin
 from fanin.diagnosis import Diagnosis, Finding, Severity, remedy_plan
+from fanin.diagnosis.checks.alike import passages
 from fanin.experiments.nets import Perceptron
 from fanin.frameworks.torch import write_
 from fanin.testing.zoo import ZOO
@@ -100,7 +101,9 @@ def test_a_mask_that_leaves_few_keys_is_no_collapse() -> None:
 
 
 def test_uniform_attention_is_no_finding() -> None:
-    assert in_zoo("attention, uniform") == {}
+    """Mutant: queries and keys of 1e-4 taken for where the signal begins, so that it explodes behind them."""
+    there = ZOO["attention, uniform"].build()
+    assert list(fanin.diagnose(there.model, *there.example, loss=there.loss)) == []
 
 
 def test_tokens_that_collapse_are_followed_to_where_it_starts() -> None:
@@ -118,7 +121,7 @@ def test_tokens_that_are_alike_from_the_start_are_the_datas_fault() -> None:
 
 
 def test_the_branch_of_uniform_attention_is_not_its_stream() -> None:
-    """Mutant: the outputs of branches taken for the signal. Uniform attention gives all tokens one average."""
+    """Uniform attention gives all tokens one average, which is added to what they are."""
     there = attention(1, perceptron=False, asks=0.0)
     assert "F03" not in found(there.model, *there.example, loss=there.loss)
 
@@ -179,6 +182,26 @@ def test_a_readout_that_says_its_prior_is_not_judged() -> None:
     nn.init.constant_(net[2].bias, -4.6)  # type: ignore[arg-type]
     loss = partial(F.cross_entropy, target=torch.arange(64) % 10)
     assert "F04" not in found(net, torch.randn(64, 32), loss=loss)
+
+
+def test_a_mask_that_every_block_reads_goes_around_none() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Linear(WIDTH, WIDTH)
+            self.blocks = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(8))
+
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            x = self.embed(x)
+            for block in self.blocks:
+                x = block((0.1 * x @ x.transpose(1, 2) + mask).softmax(-1) @ x)
+            return x
+
+    torch.manual_seed(0)
+    net, x, mask = Masked(), torch.randn(4, LENGTH, WIDTH), torch.randn(4, LENGTH, LENGTH)
+    paths = fanin.diagnose(net, x, mask, select=CODES).evidence.paths
+    blocks = [name for name in paths.weights if name not in list(paths.weights)[-1:]]
+    assert set(blocks) <= passages(paths, list(paths.weights)[-1:])
 
 
 def test_a_head_at_zero_is_not_judged() -> None:

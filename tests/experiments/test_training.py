@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fanin.errors import UnknownName
-from fanin.experiments import Study, Training, Trial, TrialSpec, run_trials
+from fanin.experiments import Training, Trial, Trials, TrialSpec, run_trials
 from fanin.experiments.data import digits, permutation
 from fanin.experiments.nets import ACTIVATIONS, Perceptron
 from fanin.experiments.study import spread
@@ -100,14 +100,14 @@ def trial(seed: int, losses: list[float], reached: float, diverged_at: int | Non
 
 
 def test_mean_and_spread_are_over_seeds() -> None:
-    study = Study((trial(0, [2.0, 1.0], 0.8), trial(1, [4.0, 3.0], 0.6)))
+    study = Trials((trial(0, [2.0, 1.0], 0.8), trial(1, [4.0, 3.0], 0.6)))
     assert study.accuracy(SPEC.net, "auto") == pytest.approx((0.7, math.sqrt(0.02)))
     assert study.curve(SPEC.net, "auto") == [(1, 3.0, 2.0, 4.0), (2, 2.0, 1.0, 3.0)]
     assert str(study.final_loss(SPEC.net, "auto")) == "2.000 ± 1.414"
 
 
 def test_one_diverged_seed_makes_the_mean_loss_infinite_and_ends_the_curve() -> None:
-    study = Study((trial(0, [2.0, 1.0], 0.8), trial(1, [4.0], 0.1, 2)))
+    study = Trials((trial(0, [2.0, 1.0], 0.8), trial(1, [4.0], 0.1, 2)))
     assert str(study.final_loss(SPEC.net, "auto")) == "diverged"
     assert [point[0] for point in study.curve(SPEC.net, "auto")] == [1]
 

@@ -61,7 +61,13 @@ def test_odd_widths_and_short_chains_stay_gaussian() -> None:
     short = fanin.plan(chain("relu", 4), X)
     assert isinstance(short["2.weight"].initializer, VarianceScaling)
     assert isinstance(fanin.plan(chain("tanh", 12, width=63), torch.zeros(2, 63))["2.weight"].initializer, Orthogonal)
-    assert isinstance(fanin.plan(chain("selu", 20), X)["2.weight"].initializer, VarianceScaling)
+
+
+def test_deep_selu_nets_get_orthogonal_rows_of_norm_one() -> None:
+    decided = fanin.plan(chain("selu", 20), X)["2.weight"]
+    drawn = decided.initializer.draw(decided.target, 0).reshape(decided.parameter.shape)
+    assert isinstance(decided.initializer, Orthogonal)
+    assert (drawn**2).sum(1) == pytest.approx(1, abs=1e-5)
 
 
 class Residual(nn.Module):
@@ -133,3 +139,37 @@ def test_a_sweep_that_fails_is_told_and_does_no_harm(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(adapter, "sweep", broken)
     plan = fanin.plan(chain("relu", 3), X)
     assert any("not tuned on predicted signals: RuntimeError: no kernel" in note for note in plan.notes)
+
+
+class Attends(nn.Module):
+    """One attention, its logits divided by √head width where `how` says, or nowhere."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.query, self.key, self.value, self.out = (nn.Linear(64, 64, bias=False) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.query(x), self.key(x), self.value(x)
+        if self.how == "fused":
+            return self.out(nn.functional.scaled_dot_product_attention(q, k, v))  # type: ignore[no-any-return]
+        if self.how == "fused, scale 1":
+            return self.out(nn.functional.scaled_dot_product_attention(q, k, v, scale=1.0))  # type: ignore[no-any-return]
+        logits = (q / 8 if self.how == "queries" else q) @ k.transpose(1, 2)
+        logits = logits * 0.125 if self.how == "logits" else logits
+        return self.out(logits.softmax(-1) @ v)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("how", "gain"),
+    [("fused", 1.0), ("fused, scale 1", 1 / 8), ("queries", 1.0), ("logits", 1.0), ("nowhere", 1 / 8)],
+)
+def test_queries_make_up_for_logits_that_nothing_divides(how: str, gain: float) -> None:
+    """As in T5, whose queries start so. Mutant: gain 1 for all, and the softmax is one-hot."""
+    torch.manual_seed(0)
+    net, x = Attends(how), torch.randn(4, 16, 64)
+    plan = fanin.plan(net, x)
+    assert plan["query.weight"].std == pytest.approx(gain / 8, rel=1e-6)
+    assert plan["key.weight"].std == pytest.approx(1 / 8, rel=1e-6)
+    (seen,) = fanin.diagnose(net, x, plan=plan).signals.attention.values()
+    assert 0.7 < seen.logit_std < 1.4

@@ -4,6 +4,7 @@ Each is a few lines: it finds the framework's adapter, traces the model once, an
 decides.
 """
 
+from fanin.api.compare import compare
 from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
@@ -12,6 +13,7 @@ from fanin.api.training import watch
 
 __all__ = [
     "calibrate",
+    "compare",
     "diagnose",
     "edge_of_chaos",
     "fill_",

@@ -57,7 +57,7 @@ def diagnose(
         >>> layers = [m for _ in range(30) for m in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
         >>> net = torch.nn.Sequential(*layers)
         >>> fanin.diagnose(net, torch.randn(32, 64)).summary
-        'vanishing gradients'
+        'indistinguishable samples, vanishing gradients'
         >>> _ = fanin.initialize_(net, torch.zeros(1, 64), seed=0)
         >>> fanin.diagnose(net, torch.randn(32, 64)).summary
         'healthy'
@@ -67,7 +67,7 @@ def diagnose(
         ...     large = torch.nn.Sequential(*[torch.nn.Linear(8192, 8192) for _ in range(30)])
         ...     x = torch.empty(8, 8192)
         >>> fanin.diagnose(large, x, plan=fanin.plan(large, x, recipe="torch_default")).summary
-        'vanishing gradients'
+        'indistinguishable samples, vanishing gradients'
         >>> fanin.diagnose(net, torch.randint(0, 256, (32, 64)).float()).summary
         'input not normalised'
     """
@@ -123,9 +123,10 @@ def repair_(
         >>> layers = [m for _ in range(30) for m in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
         >>> net = torch.nn.Sequential(*layers)
         >>> print(fanin.repair_(net, torch.randn(32, 64)))
-        Sequential: vanishing gradients
-        kept        B01 vanishing gradients: gone (total_ratio was ...)
-        30 of 60 parameters start anew, seed 0: healthy
+        Sequential: indistinguishable samples, vanishing gradients
+        kept        F04 indistinguishable samples: gone (last_difference was ...)
+        gone        B01 vanishing gradients: with the remedy of F04 (total_ratio was ...)
+        60 of 60 parameters start anew, seed 0: healthy
     """
     key(seed, "")  # refuses what is no seed, before a trial could be blamed for it
     selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)

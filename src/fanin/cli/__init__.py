@@ -11,7 +11,7 @@ import traceback
 
 import typer
 
-from fanin.cli import check, demo, explain, gain, init, list_, plan, verify
+from fanin.cli import check, compare, demo, explain, gain, init, list_, plan, verify
 from fanin.errors import FaninError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("check")(check.check)
+app.command("compare")(compare.compare)
 app.command("plan")(plan.plan)
 app.command("init")(init.init)
 app.command("verify")(verify.verify)

@@ -50,6 +50,16 @@ def load_model(
     return model, tuple(example)
 
 
+def load_function(reference: str) -> Callable[..., Any]:
+    """What FILE.py:name means.
+
+    Raises:
+        BadInput: the file does not exist or raises, or what it has of that name cannot be called.
+        UnknownName: it has nothing of that name.
+    """
+    return _factory(reference)[1]
+
+
 @contextmanager
 def noise_hint(shape: str | None) -> Iterator[None]:
     """Where --input made the example, say what else can be done if it is of the wrong kind."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from fanin.diagnosis.check import Check
 from fanin.diagnosis.checks import CHECKS
 from fanin.diagnosis.evidence import Evidence
-from fanin.diagnosis.model import Diagnosis, Severity
+from fanin.diagnosis.model import Diagnosis
 from fanin.diagnosis.selection import Selection
 from fanin.graph import Graph
 from fanin.plans import Plan, as_built
@@ -36,11 +36,10 @@ def remedy_plan(diagnosis: Diagnosis) -> Plan:
 def remedied(
     plan: Plan, diagnosis: Diagnosis, codes: Iterable[str] | None = None, checks: Mapping[str, Check] = CHECKS
 ) -> Plan:
-    """The plan with the remedies of errors and warnings applied in turn: all, or those of some codes."""
+    """The plan with the findings' remedies applied in turn, those of notes too: all, or those of some codes."""
     wanted = None if codes is None else set(codes)
     for finding in diagnosis:
         remedy = checks[finding.code].remedy
-        meant = finding.severity is Severity.NOTE  # it may be so on purpose
-        if remedy and not meant and (wanted is None or finding.code in wanted):
+        if remedy and (wanted is None or finding.code in wanted):
             plan = remedy(plan, diagnosis.evidence, finding)
     return plan

@@ -1,10 +1,25 @@
 """EVIDENCE: starts compared by real training.
 
-A `Trial` is one training run, a function of its `TrialSpec` (net, start, seed, training); a `Study` is trials over the
-same data and batches, and what can be said of them. `run_trials` runs them in processes.
+`compare` trains a net from several recipes and gives a `Study`: its `Run`s, and what can be said of them. A `Store`
+keeps results on disk, an engine (`ENGINES`) does the work in processes. To add an engine: a function in `engine.py`.
+The demonstration has its own small form of it: `Trial`s, functions of their `TrialSpec`, run by `run_trials`.
 """
 
+from fanin.experiments.comparison import Standing, Study
 from fanin.experiments.runner import run_trials
-from fanin.experiments.study import Spread, Study, Training, Trial, TrialSpec
+from fanin.experiments.store import Store
+from fanin.experiments.study import Spread, Training, Trial, Trials, TrialSpec
+from fanin.experiments.trial import Run
 
-__all__ = ["Spread", "Study", "Training", "Trial", "TrialSpec", "run_trials"]
+__all__ = [
+    "Run",
+    "Spread",
+    "Standing",
+    "Store",
+    "Study",
+    "Training",
+    "Trial",
+    "TrialSpec",
+    "Trials",
+    "run_trials",
+]

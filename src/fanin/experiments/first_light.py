@@ -14,7 +14,7 @@ from fanin.diagnosis import Diagnosis, Evidence, diagnose
 from fanin.experiments.data import digits
 from fanin.experiments.nets import Perceptron
 from fanin.experiments.runner import run_trials
-from fanin.experiments.study import Study, Training, Trial, TrialSpec
+from fanin.experiments.study import Training, Trial, Trials, TrialSpec
 from fanin.frameworks.torch import observe, sweep, trace, write_
 from fanin.plans import Plan, make_plan
 
@@ -44,7 +44,7 @@ class FirstLight:
     """All that the demonstration found."""
 
     checked: tuple[Checked, ...]
-    study: Study
+    study: Trials
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -90,6 +90,6 @@ def trial_specs(seeds: int, training: Training, depth: int = DEPTH, width: int =
     ]
 
 
-def train_all(specs: list[TrialSpec], on_done: Callable[[Trial], None] | None = None) -> Study:
+def train_all(specs: list[TrialSpec], on_done: Callable[[Trial], None] | None = None) -> Trials:
     """Run the trials on all cores."""
     return run_trials(specs, on_done=on_done)

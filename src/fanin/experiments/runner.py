@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
-from fanin.experiments.study import Study, Trial, TrialSpec
+from fanin.experiments.study import Trial, Trials, TrialSpec
 
 
 def run_trials(
     specs: Sequence[TrialSpec], *, workers: int | None = None, on_done: Callable[[Trial], None] | None = None
-) -> Study:
+) -> Trials:
     """Every trial, in the order of `specs` whatever order they end in.
 
     Each worker computes on one core: small nets gain more from a second process than from a second thread. An exception
@@ -36,7 +36,7 @@ def run_trials(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return Study(tuple(done[spec] for spec in specs))
+    return Trials(tuple(done[spec] for spec in specs))
 
 
 def _cores() -> int:

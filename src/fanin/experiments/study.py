@@ -73,7 +73,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Study:
+class Trials:
     """Trials on the same data and batches, so that runs of one seed differ in their start alone."""
 
     trials: tuple[Trial, ...]

@@ -33,6 +33,7 @@ def train_together(
     data: Data,
     how: Training,
     on_step: Callable[[int], None] | None = None,
+    on_end: Callable[[Stacked], None] | None = None,
 ) -> list[Losses]:
     """What `train` finds for each model, up to the rounding of sums; the model itself is left as it is.
 
@@ -42,6 +43,7 @@ def train_together(
         seeds: of each model, which decide its batches.
         rates: of each model, in the place of `how.learning_rate`.
         on_step: called with the number of each step that is done.
+        on_end: called with parameters and buffers as they are after the last step, stacked.
 
     Returns:
         Of each model its losses, up to the last finite one, and the step whose loss was not finite, if any.
@@ -67,6 +69,8 @@ def train_together(
                 on_step(step)
             if not bool(losses.isfinite().any()):
                 break
+    if on_end:
+        on_end({name: w.detach() for name, w in (stacked | buffers).items()})
     return [_until_it_diverged(curve) for curve in torch.stack(seen, 1).tolist()]
 
 

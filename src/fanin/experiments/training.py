@@ -48,10 +48,13 @@ def run_trial(spec: TrialSpec) -> Trial:
     return Trial(spec, losses, accuracy(net, data), diverged_at)
 
 
-def train(model: nn.Module, data: Data, how: Training, seed: int) -> Losses:
+def train(
+    model: nn.Module, data: Data, how: Training, seed: int, on_step: Callable[[int], None] | None = None
+) -> Losses:
     """Train in place from the weights that the model has; returns the losses and the step that was not finite, if any.
 
-    The batches depend on the seed alone, so that trials of one seed see the same ones.
+    The batches depend on the seed alone, so that trials of one seed see the same ones. `on_step` is called with the
+    number of each step that is done.
     """
     inputs, targets = torch.from_numpy(data.inputs), torch.from_numpy(data.targets)
     criterion, optimizer = loss_function(data.loss), optimizer_of(model, how)
@@ -66,6 +69,8 @@ def train(model: nn.Module, data: Data, how: Training, seed: int) -> Losses:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # the gradient of every parameter
         optimizer.step()  # against it, a little
+        if on_step:
+            on_step(step)
     return tuple(losses), None
 
 

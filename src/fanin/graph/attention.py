@@ -30,6 +30,48 @@ def attentions(paths: Paths) -> tuple[Attention, ...]:
     return tuple(found for node in paths.graph.nodes for found in _at(paths, node))
 
 
+def logit_scale(paths: Paths, attention: Attention) -> float | None:
+    """By what numbers the product of queries and keys is multiplied on the way to the softmax; None where not known.
+
+    Those between the weight that makes queries, or keys, and the product count too.
+    """
+    softmax = paths.graph.by_name[attention.softmax]
+    if softmax.op in FUSED:
+        given, width = softmax.arguments.get("scale"), paths.graph.by_name[attention.query].shape[-1]
+        scale = float(given) if isinstance(given, int | float) else width**-0.5
+    else:
+        product = _scores(paths, softmax)
+        between = _numbers(paths, softmax.name, product) if product else None
+        if between is None:
+            return None
+        scale = between
+    for end in (attention.query, attention.key):
+        made = _numbers(paths, end, None)
+        if made is None:
+            return None
+        scale *= made
+    return scale
+
+
+def _numbers(paths: Paths, start: str, end: str | None) -> float | None:
+    """The product of the numbers that a signal is multiplied by before `start`, from `end`, or from a weight, on."""
+    scale, name = 1.0, start
+    while name != end and name not in paths.weights:
+        node, sources = paths.node(name), paths.sources[name]
+        if node is None:
+            return scale  # an input
+        other = node.arguments.get("other")
+        if node.op in {"mul", "div"}:
+            if not isinstance(other, int | float) or not other:
+                return None  # a temperature that is learned, say
+            scale *= other if node.op == "mul" else 1 / other
+        onward = [source for source in sources if end is None or paths.depends(source, end)]
+        if len(onward) != 1:
+            return scale if end is None else None
+        name = onward[0]
+    return scale
+
+
 def _at(paths: Paths, node: Node) -> Iterator[Attention]:
     if node.op in FUSED:
         ends = [node.arguments.get(name) for name in ("query", "key", "value")]

@@ -84,10 +84,15 @@ def layers(graph: Graph) -> tuple[Layer, ...]:
 
 def goes_to_a_norm(graph: Graph, layer: Layer) -> bool:
     """Whether norms are all that see a layer's result, through what passes it on: then its scale does not matter."""
+    return bool(norms_behind(graph, layer))
+
+
+def norms_behind(graph: Graph, layer: Layer) -> tuple[Node, ...]:
+    """The norms that are all that see a layer's result, through what passes it on; () where something else does."""
     name = layer.node.name
     while len(users := graph.users.get(name, ())) == 1 and users[0].op in PASSES_ON - NORMS:
         name = users[0].name
-    return bool(users) and all(user.op in NORMS for user in users)
+    return users if all(user.op in NORMS for user in users) else ()
 
 
 def _follow(graph: Graph, start: Node) -> tuple[Node, str]:

@@ -25,11 +25,14 @@ PAIRS: Final = "Balduzzi et al. 2017, §5"
 
 def keeps_isometry(p: Parameter, link: Link) -> Decision | None:
     """The decision for a weight of a deep chain; None where it cannot be had: odd widths beside an activation that
-    is not odd, or an activation that keeps itself in balance (SELU).
+    is not odd.
     """
     before, behind = link.before, link.behind
     if any(phi is not None and phi.name == "selu" for phi in (before, behind)):
-        return None
+        rows_of_one = math.sqrt(max(p.shape[0] / p.shape[1], 1))
+        block = _orthogonal(rows_of_one, p.shape[0], p.shape[1], len(p.shape) > 2)
+        why = f"{link.depth} of selu in a row: orthogonal, with rows of norm 1, as its balance of 0 and 1 asks"
+        return Decision(block, why, f"{SOURCE}; Klambauer et al. 2017, eq. 4")
     rows = behind is not None and not _odd_part(behind).odd
     columns = before is not None and not _odd_part(before).odd
     if (rows and p.shape[0] % 2) or (columns and p.shape[1] % 2):

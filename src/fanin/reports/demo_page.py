@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fanin.experiments import Study
+from fanin.experiments import Trials
 from fanin.experiments.first_light import BAD_STARTS, CURE, Checked, FirstLight
 from fanin.reports.blocks import findings, plan_table, reach
 from fanin.reports.over_depth import activations_over_depth, gradients_over_depth
@@ -80,7 +80,7 @@ def starts_table(checked: Checked) -> Table:
     return Table(title, columns, rows)
 
 
-def trained(net: str, study: Study) -> Section:
+def trained(net: str, study: Trials) -> Section:
     """Loss over steps and where it ended."""
     curves = []
     for start in STARTS:
@@ -104,7 +104,7 @@ def trained(net: str, study: Study) -> Section:
     )
 
 
-def results(net: str, study: Study) -> Table:
+def results(net: str, study: Trials) -> Table:
     """Loss and accuracy at the end, mean ± standard deviation over seeds."""
     columns = [
         Column("start"),
@@ -121,7 +121,7 @@ def results(net: str, study: Study) -> Table:
     return Table(f"After training, mean ± standard deviation over {len(study.of(net, CURE))} seeds", columns, rows)
 
 
-def conclusion(net: str, study: Study) -> str:
+def conclusion(net: str, study: Trials) -> str:
     """The best of the warned-of starts beside the cure, in one sentence."""
     best = max(BAD_STARTS, key=lambda start: study.accuracy(net, start).mean)
     return (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Final
 
 from fanin.diagnosis.check import Check
@@ -12,8 +12,9 @@ from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_all_and_biases
 from fanin.graph import Layer, Node, Role
+from fanin.graph.paths import Paths
 from fanin.plans import Plan
-from fanin.signals import Moments
+from fanin.signals import LayerSignal, Moments
 from fanin.signals.axes import Kind, count, kinds_of
 
 # Inputs of which this share of the second moment tells one from another are alike already: the data's fault, if it is
@@ -48,10 +49,9 @@ def alike_check(
     one, two = ("tokens of a sample", "two tokens") if tokens else ("samples", "two samples")
 
     def find(check: Check, evidence: Evidence) -> Finding | None:
-        points = points_of(evidence, tokens=tokens)
+        points = told_apart(points_of(evidence, tokens=tokens))
         lost = lost_of(points, noticeable)
-        at_the_end = read_out(evidence, tokens=tokens) if lost else []
-        if not lost or any(p.difference >= noticeable * points[0].difference for p in at_the_end):
+        if not lost:
             return None
         first, last = points[0], lost[-1]
         left = max(last.difference, 0.0) / first.difference
@@ -77,40 +77,31 @@ def alike_check(
     return Check(code, name, summary, page, find, advice, remedy, worse="smaller")
 
 
+def told_apart(points: list[Point]) -> list[Point]:
+    """From the first point that tells its inputs apart; none where the data do not differ."""
+    return list(dropwhile(lambda p: p.difference < ALIKE, points))
+
+
 def lost_of(points: list[Point], noticeable: float) -> list[Point]:
     """The last points, if of the first one's difference no more than `noticeable` is left from there on."""
-    if not points or points[0].difference < ALIKE:
+    if not points:
         return []
     least = noticeable * points[0].difference
     return list(reversed(list(takewhile(lambda p: p.difference < least, reversed(points[1:])))))
 
 
 def points_of(evidence: Evidence, *, tokens: bool) -> list[Point]:
-    """The layers outside of residual branches and the additions, in the order they run.
+    """The embeddings, layers and additions through which all of the signal passes, in the order they run.
 
-    What a branch holds is not the signal: what attends uniformly is alike, and is added to what is not. Readouts are
-    left out, since their biases say what is common to all on purpose; so is what is 0 or is not known.
+    What a branch holds is not the signal, nor is a gate: what attends uniformly is alike, and is added to what is not.
+    Readouts are left out, since their biases say what is common to all on purpose; so is what is 0 or is not known.
     """
-    names = {seen.layer.output.name for seen in evidence.layers if not reads_out(evidence, seen.layer)}
-    adds = [b for b in evidence.branches if b.add in evidence.signals.values]
-    inner = 0
-    for branch in adds:
-        nested = any(branch.members >> evidence.paths.position[other.add] & 1 for other in adds if other is not branch)
-        inner |= 0 if nested else branch.members
-    names = {name for name in names if not inner >> evidence.paths.position[name] & 1} | {b.add for b in adds}
-    return _points(evidence, names, tokens=tokens)
-
-
-def read_out(evidence: Evidence, *, tokens: bool) -> list[Point]:
-    """What the readouts see. A side branch, such as a gate, may be alike for all where that is not."""
-    ends = [seen.layer.node.name for seen in evidence.layers if reads_out(evidence, seen.layer)]
-    return _points(evidence, {name for end in ends for name in evidence.paths.sources[end]}, tokens=tokens)
-
-
-def _points(evidence: Evidence, names: Set[str], *, tokens: bool) -> list[Point]:
+    names = {seen.layer.output.name for seen in without_readouts(evidence)} | {b.add for b in evidence.branches}
+    names |= {p.node for p in evidence.graph.parameters if p.role is Role.EMBEDDING and p.node}
+    alone = passages(evidence.paths, [ref.name for ref in evidence.graph.outputs])
     of = _between_tokens(evidence) if tokens else _between_samples
     values = evidence.signals.values
-    seen = [(n, values[n.name]) for n in evidence.graph.nodes if n.name in names and n.name in values]
+    seen = [(n, values[n.name]) for n in evidence.graph.nodes if n.name in names & alone and n.name in values]
     return [
         Point(node, 1 - common / value.second_moment)
         for node, value in seen
@@ -118,9 +109,32 @@ def _points(evidence: Evidence, names: Set[str], *, tokens: bool) -> list[Point]
     ]
 
 
-def reads_out(evidence: Evidence, layer: Layer) -> bool:
-    """Whether the layer makes the output."""
-    return layer.next_op == "output" or Role.READOUT in evidence.graph.by_path[layer.weight].roles
+def passages(paths: Paths, outputs: Sequence[str]) -> set[str]:
+    """The operations that nothing goes around which a weight has had a part in.
+
+    Masks and positions are no signal, though every block may read them.
+    """
+    leads = 0
+    for name in outputs or paths.names[-1:]:
+        leads |= paths.before.get(name, 0)
+    on_the_way = [name for name in paths.names if leads >> paths.position[name] & 1]
+    furthest, found = 0, set()  # the last operation that reads what came before
+    for name in on_the_way:
+        if paths.position[name] >= furthest:
+            found.add(name)
+        if paths.before[name] & paths.with_weights:
+            readers = [user for user in paths.graph.users.get(name, ()) if leads >> paths.position[user.name] & 1]
+            furthest = max([furthest, *(paths.position[user.name] for user in readers)])
+    return found
+
+
+def without_readouts(evidence: Evidence) -> list[LayerSignal]:
+    """The layers but for those that make the output."""
+
+    def reads_out(layer: Layer) -> bool:
+        return layer.next_op == "output" or Role.READOUT in evidence.graph.by_path[layer.weight].roles
+
+    return [seen for seen in evidence.layers if not reads_out(seen.layer)]
 
 
 def _between_samples(node: Node, value: Moments) -> float | None:

@@ -3,7 +3,8 @@
 ## What it does
 Compares the second moment of each layer's output with the first layer's (F02), and ‖δ‖², the squared norm of the
 gradient at each layer's pre-activation, with the last layer's (B02). Above 1e4 it is a warning, above 1e8 an error.
-A layer counts only if all that follow it, in the direction of the signal, are out of range too.
+A layer counts only if all that follow it, in the direction of the signal, are out of range too; what makes only
+queries or keys is left out, since small ones are uniform attention, and a good start.
 
 ## Why it is bad
 F02: logits are huge, so the first loss is far above chance and its gradient is that of a confident mistake; further on

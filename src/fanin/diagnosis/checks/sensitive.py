@@ -32,7 +32,7 @@ from itertools import takewhile
 from typing import Final
 
 from fanin.diagnosis.check import Check
-from fanin.diagnosis.checks.alike import lost_of, points_of, reads_out
+from fanin.diagnosis.checks.alike import lost_of, points_of, told_apart, without_readouts
 from fanin.diagnosis.checks.trend import NOTICEABLE
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
@@ -59,7 +59,7 @@ def _swings(evidence: Evidence) -> list[Swing]:
     """The last layers before the readout, all of which swing; empty if any weight is not drawn independently."""
     if evidence.predicted is None or evidence.laws is None:
         return []
-    before = [seen for seen in evidence.layers if not reads_out(evidence, seen.layer)]
+    before = without_readouts(evidence)
     if not all(_independent(evidence.laws[seen.layer.weight]) for seen in before):
         return []
     bands = [(s, m.band) for s in before if (m := evidence.predicted.values.get(s.layer.output.name)) and m.band]
@@ -74,7 +74,9 @@ def _independent(entry: Entry) -> bool:
 def find(check: Check, evidence: Evidence) -> Finding | None:
     """A warning if this start is far off itself; else a note."""
     found = _swings(evidence)
-    if not found or lost_of(points_of(evidence, tokens=False), 1 / NOTICEABLE):  # where biases decide, no seed matters
+    if not found or lost_of(
+        told_apart(points_of(evidence, tokens=False)), 1 / NOTICEABLE
+    ):  # where biases decide, no seed matters
         return None
     first, last = evidence.layers[0].value.second_moment, found[-1].seen.value.second_moment
     ratio = last / first if first > 0 else math.nan

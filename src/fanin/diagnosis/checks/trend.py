@@ -11,6 +11,8 @@ from fanin.diagnosis.check import Check
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
 from fanin.diagnosis.remedies import fit_all_to_activations
+from fanin.graph import Role
+from fanin.graph.layers import norms_behind
 from fanin.plans import Plan
 from fanin.signals import LayerSignal
 
@@ -18,6 +20,7 @@ from fanin.signals import LayerSignal
 # well below: std(log q) = √(5 L/n) for ReLU (Hanin & Nica 2020), 1.25 for 40 layers of 128 units, 7 σ from 1e4.
 NOTICEABLE = 1e4
 HOPELESS = 1e8
+ASKS = frozenset({Role.QUERY, Role.KEY})
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,13 @@ class Trend:
 
     Attributes:
         start: the first layer, in the direction of the signal, from which on all are beyond `NOTICEABLE`.
-        affected: how many layers lie beyond.
+        beyond: the layers that are.
         total: second moment at the far end over that at the near end.
         per_layer: its geometric mean over the layers between.
     """
 
     start: LayerSignal
-    affected: int
+    beyond: tuple[LayerSignal, ...]
     total: float
     per_layer: float
 
@@ -59,7 +62,7 @@ def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, 
             why=evidence.scale_sentence(trend.start.layer),
             total_ratio=trend.total,
             ratio_per_layer=trend.per_layer,
-            layers_beyond=trend.affected,
+            layers_beyond=len(trend.beyond),
         )
 
     def remedy(plan: Plan, evidence: Evidence, finding: Finding) -> Plan:
@@ -72,12 +75,43 @@ def trend_check(code: str, name: str, page: str, *, forward: bool, grows: bool, 
 
 def _forward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the layers' outputs, from the first to the last."""
-    return _trend(list(evidence.layers), lambda seen: seen.value.second_moment, grows=grows)
+    return _trend(_along(evidence), lambda seen: seen.value.second_moment, grows=grows)
 
 
 def _backward(evidence: Evidence, grows: bool) -> Trend | None:
     """Of the gradients, from the last layer to the first."""
-    return _trend(list(reversed(evidence.layers)), lambda seen: seen.gradient_norm, grows=grows)
+    trend = _trend(_along(evidence)[::-1], lambda seen: _gradient_norm(evidence, seen), grows=grows)
+    return None if trend and not grows and _passed_by(evidence, trend) else trend
+
+
+def _passed_by(evidence: Evidence, trend: Trend) -> bool:
+    """Whether the stream brings back what the branches of these layers do not, as those of values that are averaged."""
+    if any(evidence.graph.by_path[seen.layer.weight].branch is None for seen in trend.beyond):
+        return False
+    near = evidence.layers[-1].gradient_norm
+    forks = [evidence.graph.by_name[b.fork] for b in evidence.branches if b.fork in evidence.signals.gradients]
+    first = min(forks, key=lambda node: evidence.paths.position[node.name], default=None)
+    if first is None or not near:
+        return False
+    arrives = evidence.signals.gradients[first.name].second_moment * math.prod(first.shape)
+    return not _beyond(arrives / near, grows=False)
+
+
+def _gradient_norm(evidence: Evidence, seen: LayerSignal) -> float | None:
+    """‖δ‖² behind the norm, where one is all that sees the layer: before it, δ has the scale that the norm undoes."""
+    norms = norms_behind(evidence.graph, seen.layer)
+    gradient = evidence.signals.gradients.get(norms[0].name) if len(norms) == 1 else None
+    return gradient.second_moment * math.prod(norms[0].shape) if gradient else seen.gradient_norm
+
+
+def _along(evidence: Evidence) -> list[LayerSignal]:
+    """The layers without those that only ask: small queries and keys are uniform attention, and a good start."""
+
+    def asks(seen: LayerSignal) -> bool:
+        roles = evidence.graph.by_path[seen.layer.weight].roles
+        return bool(ASKS.intersection(roles)) and Role.VALUE not in roles
+
+    return [seen for seen in evidence.layers if not asks(seen)]
 
 
 def _beyond(ratio: float, grows: bool) -> bool:
@@ -102,4 +136,4 @@ def _trend(path: list[LayerSignal], of: Callable[[LayerSignal], float | None], *
         return None
     extreme = max(beyond, key=lambda pair: abs(math.log(pair[1])))
     steps = [seen for seen, _ in usable].index(extreme[0])
-    return Trend(beyond[0][0], len(beyond), extreme[1], extreme[1] ** (1 / steps))
+    return Trend(beyond[0][0], tuple(seen for seen, _ in beyond), extreme[1], extreme[1] ** (1 / steps))

@@ -3,7 +3,8 @@
 ## What it does
 Compares the second moment of each layer's output with the first layer's (F01), and ‖δ‖², the squared norm of the
 gradient at each layer's pre-activation, with the last layer's (B01). Below 1e-4 it is a warning, below 1e-8 an error.
-A layer counts only if all that follow it, in the direction of the signal, are out of range too.
+A layer counts only if all that follow it, in the direction of the signal, are out of range too; what makes only
+queries or keys is left out, since small ones are uniform attention, and a good start.
 
 ## Why it is bad
 F01: the last layers see almost the same input whatever the sample is; the output is its bias.

@@ -48,11 +48,8 @@ class Closer:
         if x.is_complex() or x.numel() == 0:
             return seen
         axes = self._axes(name, x)
-        seen_closer = detail(x, axes if seen.zeros else None, units=count(axes, Kind.FEATURE) if axes else 0)
-        if name in self._classes:
-            spread = float(x.double().var(self._classes[name], correction=0).mean())
-            seen_closer = replace(seen_closer, spread=spread)
-        self.details[name] = seen_closer
+        units = count(axes, Kind.FEATURE) if axes else 0
+        self.details[name] = self._over_classes(name, x, detail(x, axes if seen.zeros else None, units=units))
         return _with_alikeness(x, axes, seen) if axes else seen
 
     def gradient(self, name: str, x: torch.Tensor) -> None:
@@ -60,10 +57,10 @@ class Closer:
         if not x.is_complex() and x.numel():
             self.gradient_details[name] = detail(x, None)
 
-    def value_again(self, name: str, source: str) -> None:
+    def value_again(self, name: str, source: str, x: torch.Tensor) -> None:
         """Of the same elements in another order."""
         if source in self.details:
-            self.details[name] = self.details[source]
+            self.details[name] = self._over_classes(name, x, self.details[source])
 
     def gradient_again(self, name: str, source: str) -> None:
         """Likewise, of the same gradient."""
@@ -81,6 +78,12 @@ class Closer:
             scores = _fused_scores(*args, **kwargs) if "scaled_dot" in self._ops[name] else _some_rows(args[0])
             if scores is not None:
                 self.attention[self._attentions[name]] = attention_detail(scores)
+
+    def _over_classes(self, name: str, x: torch.Tensor, seen: Detail) -> Detail:
+        """With the variance over classes, where these are logits."""
+        if name not in self._classes:
+            return seen
+        return replace(seen, spread=float(x.double().var(self._classes[name], correction=0).mean()))
 
     def _axes(self, name: str, x: torch.Tensor) -> Axes | None:
         axes = self.axes.get(name)

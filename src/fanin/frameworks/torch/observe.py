@@ -160,7 +160,7 @@ class _Recorder(Replay):
         if source in self.values:
             self.values[n.name] = replace(self.values[source], saturated=None)
             if self._closer:
-                self._closer.value_again(n.name, source)
+                self._closer.value_again(n.name, source, x)
             return
         seen = moments(x, self._bounds.get(n.name))
         self.values[n.name] = self._closer.value(n.name, x, seen) if self._closer else seen

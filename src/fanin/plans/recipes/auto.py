@@ -7,6 +7,7 @@ from typing import Final
 
 from fanin.activations import activation
 from fanin.graph import Branch, Graph, Layer, Parameter, Parts, Role, layers
+from fanin.graph.attention import logit_scale
 from fanin.graph.chains import Link, links
 from fanin.graph.layers import goes_to_a_norm
 from fanin.initializers import (
@@ -27,6 +28,7 @@ from fanin.plans.model import Decision
 from fanin.plans.tuned import LOGITS
 
 LECUN: Final = "LeCun et al. 1998, §4.6"
+NEARLY: Final = 0.7  # a gain nearer to 1 is no matter of √head width
 LONG: Final = 100  # steps, beyond which a forget gate of ½ or ¾ remembers nothing
 
 
@@ -43,8 +45,10 @@ def auto(graph: Graph) -> Mapping[str, Decision]:
     chains = links(graph)
     normed = {layer.weight for layer in feeding.values() if goes_to_a_norm(graph, layer)}
 
+    logits = _gains_of_queries(graph)
+
     def weight(p: Parameter) -> Decision:
-        return _weight(p, feeding.get(p.path), chains.get(p.path), p.path in normed)
+        return _weight(p, feeding.get(p.path), chains.get(p.path), p.path in normed, logits.get(p.path, 1.0))
 
     rules = {
         **PLAIN,
@@ -56,7 +60,21 @@ def auto(graph: Graph) -> Mapping[str, Decision]:
     return by_role(graph, rules) | _gates(graph)
 
 
-def _weight(p: Parameter, layer: Layer | None, link: Link | None, normed: bool) -> Decision:
+def _gains_of_queries(graph: Graph) -> dict[str, float]:
+    """Of weights that make queries alone, where nothing divides the logits by √head width, as in T5: 1/(s √d)."""
+    structure, found = graph.structure, dict[str, float]()
+    for attention in structure.attentions:
+        scale = logit_scale(structure.paths, attention)
+        width = graph.by_name[attention.query].shape[-1:]
+        gain = 1 / (scale * width[0] ** 0.5) if scale and width else 1.0
+        behind = structure.paths.to_weight(attention.query)
+        for path in structure.paths.weights[behind[-1]] if behind and gain < NEARLY else ():
+            if not {Role.KEY, Role.VALUE} & set(graph.by_path[path].roles):
+                found[path] = gain
+    return found
+
+
+def _weight(p: Parameter, layer: Layer | None, link: Link | None, normed: bool, logits: float) -> Decision:
     """In the order of what says most: a deep chain, attention, a branch's end, the readout, what is fed."""
     if layer is None:  # the second of an operation's weights: stacked LSTMs
         return Decision(lecun_normal(), "not the first weight of its operation: unit gain", LECUN)
@@ -66,6 +84,9 @@ def _weight(p: Parameter, layer: Layer | None, link: Link | None, normed: bool) 
         decided = isometric
     elif p.branch and p.branch.normed and (not asks or Role.VALUE in p.roles):
         decided = _behind_norms(p.branch, layer)
+    elif logits != 1:
+        why = f"queries of gain {logits:.3g}, as nothing divides the logits by √head width: their variance is about 1"
+        decided = Decision(VarianceScaling(gain=logits), why, "Raffel et al. 2020; Vaswani et al. 2017, §3.2.1")
     elif asks:
         decided = Decision(lecun_normal(), "unit queries and keys, logits of variance about 1", LECUN)
     elif Role.RESIDUAL_OUT in p.roles and p.branch and not normed:

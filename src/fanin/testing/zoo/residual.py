@@ -95,7 +95,7 @@ def narrow(depth: int, width: int) -> Situation:
 
 
 CASES: Final = (
-    Case("residual, no norm, branches as large as the stream", residual, frozenset({"F05"}), frozenset({"B02"})),
+    Case("residual, no norm, branches as large as the stream", residual, frozenset({"F05"}), frozenset({"B02", "L01"})),
     Case("residual, no norm, branches by 1/√N", partial(residual, second=BLOCKS**-0.5)),
     Case("residual, no norm, branches at 0", partial(residual, second=0.0)),
     Case("residual, pre-norm", partial(residual, "pre")),
@@ -107,8 +107,8 @@ CASES: Final = (
     Case(
         "residual, post-norm, drowned", partial(residual, "post", second=16.0), frozenset({"F06"}), frozenset({"B02"})
     ),
-    Case("layer norm, starved", partial(normed, nn.LayerNorm, 1e-3), frozenset({"F07"}), frozenset({"B02"})),
-    Case("batch norm, starved", partial(normed, nn.BatchNorm1d, 1e-3), frozenset({"F07"}), frozenset({"B02"})),
+    Case("layer norm, starved", partial(normed, nn.LayerNorm, 1e-3), frozenset({"F07"}), frozenset({"B01", "B02"})),
+    Case("batch norm, starved", partial(normed, nn.BatchNorm1d, 1e-3), frozenset({"F07"}), frozenset({"B01", "B02"})),
     Case("layer norm, fed", partial(normed, nn.LayerNorm, 1.0)),
     Case("batch norm, fed", partial(normed, nn.BatchNorm1d, 1.0)),
     Case(

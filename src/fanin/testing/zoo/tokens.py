@@ -123,7 +123,12 @@ def ordered(weights: float, biases: float) -> Situation:
 
 CASES: Final = (
     Case("attention, queries and keys too wide", partial(attention, asks=4.0), frozenset({"A01"})),
-    Case("attention, packed and too wide", partial(attention, packed=True, asks=5.0), frozenset({"A01"})),
+    Case(
+        "attention, packed and too wide",
+        partial(attention, packed=True, asks=5.0),
+        frozenset({"A01"}),
+        frozenset({"L01"}),
+    ),
     Case("attention, pre-norm", attention),
     Case("attention, post-norm", partial(attention, order="post")),
     Case("attention, uniform", partial(attention, asks=0.01)),

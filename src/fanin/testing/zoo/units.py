@@ -171,7 +171,9 @@ CASES: Final = (
     Case("relu, widened by copies", partial(classified, perceptron, widened_by_copies), U01),
     Case("relu, three layers", partial(classified, perceptron, as_it_is)),
     Case("relu, biases of -8", partial(classified, perceptron, biases_of(-8.0)), U03, frozenset({"B01", "F01"})),
-    Case("relu, leaning weights", partial(classified, perceptron, leaning_weights), U03, frozenset({"B01", "F01"})),
+    Case(
+        "relu, leaning weights", partial(classified, perceptron, leaning_weights), U03, frozenset({"B01", "F01", "F08"})
+    ),
     Case("relu, biases of -0.5", partial(classified, perceptron, biases_of(-0.5))),
     Case("attention, query is key", partial(classified, Attention, query_is_key, 128), U04),
     Case("attention, independent draws", partial(classified, Attention, as_it_is, 128)),

@@ -1,0 +1,404 @@
+"""A comparison is paired, loses nothing, computes nothing twice, and names no winner that it does not have."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import fanin
+from fanin.errors import BadInput, ShapeMismatch, UnknownName
+from fanin.experiments import Study
+from fanin.experiments.compare import Stopped
+from fanin.experiments.store import MARK
+from fanin.experiments.subject import subject
+
+HERE = Path(__file__).parent
+NET = "perceptron(depth=2, width=8)"
+FEW = {"seeds": 2, "learning_rates": [0.01, 0.1], "steps": 20, "batch_size": 16, "workers": 1, "progress": False}
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import fanin
+if __name__ == "__main__":
+    study = fanin.compare("perceptron(depth=8, width=16)", "digits", recipes=["he", "xavier", "lecun"], seeds=6,
+        learning_rates=[0.01, 0.1], steps=60, to=sys.argv[1], workers=int(sys.argv[2]), progress=False)
+    print(study.trained, len(study.runs), flush=True)
+"""
+
+
+def builders() -> Any:
+    """Importable by its name in workers, too, as they are given this process's path."""
+    if "builders" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("builders", HERE / "builders.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules["builders"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["builders"])
+        sys.path.append(str(HERE))
+    return sys.modules["builders"]
+
+
+def compare(net: Any = NET, data: Any = "iris", **other: Any) -> Study:
+    return fanin.compare(net, data, **{"recipes": ["he", "lecun"], **FEW, **other})
+
+
+def results(folder: Path) -> list[Path]:
+    return [f for f in folder.rglob("*.json") if f.name != MARK]
+
+
+def losses(study: Study) -> dict[tuple[str, int, float], tuple[float, ...]]:
+    return {(r.recipe, r.seed, r.rate): r.losses for r in study.runs}
+
+
+def test_recipes_or_seeds_added_later_are_all_that_is_computed(tmp_path: Path) -> None:
+    first = compare(to=tmp_path)
+    again = compare(to=tmp_path)
+    more = compare(to=tmp_path, recipes=["he", "lecun", "xavier"], seeds=3)
+    assert (first.trained, again.trained, more.trained) == (8, 0, 18 - 8)
+    assert again == first
+    assert losses(first).items() <= losses(more).items()
+    assert len(results(tmp_path)) == 18
+
+
+def test_a_trial_is_the_same_alone_and_in_any_stack(tmp_path: Path) -> None:
+    """What makes it a function of its key."""
+    together = losses(compare(seeds=3))
+    for seed in range(3):
+        for (recipe, _, rate), alone in losses(compare(seeds=[seed], learning_rates=[0.1])).items():
+            assert together[recipe, seed, rate] == alone
+
+
+def test_processes_find_what_this_one_finds() -> None:
+    assert losses(compare(workers=2)) == losses(compare())
+
+
+def test_recipes_that_decide_alike_share_their_trials() -> None:
+    study = compare(recipes=["he", "he(negative_slope=0.0)"])
+    assert study.trained == 4
+    assert len(study.runs) == 8
+    assert [row.behind and row.behind.difference.mean for row in study.standings] == [None, 0.0]
+    assert study.winner is None
+    assert "No winner" in study.verdict
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seeds": [2, 3]},
+        {"learning_rates": [0.02]},
+        {"steps": 21},
+        {"batch_size": 17},
+        {"optimizer": "adam"},
+        {"momentum": 0.8},
+        {"data": "wine"},
+        {"net": "perceptron(depth=2, width=8, activation='tanh')"},
+        {"recipes": ["he(negative_slope=0.1)", "xavier"]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_decides_a_trial_makes_another_one(change: dict[str, Any], tmp_path: Path) -> None:
+    """Mutant: a key without any one of them."""
+    compare(to=tmp_path)
+    study = compare(**{"to": tmp_path, **change})
+    assert study.trained == len(study.runs)
+
+
+def test_a_slope_that_no_weight_shows_makes_another_trial() -> None:
+    small = builders().small
+    one, other, same = (subject(partial(small, slope=s), "iris").digest["structure"] for s in (0.1, 0.2, 0.1))
+    assert one == same != other
+
+
+def test_seeds_are_paired_in_batches_and_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`normal` at half the std has half the weights, element by element; and both see the same batches."""
+    what = subject(NET, "iris")
+    from fanin.frameworks.torch import write_
+
+    weights = []
+    for std in (0.1, 0.2):
+        write_(what.model, what.plan(f"normal(std={std})"), 0)
+        weights.append(what.model.hidden[0].weight.detach().clone())  # type: ignore[union-attr,index]
+    torch.testing.assert_close(2 * weights[0], weights[1])
+    study = compare(recipes=["normal(std=0.0)", "zeros"], seeds=1)
+    assert len(set(losses(study).values())) == 2, "the same start and batches by another name, at each of two rates"
+
+
+def test_each_recipe_is_judged_at_its_own_best_rate() -> None:
+    study = compare(recipes=["normal(std=0.05)", "normal(std=5.0)"], learning_rates=[1e-4, 1e-1], steps=60, seeds=3)
+    for row in study.standings:
+        means = {rate: np.mean(study.finals(row.recipe, rate)) for rate in study.rates}
+        assert means[row.rate] == min(means.values())
+        assert row.at_edge
+    assert "end of the grid" in str(study)
+
+
+def test_what_is_clearly_better_wins_and_chance_does_not() -> None:
+    clear = compare(recipes=["he", "zeros"], seeds=6, steps=100)
+    assert clear.winner == "he"
+    assert clear.standings[1].behind is not None
+    assert clear.standings[1].behind.p == pytest.approx(2 / 2**6)
+    level = compare(recipes=["normal(std=0.3)", "normal(std=0.301)"], seeds=2)
+    assert level.winner is None
+    one = compare(recipes=["he", "zeros"], seeds=1, steps=100)
+    assert one.winner is None, "one seed says nothing of others"
+
+
+def test_runs_that_diverge_are_counted_and_come_last() -> None:
+    study = compare(recipes=["he", "normal(std=30.0)"], learning_rates=[10.0, 1e3], data="diabetes", steps=40)
+    assert any(r.diverged_at for r in study.runs)
+    assert all(len(r.losses) == (r.diverged_at or 41) - 1 for r in study.runs)
+    lost = [row for row in study.standings if row.diverged]
+    assert lost
+    assert all(math.isinf(row.final.mean) for row in lost)
+    assert "diverge" in str(study)
+    study.to_json()
+
+
+def test_own_nets_and_arrays_are_taken() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 5))
+    classes = compare(builders().small, (x, (x[:, 0] > 0).astype(int)), steps=200, learning_rates=[0.1])
+    assert classes.net == "builders.small"
+    assert all((r.accuracy or 0) > 0.85 for r in classes.runs)
+    numbers = compare(partial(builders().small, width=16), (x, x[:, 0], x[:50], x[:50, 0]), learning_rates=[0.05])
+    assert numbers.net == "builders.small(width=16)"
+    assert all(r.accuracy is None and r.test_loss is not None for r in numbers.runs)
+
+
+def test_plans_and_functions_are_recipes_too() -> None:
+    plan = fanin.plan(subject(NET, "iris").model, torch.zeros(2, 4), recipe="he")
+    study = compare(
+        recipes={"made before": plan, "same": "he", "mine": lambda g: {p.path: "zeros" for p in g.parameters}}
+    )
+    assert study.recipes == ("made before", "same", "mine")
+    assert study.trained == 8
+
+
+def test_a_net_that_cannot_be_stacked_is_trained_one_by_one() -> None:
+    study = compare(builders().with_dropout)
+    assert losses(study) == losses(compare(builders().with_dropout))
+    assert not study.failed
+
+
+def test_a_large_net_is_trained_alone_whatever_it_is_given_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacked = compare()
+    monkeypatch.setattr("fanin.experiments.stack.STACKED_ELEMENTS", 10)
+    alone = compare()
+    assert alone.runs[0].facts["stack"] == 1
+    for at, curve in losses(alone).items():
+        assert curve == pytest.approx(losses(stacked)[at], rel=1e-4)
+
+
+def test_buffers_are_each_models_own_and_the_test_uses_them() -> None:
+    study = compare(builders().with_batch_norm, "digits", steps=60, batch_size=32, learning_rates=[0.1])
+    assert all((r.accuracy or 0) > 0.5 for r in study.runs)
+    assert (
+        losses(
+            compare(builders().with_batch_norm, "digits", steps=60, batch_size=32, seeds=[1], learning_rates=[0.1])
+        ).items()
+        <= losses(study).items()
+    )
+
+
+def test_a_trial_that_raises_is_marked_and_the_others_go_on(tmp_path: Path) -> None:
+    """It raises when the model is tested, which `torch.func` does one by one."""
+    study = compare(builders().Fragile, recipes=["lecun", "normal(std=100.0)"], to=tmp_path)
+    assert {(recipe, error) for recipe, _, error in study.failed} == {("normal(std=100.0)", "ValueError: too large")}
+    assert len(study.failed) == 4
+    assert [row.recipe for row in study.standings] == ["lecun"]
+    assert "failed: ValueError: too large" in str(study)
+    assert len(results(tmp_path)) == 4
+    assert len(compare(builders().Fragile, recipes=["lecun", "normal(std=100.0)"], to=tmp_path).failed) == 4
+
+
+def test_a_recipe_that_cannot_serve_the_net_is_left_out() -> None:
+    study = compare(recipes=["he", "fixup"])
+    assert "residual branches" in study.left_out["fixup"]
+    assert study.recipes == ("he",)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"net": "perceptrom(depth=2)"}, UnknownName, "Did you mean 'perceptron'"),
+        ({"net": 3}, BadInput, "net: expected a name"),
+        ({"data": "digitz"}, UnknownName, "Did you mean 'digits'"),
+        ({"data": 3}, BadInput, "data: expected a name"),
+        ({"data": (np.zeros((3, 2)), np.zeros(4))}, BadInput, r"same first axis.*\(3, 2\) and \(4,\)"),
+        ({"data": (np.array(["a"]), np.zeros(1))}, BadInput, "an array of numbers"),
+        ({"data": (np.zeros((9, 2)), np.full(9, -1))}, BadInput, "classes are 0, 1"),
+        ({"recipes": ["hee"]}, UnknownName, "Did you mean 'he'"),
+        ({"recipes": "he"}, BadInput, "recipes: expected a list"),
+        ({"recipes": []}, BadInput, "recipes: expected a list"),
+        ({"recipes": ["he", "he"]}, BadInput, "'he' is there twice"),
+        ({"recipes": ["fixup"]}, BadInput, "No recipe can serve this net. fixup: "),
+        ({"seeds": 0}, BadInput, "seeds: expected at least one"),
+        ({"seeds": [1, 1]}, BadInput, "none twice"),
+        ({"seeds": "3"}, BadInput, "seeds: expected how many"),
+        ({"seeds": [-1]}, BadInput, "seed"),
+        ({"learning_rates": [0.1, -1]}, BadInput, "learning_rates: expected positive"),
+        ({"learning_rates": []}, BadInput, "learning_rates: expected at least one"),
+        ({"steps": 0}, BadInput, "steps must be an integer, at least 1; got 0"),
+        ({"batch_size": 1000}, BadInput, "batch_size is 1000, but iris has 120 samples"),
+        ({"optimizer": "adm"}, UnknownName, "Did you mean 'adam'"),
+        ({"momentum": 1}, BadInput, r"momentum must be a number in \[0, 1\)"),
+        ({"engine": "locl"}, UnknownName, "Did you mean 'local'"),
+        ({"workers": 0}, BadInput, "workers must be an integer"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_before_anything_runs(given: dict[str, Any], error: type, says: str) -> None:
+    with pytest.raises(error, match=says):
+        compare(**given)
+
+
+def test_builders_that_cannot_be_used_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"builders\.raising raised RuntimeError: no such file"):
+        compare(builders().raising)
+    with pytest.raises(ShapeMismatch, match=r"answers \(2, 2\) to two samples of iris; expected \(2, 3\)"):
+        compare(builders().wrong_shape)
+    with pytest.raises(BadInput, match=r"cannot be found by other processes.*workers=1"):
+        compare(lambda data: builders().small(data), workers=2)
+    assert compare(lambda data: builders().small(data)).trained == 8
+
+
+def test_a_damaged_result_is_said_and_computed_again(tmp_path: Path) -> None:
+    first = compare(to=tmp_path)
+    results(tmp_path)[0].write_text("{")
+    again = compare(to=tmp_path)
+    assert again.trained == 1
+    assert "cannot be used" in str(again)
+    assert losses(again) == losses(first)
+
+
+def test_the_callers_random_state_and_threads_are_left_as_they_were() -> None:
+    torch.manual_seed(0)
+    threads, expected = torch.get_num_threads(), torch.rand(2)
+    torch.manual_seed(0)
+    compare(builders().with_dropout)
+    assert torch.equal(torch.rand(2), expected)
+    assert torch.get_num_threads() == threads
+    assert float(torch.tensor(1e-40) * 1) > 0, "denormals"
+
+
+@pytest.mark.parametrize(("deaths", "lost"), [(1, 0), (2, 4)])
+def test_a_worker_that_dies_loses_its_job_only_if_it_dies_again(
+    deaths: int, lost: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs of four trials; the mutant without a second try loses four at the first death."""
+    mark = tmp_path / "deaths"
+    mark.write_text("0")
+    monkeypatch.setenv("FANIN_TEST_DEATHS", str(mark))
+    monkeypatch.setenv("FANIN_TEST_PARENT", str(os.getpid()))
+    mark.write_text(str(deaths))
+    monkeypatch.setattr("fanin.experiments.compare.LARGEST_STACK", 4)
+    study = compare(builders().Deadly, recipes=["he"], seeds=4, workers=2, to=tmp_path / "runs")
+    assert len(study.runs) + len(study.failed) == 8
+    if lost == 0:
+        assert not study.failed
+    else:
+        assert all("exit code -9" in error for _, _, error in study.failed)
+    whole = compare(builders().Deadly, recipes=["he"], seeds=4, workers=1, to=tmp_path / "runs")
+    assert whole.trained == len(study.failed)
+
+
+def script(folder: Path, workers: int = 1) -> subprocess.Popen[str]:
+    file = folder.parent / "script.py"
+    if not file.exists():
+        file.write_text(SCRIPT)
+    command = [sys.executable, str(file), str(folder), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_at_random_moments_nothing_is_lost_or_counted_twice(tmp_path: Path) -> None:
+    """`kill -9` of the whole run, workers included or not, until it gets through; then as if nothing had been."""
+    folder, rng, kept = tmp_path / "runs", random.Random(0), 0
+    for attempt in range(8):
+        running = script(folder, workers=1 + (attempt % 4 == 3))
+        deadline = time.monotonic() + 60
+        while len(results(folder)) <= kept and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(rng.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.2))
+        running.kill()
+        running.communicate()
+        now = len(results(folder))
+        assert now >= kept, "a result is gone"
+        kept = now
+    last = script(folder)
+    out, err = last.communicate(timeout=300)
+    assert last.returncode == 0, err
+    trained, runs = map(int, out.split())
+    assert runs == 36 == len(results(folder))
+    assert trained <= 36 - kept
+    whole = fanin.compare(
+        "perceptron(depth=8, width=16)",
+        "digits",
+        recipes=["he", "xavier", "lecun"],
+        seeds=6,
+        learning_rates=[0.01, 0.1],
+        steps=60,
+        workers=1,
+        progress=False,
+    )
+    stored = fanin.compare(
+        "perceptron(depth=8, width=16)",
+        "digits",
+        recipes=["he", "xavier", "lecun"],
+        seeds=6,
+        learning_rates=[0.01, 0.1],
+        steps=60,
+        workers=1,
+        progress=False,
+        to=folder,
+    )
+    assert stored.trained == 0
+    assert losses(stored) == losses(whole)
+
+
+def test_two_runs_at_once_on_one_store_share_the_work(tmp_path: Path) -> None:
+    """Mutant: without claims, both train all of it."""
+    both = [script(tmp_path / "runs") for _ in range(2)]
+    ended = [run.communicate(timeout=300) for run in both]
+    trained, runs = zip(*(map(int, out.split()) for out, _ in ended), strict=True)
+    assert runs == (36, 36)
+    assert sum(trained) == 36 == len(results(tmp_path / "runs"))
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    running = script(folder, workers=2)
+    while not results(folder) and running.poll() is None:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    if running.returncode == 0:
+        pytest.skip("it was done before it was stopped")
+    assert "trials are done and kept in" in err
+    assert "The same call goes on from there." in err
+    assert issubclass(Stopped, KeyboardInterrupt)
+    out, _ = script(folder).communicate(timeout=300)
+    assert out.split()[1] == "36"
+
+
+def test_the_study_is_plain_data_and_a_page(tmp_path: Path) -> None:
+    study = compare(seeds=3)
+    facts = study.to_dict()
+    assert facts["verdict"] == study.verdict
+    assert len(facts["runs"]) == 12
+    assert study.to_html(tmp_path / "study.html").read_text(encoding="utf-8").count("Mean loss at the end") >= 1
+    with pytest.raises(BadInput, match=r"Take it from fanin\.compare"):
+        replace(study, page=None).to_html(tmp_path / "other.html")
