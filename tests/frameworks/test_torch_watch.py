@@ -267,10 +267,10 @@ def test_a_compiled_step_around_a_watched_model_computes_the_same() -> None:
     torch.manual_seed(0)
     model, x = mlp(), torch.randn(16, 8)
     compiled = torch.compile(lambda x: model(x).square().mean(), backend="eager")
-    expected = float(compiled(x))
+    expected = compiled(x).item()
     with fanin.watch(model, every=1, say=quiet) as w:
         loss = compiled(x)
-        assert float(loss) == expected
+        assert loss.item() == expected
         loss.backward()
         w.step(loss)
     torch.compiler.reset()

@@ -66,10 +66,11 @@ class Onset:
         return {"step": self.step, "finding": self.finding.to_dict()}
 
     def __str__(self) -> str:
-        f = self.finding
+        f, place = self.finding, self.finding.place
+        where = (place.parameter and f" in parameter {place.parameter}") or (place.module and f" in {place.module}")
         return (
-            f"step {self.step}: {f.code} {f.name} ({f.severity}) from {f.place}\n"
-            f"    what    {f.what}\n    why     {f.why}\n    remedy  {f.remedy}"
+            f"step {self.step}: {f.code} {f.name} ({f.severity}){where}\n"
+            f"    what    {f.what}\n    why     {f.why}\n    remedy  {f.remedy}\n    more    fanin explain {f.code}"
         )
 
 

@@ -16,6 +16,7 @@ from fanin.frameworks import adapter_of
 from fanin.monitor.account import SCHEMA, Onset, Record, Watch
 from fanin.monitor.alarm import History
 from fanin.monitor.alarms import ALARMS
+from fanin.monitor.alarms.non_finite import ALARM as NON_FINITE
 from fanin.monitor.sinks import Sinks
 from fanin.monitor.thinned import Thinned
 from fanin.monitor.trend import Trend
@@ -196,18 +197,24 @@ class Watching:
         return History(step, self._trend, loss, norms, record, self._first, broken)
 
     def _judge(self, history: History) -> None:
+        if (broken := NON_FINITE.find(NON_FINITE, history)) is not None:
+            self._begins(Onset(history.step, broken))
+            return  # whatever else is seen now, that does
         for alarm in ALARMS:
-            if alarm.code in self._said or (finding := alarm.find(alarm, history)) is None:
-                continue
-            self._said.add(alarm.code)
-            onset = Onset(history.step, finding)
-            self._onsets.append(onset)
-            if finding.code != "N01":  # behind that, there is nothing to see
+            if alarm.code not in self._said and (finding := alarm.find(alarm, history)) is not None:
+                self._begins(Onset(history.step, finding))
                 self._closer_until = max(self._closer_until, history.step + CLOSER)
-            if self._watcher.speaks:
-                self._say(str(onset))
-                self._written("finding", onset.to_dict())
-                self._trouble(self._sinks.tell(onset))
+
+    def _begins(self, onset: Onset) -> None:
+        """Said once."""
+        if onset.finding.code in self._said:
+            return
+        self._said.add(onset.finding.code)
+        self._onsets.append(onset)
+        if self._watcher.speaks:
+            self._say(str(onset))
+            self._written("finding", onset.to_dict())
+            self._trouble(self._sinks.tell(onset))
 
     def _written(self, kind: str, content: dict[str, Any]) -> None:
         self._trouble(self._sinks.write(kind, content))

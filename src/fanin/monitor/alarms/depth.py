@@ -40,6 +40,17 @@ def _beyond(record: Record, grows: bool) -> list[tuple[str, float]]:
     return list(takewhile(lambda pair: pair[1] > NOTICEABLE if grows else pair[1] < 1 / NOTICEABLE, ratios))
 
 
+def per_layer(record: Record) -> float | None:
+    """The factor χ by which ‖δ‖² changes from a layer to the one before it: the geometric mean over all."""
+    sizes = [q for _, q in gradient_over_depth(record.signals) if q > 0 and math.isfinite(q)]
+    return (sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1)) if len(sizes) > 1 else None
+
+
+def _named(paths: list[str]) -> str:
+    """All that go together, from the first of the model to the last."""
+    return paths[0] if len(paths) == 1 else f"{paths[0]} … {paths[-1]}, {len(paths)}"
+
+
 def _alarm(code: str, name: str, *, grows: bool) -> Alarm:
     verb = "grows" if grows else "shrinks"
 
@@ -49,15 +60,20 @@ def _alarm(code: str, name: str, *, grows: bool) -> Alarm:
             return None
         path, ratio = (max if grows else min)(beyond, key=lambda pair: pair[1])
         since = history.first is not None and bool(_beyond(history.first, grows))
+        now, start = per_layer(record), per_layer(history.first) if history.first else None
+        was = f"×{start:.2g} a layer at step {history.first.step}" if start and history.first else "not seen"
+        depth = len(gradient_over_depth(record.signals))
         return alarm.finding(
             Severity.ERROR if abs(math.log(ratio)) > math.log(HOPELESS) else Severity.WARNING,
-            f"‖δ‖² at {path} is {ratio:.2g} of that at the last layer; {len(beyond)} layer(s) are out of range",
-            "it was so at the first step that was seen" if since else "it was not so at the first step that was seen",
+            f"going back, ‖δ‖² {verb} by ×{now or 1:.2g} a layer, and at {path} is {ratio:.2g} of that at the last layer; "
+            f"{_named([module for module, _ in beyond])} of {depth} layers are out of range",
+            f"the start has it already: {was}, where 1 keeps a gradient" if since else f"it came up in training: {was}",
             module=beyond[-1][0],
             also=[module for module, _ in beyond],
             remedy="" if since else "a smaller learning rate, or weight decay; look at what began before this",
             start_helps=since,
             total_ratio=ratio,
+            ratio_per_layer=math.nan if now is None else now,
             layers_beyond=len(beyond),
         )
 

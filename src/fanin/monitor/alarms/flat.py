@@ -1,0 +1,61 @@
+"""The loss does not fall.
+
+## What it does
+After 200 steps, holds the lowest median of nine losses in a row against that of the first nine: reported where it is
+lower by less than six times the scatter of the losses and by less than a hundredth of their size. Looked at until it
+is found, so that a loss that begins to fall later is not reported after it did.
+
+## Why it is bad
+Nothing is learned, and each further step costs as much as one that learns.
+
+## Remedy
+Another start, if gradients do not reach the first layers: `fanin.diagnose` says so. Else a larger learning rate; or
+labels that do not belong to their inputs. A net that learns one batch by heart shows which of these it is.
+
+## Known exceptions
+Rewards, adversarial losses, and training that goes on from a checkpoint where the loss is as low as it gets.
+
+## Source
+Goodfellow, Bengio & Courville 2016, Deep Learning, section 11.5: fit a tiny data set.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fanin.diagnosis import Finding
+from fanin.diagnosis.model import Severity
+from fanin.monitor.alarm import Alarm, History
+
+STEPS: Final = 200
+# The lowest of all medians of nine in 200 steps of pure noise lies 2.5 of their own σ below the first, which may lie as
+# far above its mean: 5 × 0.4 σ, that is 3 median absolute deviations.
+SCATTERS: Final = 6.0
+SIZE: Final = 0.01
+
+
+def find(alarm: Alarm, history: History) -> Finding | None:
+    """At the step where it is so long enough."""
+    trend = history.losses
+    if history.step < STEPS or trend.first is None:
+        return None
+    fell = trend.first - trend.best
+    if fell >= SCATTERS * trend.scatter or fell >= SIZE * abs(trend.first):
+        return None
+    return alarm.finding(
+        Severity.WARNING,
+        f"after {history.step} steps, the loss has come from {trend.first:.4g} down to {trend.best:.4g} at its lowest",
+        "updates do not reach what the loss depends on, or are too small for it",
+        loss_fell=fell,
+        loss=trend.first,
+    )
+
+
+ALARM = Alarm(
+    code="T04",
+    name="flat loss",
+    summary="The loss does not fall.",
+    page=__doc__,
+    find=find,
+    remedy="fanin.diagnose(model, x, loss=loss) on one batch; if it is healthy, a larger learning rate, then the labels",
+)
