@@ -18,6 +18,7 @@ No framework is imported before a model of it is given.
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
 from fanin.api import (
     calibrate,
+    clip_,
     compare,
     diagnose,
     edge_of_chaos,
@@ -90,6 +91,7 @@ __all__ = [
     "Zeros",
     "__version__",
     "calibrate",
+    "clip_",
     "compare",
     "diagnose",
     "edge_of_chaos",

@@ -1,12 +1,16 @@
-"""What a model does while it trains."""
+"""What a model does while it trains, and gradients that are too large for it."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from fanin.errors import BadInput
+from fanin.frameworks import adapter_of
 from fanin.monitor import Watching
+from fanin.signals import Clipped
 
 
 def watch(
@@ -59,3 +63,57 @@ def watch(
         [1, 10, 20, 30, 40]
     """
     return Watching(model, every, to, optimizer=optimizer, tensorboard=tensorboard, say=say)
+
+
+def clip_(
+    model: Any,
+    *,
+    norm: float | None = None,
+    value: float | None = None,
+    adaptive: float | None = None,
+    skip: str | Sequence[str] = (),
+) -> Clipped:
+    """Make gradients that are too large smaller, in place, between `loss.backward()` and `optimizer.step()`.
+
+    Exactly one of
+
+    - norm=c: all gradients g together become min(1, c/‖g‖) g, as by `torch.nn.utils.clip_grad_norm_`, bit for bit;
+    - value=c: each element becomes max(−c, min(c, g));
+    - adaptive=λ: the gradient G_i of each unit becomes min(1, λ max(‖W_i‖, 10⁻³)/‖G_i‖) G_i, in proportion to the
+      weights W_i that it changes. 0.01 is usual; the paper leaves the last layer as it is: skip="head.*".
+
+    Nothing waits for the device. Give what is returned to `w.step(loss, clipped)` of `fanin.watch`, which counts the
+    steps that were clipped and judges the norm as it was before. Behind a GradScaler, `scaler.unscale_(optimizer)`
+    comes first.
+
+    Args:
+        skip: globs over paths of parameters whose gradients are neither clipped nor counted in the norm.
+
+    Raises:
+        BadInput: none of the three, or several; a threshold that is not positive; a sparse gradient; a glob in `skip`
+            that matches no parameter.
+
+    Example:
+        >>> import fanin, torch
+        >>> net = torch.nn.Linear(4, 2)
+        >>> (1000 * net(torch.ones(3, 4)).sum()).backward()
+        >>> clipped = fanin.clip_(net, norm=1.0)
+        >>> round(float(clipped.norm)), bool(clipped.clipped)
+        (9487, True)
+        >>> round(float(torch.nn.utils.get_total_norm([p.grad for p in net.parameters()])), 3)
+        1.0
+
+    Reference: Pascanu, Mikolov & Bengio 2013, algorithm 1; Brock, De, Smith & Simonyan 2021, eq. 3.
+    """
+    given = {name: t for name, t in (("norm", norm), ("value", value), ("adaptive", adaptive)) if t is not None}
+    if len(given) != 1:
+        raise BadInput(
+            f"clip_ takes exactly one of norm=, value= and adaptive=; got {' and '.join(given) or 'none'}. "
+            "Usual ones are norm=1.0 and adaptive=0.01."
+        )
+    ((how, threshold),) = given.items()
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < math.inf:
+        raise BadInput(f"{how}= takes a positive number; got {threshold!r}.")
+    globs = (skip,) if isinstance(skip, str) else tuple(skip)
+    found: Clipped = adapter_of(model).clip_(model, how, threshold, globs)
+    return found

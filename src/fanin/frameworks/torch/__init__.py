@@ -5,7 +5,8 @@ that graph once, forward and backward, on the module's own parameters, and `pred
 `write_` fills the parameters, `verify` compares them. None of these touches mode, gradients, hooks or buffers.
 `materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
 the plan that such a model's constructor follows, `seen` that which its values show. `fill_` fills one tensor.
-`Watcher` looks at steps of training, `Arriving` waits for no loss, `Board` writes for TensorBoard.
+`Watcher` looks at steps of training, `Arriving` waits for no loss, `Board` writes for TensorBoard;
+`clip_` makes gradients smaller.
 """
 
 from fanin.frameworks.torch.activation import array_activation
@@ -13,6 +14,7 @@ from fanin.frameworks.torch.arriving import Arriving
 from fanin.frameworks.torch.batches import Batch, batches_of
 from fanin.frameworks.torch.built import Built, built
 from fanin.frameworks.torch.chance import chance, stake
+from fanin.frameworks.torch.clip import clip_
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.from_values import seen
@@ -47,6 +49,7 @@ __all__ = [
     "batches_of",
     "built",
     "chance",
+    "clip_",
     "constrained",
     "draw_seed",
     "draw_seed_for",

@@ -2,8 +2,7 @@
 
 ## What it does
 After 200 steps, holds the lowest median of nine losses in a row against that of the first nine: reported where it is
-lower by less than six times the scatter of the losses and by less than a hundredth of their size. Looked at until it
-is found, so that a loss that begins to fall later is not reported after it did.
+lower by less than six times the scatter of the losses and by less than a hundredth of their size.
 
 ## Why it is bad
 Nothing is learned, and each further step costs as much as one that learns.

@@ -1,0 +1,98 @@
+"""Gradients of a PyTorch model made smaller before the update; nothing waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import torch
+
+from fanin.errors import BadInput
+from fanin.frameworks.torch.names import checked_parameters, naming
+from fanin.signals.clipped import Clipped
+
+SMALLEST: Final = 1e-3  # of a unit's weights, so that those that start at 0 can move: ε of Brock et al. 2021
+_TRANSPOSED: Final = "_ConvTransposeNd"
+
+Gradients = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+"""Path → a parameter and its gradient."""
+
+
+@torch.no_grad()
+def clip_(model: torch.nn.Module, how: str, threshold: float, skip: Sequence[str] = ()) -> Clipped:
+    """In place, by `how`: norm, value, or adaptive.
+
+    Raises:
+        BadInput: not a module, a gradient is sparse, or a glob in `skip` matches no parameter.
+    """
+    paths = {path: tensor for path, (tensor, _) in checked_parameters(model).items()}
+    if unknown := [glob for glob in skip if not any(fnmatchcase(path, glob) for path in paths)]:
+        raise BadInput(f"skip={unknown[0]!r} matches no parameter. There are {', '.join(list(paths)[:5])}, and so on.")
+    held = {
+        path: (tensor, tensor.grad)
+        for path, tensor in paths.items()
+        if tensor.grad is not None and not any(fnmatchcase(path, glob) for glob in skip)
+    }
+    if sparse := [path for path, (_, gradient) in held.items() if gradient.is_sparse]:
+        raise BadInput(
+            f"The gradient of {sparse[0]} is sparse and cannot be clipped with the others. Build its embedding with "
+            f"sparse=False, or leave it out: skip={sparse[0]!r}."
+        )
+    norm = _whole(torch.nn.utils.get_total_norm([gradient for _, gradient in held.values()]))
+    return Clipped(norm, HOW[how](model, held, threshold, norm) if held else torch.zeros_like(norm))
+
+
+def _by_norm(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> torch.Tensor:
+    """Bit for bit what `torch.nn.utils.clip_grad_norm_` does."""
+    torch.nn.utils.clip_grads_with_norm_([tensor for tensor, _ in held.values()], threshold, norm)
+    return norm > threshold
+
+
+def _by_value(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> torch.Tensor:
+    gradients = [gradient for _, gradient in held.values()]
+    largest = _whole(torch.nn.utils.get_total_norm(gradients, float("inf")))
+    torch.nn.utils.clip_grad_value_([tensor for tensor, _ in held.values()], threshold)
+    return largest > threshold
+
+
+def _adaptively(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> torch.Tensor:
+    """‖G_i‖ of a unit at most λ ‖W_i‖; its weights are a row, whatever further axes they have."""
+    transposed = set(_transposed(model))
+    smallest = []
+    for path, (tensor, gradient) in held.items():
+        axes = _axes(tensor, path in transposed)
+        allowed = threshold * torch.linalg.vector_norm(tensor, dim=axes, keepdim=True).clamp_(min=SMALLEST)
+        size = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
+        factor = torch.where(size > allowed, allowed / size, 1.0)
+        gradient.mul_(factor)
+        smallest.append(_whole(factor.amin()).to(norm))
+    return torch.stack(smallest).amin() < 1
+
+
+def _axes(tensor: torch.Tensor, transposed: bool) -> tuple[int, ...] | None:
+    """Those that one unit's weights lie along; None, all, of a bias or a scale."""
+    if tensor.dim() < 2:
+        return None
+    return tuple(axis for axis in range(tensor.dim()) if axis != int(transposed))
+
+
+def _transposed(model: torch.nn.Module) -> Iterator[str]:
+    """Weights whose units lie along axis 1."""
+    path_of = naming(model)
+    for path, module in model.named_modules():
+        if any(base.__name__ == _TRANSPOSED for base in type(module).__mro__) and getattr(module, "groups", 1) == 1:
+            yield path_of(f"{path}.weight" if path else "weight")
+
+
+def _whole(number: torch.Tensor) -> torch.Tensor:
+    """Of a sharded model, the same on every process."""
+    gather: Any = getattr(number, "full_tensor", None)
+    return gather() if gather else number
+
+
+HOW: Final[Mapping[str, Callable[[torch.nn.Module, Gradients, float, torch.Tensor], torch.Tensor]]] = {
+    "norm": _by_norm,
+    "value": _by_value,
+    "adaptive": _adaptively,
+}
