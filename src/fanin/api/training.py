@@ -20,6 +20,8 @@ def watch(
     *,
     optimizer: Any = None,
     tensorboard: bool = False,
+    log: Callable[..., Any] | None = None,
+    keep_step: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Watching:
     """Watch a training loop, and warn at the step where something begins to go wrong.
@@ -30,17 +32,21 @@ def watch(
     is not changed by a bit, and a step that cannot be watched goes on unwatched.
 
     Args:
-        model: in any mode, wrapped by DistributedDataParallel, on any device. Inside `torch.compile` layers are not
-            seen, all else is.
+        model: in any mode, on any device, wrapped by DistributedDataParallel or sharded by `fully_shard`; then every
+            process calls `w.step` alike, and rank 0 speaks. Inside `torch.compile` layers are not seen, all else is.
         to: a folder, for `watch.jsonl`: a line for each watched step and each finding. A run is appended to what is
             there.
         optimizer: then learning rates are recorded, and gradients as it gets them, even if `zero_grad` is called before
             `w.step`.
         tensorboard: scalars and histograms in the same folder, too.
+        log: called as `log(numbers, step=n)` at watched steps, as `wandb.log` and `mlflow.log_metrics` are.
+        keep_step: keep each step until the next: a copy of the model, the batch, the random state. The step whose loss
+            or weights are not finite is then made again, its first operation that is not is named, and it stays in the
+            folder for `fanin.monitor.replay`. The host waits for every loss.
         say: what is done with a finding's text; it goes to stderr by default.
 
     Raises:
-        BadInput: no model of PyTorch, a sharded one, or a folder that cannot be written to.
+        BadInput: no model of PyTorch, one on the meta device, or a folder that cannot be written to.
         MissingExtra: TensorBoard is not installed.
 
     Example:
@@ -62,7 +68,7 @@ def watch(
         >>> [record.step for record in w.result.records]
         [1, 10, 20, 30, 40]
     """
-    return Watching(model, every, to, optimizer=optimizer, tensorboard=tensorboard, say=say)
+    return Watching(model, every, to, optimizer=optimizer, tensorboard=tensorboard, log=log, keep_step=keep_step, say=say)
 
 
 def clip_(

@@ -7,7 +7,8 @@ open watch of a loop. To add a warning: a file in `alarms/` with an `Alarm`, a l
 from fanin.monitor.account import Onset, Record, Watch
 from fanin.monitor.alarm import Alarm
 from fanin.monitor.alarms import ALARMS
+from fanin.monitor.keeper import replay
 from fanin.monitor.lines import read_lines
 from fanin.monitor.watching import Watching
 
-__all__ = ["ALARMS", "Alarm", "Onset", "Record", "Watch", "Watching", "read_lines"]
+__all__ = ["ALARMS", "Alarm", "Onset", "Record", "Watch", "Watching", "read_lines", "replay"]

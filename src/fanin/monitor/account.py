@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from fanin.diagnosis import Finding
 from fanin.diagnosis.model import Severity
@@ -53,6 +53,16 @@ class Record:
         head = {"step": self.step, "loss": self.loss, "skipped": self.skipped, "clipped": self.clipped}
         return head | self.signals.to_dict()
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """From `to_dict`, without histograms.
+
+        Raises:
+            KeyError, TypeError: not such data.
+        """
+        signals = StepSignals.from_dict(plain)
+        return cls(plain["step"], plain["loss"], signals, plain["skipped"], plain["clipped"])
+
 
 @dataclass(frozen=True)
 class Onset:
@@ -86,6 +96,7 @@ class Watch:
         onsets: each kind of finding once, in the order in which they began.
         losses: of every step that was kept, as (step, loss), thinned likewise.
         notes: what could not be seen.
+        clipping: in how many steps gradients were clipped, of how many for which that is known.
     """
 
     model: str
@@ -95,6 +106,7 @@ class Watch:
     onsets: tuple[Onset, ...] = ()
     losses: tuple[tuple[int, float], ...] = ()
     notes: tuple[str, ...] = ()
+    clipping: tuple[int, int] = (0, 0)
 
     def __iter__(self) -> Iterator[Onset]:
         return iter(self.onsets)
@@ -125,6 +137,7 @@ class Watch:
             "losses": [list(pair) for pair in self.losses],
             "records": [record.to_dict() for record in self.records],
             "notes": list(self.notes),
+            "clipping": dict(zip(("clipped", "of"), self.clipping, strict=True)),
         }
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -140,6 +153,9 @@ class Watch:
 
     def __str__(self) -> str:
         head = f"{self.model}: {self.steps} steps, {len(self.records)} of them seen closely: {self.summary}"
+        clipped, could = self.clipping
+        if could:
+            head += f"\ngradients were clipped in {clipped} of {could} steps ({clipped / could:.0%})"
         return "\n".join([head, *self._table(), *map(str, self.onsets), *(f"note: {note}" for note in self.notes)])
 
     def _table(self) -> list[str]:

@@ -10,6 +10,7 @@ from fanin.diagnosis.model import Severity
 from fanin.diagnosis.place import Place
 from fanin.monitor.account import Record
 from fanin.monitor.trend import Trend
+from fanin.signals import Origin
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class History:
         record: of this step, if it is a watched one.
         first: the first record; what was so from the start is told from what grew.
         not_finite: paths of parameters whose gradient or value is not finite, where that was looked for.
+        origin: the first operation that was not finite, where that was looked for and found.
+        kept_in: the folder where the step is kept, if it is.
+        clipping: in how many steps gradients were clipped, of how many for which that is known.
     """
 
     step: int
@@ -33,6 +37,9 @@ class History:
     record: Record | None = None
     first: Record | None = None
     not_finite: tuple[str, ...] = ()
+    origin: Origin | None = None
+    kept_in: str = ""
+    clipping: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Alarm:
         *,
         module: str = "",
         parameter: str = "",
+        source: str = "",
         also: Iterable[str] = (),
         remedy: str = "",
         start_helps: bool = False,
@@ -71,7 +79,7 @@ class Alarm:
             also: what has it, too.
             remedy: in place of the alarm's, where the numbers say more.
         """
-        place = Place(module=module, operation="output" if module else "", parameter=parameter)
+        place = Place(module=module, operation="output" if module else "", source=source, parameter=parameter)
         affected = tuple(dict.fromkeys(path for path in (parameter or module, *also) if path))
         said = remedy or self.remedy
         return Finding(self.code, self.name, severity, place, what, why, said, affected, numbers, start_helps)

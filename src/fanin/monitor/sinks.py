@@ -1,10 +1,10 @@
-"""Where a run is written: JSON lines, and TensorBoard beside them."""
+"""Where a run is written: JSON lines, TensorBoard beside them, and the user's own logger."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from fanin.monitor.account import Onset, Record
 from fanin.monitor.lines import JsonLines
@@ -12,23 +12,37 @@ from fanin.signals import Histogram
 from fanin.signals.step import LayerStep, ParameterStep
 
 
+class Log(Protocol):
+    """What takes numbers by name, as `wandb.log`, `mlflow.log_metrics` and Lightning's loggers do."""
+
+    def __call__(self, numbers: dict[str, float], /, *, step: int) -> Any:
+        """Of one step."""
+
+
 class Sinks:
     """Those that are open. A method returns what went wrong, if anything; that sink is closed then."""
 
-    def __init__(self, lines: JsonLines | None, board: Any) -> None:
-        self._lines, self._board = lines, board
+    def __init__(self, lines: JsonLines | None = None, board: Any = None, log: Log | None = None) -> None:
+        self._lines, self._board, self._log = lines, board, log
 
     @classmethod
-    def opened(cls, folder: str | os.PathLike[str], board: Callable[[str | os.PathLike[str]], Any] | None) -> Self:
-        """In a folder, which is made if it is not there.
+    def opened(
+        cls,
+        folder: str | os.PathLike[str] | None,
+        board: Callable[[str | os.PathLike[str]], Any] | None,
+        log: Log | None,
+    ) -> Self:
+        """In a folder, if any, which is made if it is not there.
 
         Raises:
             BadInput: it cannot be written to.
             MissingExtra: TensorBoard is asked for and not installed.
         """
+        if folder is None:
+            return cls(log=log)
         lines = JsonLines(folder)
         try:
-            return cls(lines, board(folder) if board else None)
+            return cls(lines, board(folder) if board else None, log)
         except BaseException:
             lines.close()
             raise
@@ -45,8 +59,10 @@ class Sinks:
         return None
 
     def show(self, record: Record) -> str | None:
-        """A watched step, on TensorBoard."""
-        return self._on_board(lambda board: board.write(record.step, scalars(record), histograms(record)))
+        """A watched step, on TensorBoard and to the user's logger."""
+        return self._on_board(lambda board: board.write(record.step, scalars(record), histograms(record))) or (
+            self._logged(record)
+        )
 
     def tell(self, onset: Onset) -> str | None:
         """A finding, on TensorBoard."""
@@ -57,7 +73,7 @@ class Sinks:
         for sink in (self._lines, self._board):
             if sink is not None:
                 sink.close()
-        self._lines = self._board = None
+        self._lines = self._board = self._log = None
 
     def _on_board(self, what: Callable[[Any], None]) -> str | None:
         if self._board is None:
@@ -67,6 +83,16 @@ class Sinks:
         except OSError as error:
             self._board = None
             return f"nothing more is written for TensorBoard: {error.strerror}"
+        return None
+
+    def _logged(self, record: Record) -> str | None:
+        if self._log is None:
+            return None
+        try:
+            self._log(scalars(record), step=record.step)
+        except Exception as error:  # noqa: BLE001  # the logger's own troubles do not stop the training
+            self._log = None
+            return f"nothing more is given to log: {type(error).__name__}: {error}"
         return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from fanin.signals.detail import Histogram
 from fanin.signals.model import Moments
@@ -112,6 +113,25 @@ class StepSignals:
             "layers": [_plain(layer) for layer in self.layers],
             "parameters": [_plain(p) | {"update_ratio": p.update_ratio} for p in self.parameters],
         }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """From `to_dict`, without histograms.
+
+        Raises:
+            KeyError, TypeError: not such data.
+        """
+        layers = tuple(_layer(layer) for layer in plain["layers"])
+        known = ([(k, v) for k, v in p.items() if k != "update_ratio"] for p in plain["parameters"])
+        parameters = tuple(ParameterStep(**{**dict(p), "shape": tuple(dict(p)["shape"])}) for p in known)
+        return cls(layers, parameters, tuple(plain["learning_rates"]))
+
+
+def _layer(plain: Mapping[str, Any]) -> LayerStep:
+    activated = plain.get("activated")
+    if activated is not None:
+        activated = Activated(**{**activated, "value": Moments(**activated["value"])})
+    return LayerStep(**{**plain, "value": Moments(**plain["value"]), "activated": activated})
 
 
 def _plain(what: LayerStep | ParameterStep) -> dict[str, Any]:

@@ -6,7 +6,7 @@ that graph once, forward and backward, on the module's own parameters, and `pred
 `materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
 the plan that such a model's constructor follows, `seen` that which its values show. `fill_` fills one tensor.
 `Watcher` looks at steps of training, `Arriving` waits for no loss, `Board` writes for TensorBoard;
-`clip_` makes gradients smaller.
+`clip_` makes gradients smaller. `Keeping` keeps the step that is being made, `save_step` and `load_step` move it.
 """
 
 from fanin.frameworks.torch.activation import array_activation
@@ -19,6 +19,8 @@ from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
 from fanin.frameworks.torch.from_values import seen
 from fanin.frameworks.torch.inputs import inputs_seen
+from fanin.frameworks.torch.kept_file import load_step, save_step
+from fanin.frameworks.torch.kept_step import Keeping
 from fanin.frameworks.torch.learned import learned_factors
 from fanin.frameworks.torch.materialize import materialize_
 from fanin.frameworks.torch.modules import read_modules
@@ -42,6 +44,7 @@ __all__ = [
     "Batch",
     "Board",
     "Built",
+    "Keeping",
     "Recording",
     "Traced",
     "Watcher",
@@ -60,6 +63,7 @@ __all__ = [
     "has_values",
     "inputs_seen",
     "learned_factors",
+    "load_step",
     "materialize_",
     "measured_sweep",
     "observe",
@@ -67,6 +71,7 @@ __all__ = [
     "permuted",
     "predict",
     "read_modules",
+    "save_step",
     "seen",
     "stake",
     "sweep",

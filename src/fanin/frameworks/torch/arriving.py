@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.torch.shards import is_sharded
 
 _MOST: Final = 64  # steps on their way; a host that runs so far ahead of its device waits for the oldest
 
@@ -19,6 +20,7 @@ class Arrived(NamedTuple):
     step: int
     loss: float | None
     norm: float | None
+    clipped: float | None
 
 
 class _Sent(NamedTuple):
@@ -37,13 +39,13 @@ class Arriving:
     def __init__(self) -> None:
         self._sent: deque[_Sent] = deque()
 
-    def add(self, step: int, loss: Any, norm: Any = None) -> None:
+    def add(self, step: int, loss: Any, norm: Any = None, clipped: Any = None) -> None:
         """Numbers of Python's, tensors of one element, or None.
 
         Raises:
             BadInput: anything else.
         """
-        numbers = _sent(loss, "loss"), _sent(norm, "gradient norm")
+        numbers = _sent(loss, "loss"), _sent(norm, "gradient norm"), _sent(clipped, "share")
         event = None
         if any(isinstance(number, torch.Tensor) for number in numbers):
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -67,8 +69,7 @@ class Arriving:
         step, numbers, event = self._sent.popleft()
         if event is not None:
             event.synchronize()
-        loss, norm = (None if number is None else float(number) for number in numbers)
-        return Arrived(step, loss, norm)
+        return Arrived(step, *(None if number is None else float(number) for number in numbers))
 
 
 def _sent(number: Any, name: str) -> float | torch.Tensor | None:
@@ -87,6 +88,8 @@ def _sent(number: Any, name: str) -> float | torch.Tensor | None:
             f"w.step takes a scalar {name}; got a tensor of shape {tuple(number.shape)}. "
             "Reduce it first, as .mean() does."
         )
+    if is_sharded(number):  # as clip_grad_norm_ returns it for a sharded model; every process gives its part
+        number = number.full_tensor()
     held = number.detach().reshape(())
     if not held.is_cuda:
         return float(held)

@@ -11,6 +11,7 @@ import torch
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from fanin.errors import BadInput
 from fanin.frameworks.torch.first_broken import FirstBroken, broken
 from fanin.frameworks.torch.names import naming
 from fanin.frameworks.torch.state import undisturbed
@@ -36,6 +37,12 @@ class KeptCall:
     autocast: tuple[str, torch.dtype] | None = None
     gradients: dict[int, torch.Tensor] = field(default_factory=dict)
 
+    def on(self, device: torch.device) -> KeptCall:
+        """The same call, with its tensors there."""
+        moved = tree_map_only(torch.Tensor, lambda x: x.to(device), (self.args, self.keywords, self.gradients))
+        autocast = (device.type, self.autocast[1]) if self.autocast else None
+        return KeptCall(moved[0], moved[1], self.random, autocast, moved[2])
+
 
 @dataclass(frozen=True)
 class KeptStep:
@@ -49,28 +56,47 @@ class KeptStep:
     calls: tuple[KeptCall, ...]
     modes: Mapping[str, bool]
 
+    def check(self, model: torch.nn.Module) -> None:
+        """Whether it is a step of such a model.
+
+        Raises:
+            BadInput: names or shapes differ.
+        """
+        own = {name: tuple(x.shape) for name, x in _values(unwrapped(model)).items()}
+        kept = {name: tuple(x.shape) for name, x in self.values.items()}
+        if differ := [name for name in own | kept if own.get(name) != kept.get(name)]:
+            name = differ[0]
+            raise BadInput(
+                f"The step is one of another model: {len(differ)} tensor(s) differ, {name} the first: kept "
+                f"{kept.get(name, 'none')}, the model has {own.get(name, 'none')}. Build it as it was when it broke."
+            )
+
     def origin(self, model: torch.nn.Module, loss_is_finite: bool) -> Origin | None:
         """The first operation whose result is not finite; the step is made again, and the model is as it was.
 
         None where nothing is found: then it was not in this process, or it does not come twice.
         """
         model = unwrapped(model)
-        values = dict(self.values)
-        for call in self.calls:
-            if found := _origin_in(model, values, call):
-                return found
+        path_of, place = naming(model), next(model.parameters()).device
+        looking = {id(module): path_of(path) for path, module in model.named_modules()}
+        values = {name: x.to(place) for name, x in self.values.items()}
+        with undisturbed(model):
+            for path, module in model.named_modules():
+                module.training = self.modes.get(path, True)
+            for call in self.calls:
+                if found := _origin_in(model, looking, values, call.on(place)):
+                    return found
         return None if loss_is_finite or not self.calls else Origin("the loss, of an output that is finite,")
 
 
-def _origin_in(model: torch.nn.Module, values: Tensors, call: KeptCall) -> Origin | None:
+def _origin_in(model: torch.nn.Module, paths: Mapping[int, str], values: Tensors, call: KeptCall) -> Origin | None:
     """Of one call; buffers that it writes stay written in `values`."""
     if result := broken((call.args, call.keywords)):
         return Origin("the input of the model", result=result)
-    path_of = naming(model)
-    looked = FirstBroken({id(module): path_of(path) for path, module in model.named_modules()})
+    looked = FirstBroken(paths)
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     held = {n: x.detach().requires_grad_(n in trained) for n, x in values.items()}
-    with undisturbed(model), torch.enable_grad(), _as_it_was(call), looked:
+    with torch.enable_grad(), _as_it_was(call), looked:
         output = functional_call(model, held, call.args, call.keywords)
     if looked.found or broken(output):
         return looked.found or looked.of_infinite(output)
@@ -97,7 +123,7 @@ def _as_it_was(call: KeptCall) -> Iterator[None]:
         for device, state in call.random.items():
             if device == "cpu":
                 torch.set_rng_state(state)
-            else:
+            elif torch.cuda.is_available():
                 torch.cuda.set_rng_state(state, device)
         if call.autocast is not None:
             device, dtype = call.autocast
@@ -115,11 +141,12 @@ class Keeping:
         self._handles: list[Any] = []
 
     def open(self) -> None:
-        """From here on, calls are kept."""
+        """From here on, calls are kept, in the step that begins."""
         self._handles = [
             self._model.register_forward_pre_hook(self._called, with_kwargs=True),
             self._model.register_forward_hook(self._returned),
         ]
+        self.keep()
 
     def close(self) -> None:
         """The model is as it was."""
@@ -143,11 +170,12 @@ class Keeping:
         norms = torch._foreach_norm([p.detach() for p in self._within.parameters() if p.numel()], float("inf"))
         return bool(torch.stack([norm.float().to(norms[0].device) for norm in norms]).isfinite().all())
 
-    @property
-    def step(self) -> KeptStep:
-        """What is kept."""
+    def taken(self) -> KeptStep:
+        """What is kept; closed."""
         modes = {path: False for path, module in self._within.named_modules() if not module.training}
-        return KeptStep(self._values, tuple(self._calls), modes)
+        kept = KeptStep(self._values, tuple(self._calls), modes)
+        self.close()
+        return kept
 
     def _called(self, module: Any, args: Any, keywords: Any) -> None:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():

@@ -6,7 +6,7 @@ To add one: a file with an `ALARM`, a line here.
 from typing import Final
 
 from fanin.monitor.alarm import Alarm
-from fanin.monitor.alarms import dead, depth, diverging, flat, no_gradient, non_finite, saturated, spike, update
+from fanin.monitor.alarms import clipping, dead, depth, diverging, flat, no_gradient, non_finite, saturated, spike, update
 
 ALARMS: Final[tuple[Alarm, ...]] = (
     non_finite.ALARM,
@@ -19,6 +19,7 @@ ALARMS: Final[tuple[Alarm, ...]] = (
     saturated.ALARM,
     update.ALARM,
     no_gradient.ALARM,
+    clipping.ALARM,
 )
 
 __all__ = ["ALARMS"]

@@ -57,5 +57,5 @@ ALARM = Alarm(
     summary="The loss goes up and stays up.",
     page=__doc__,
     find=find,
-    remedy="a smaller learning rate, or a warmup; if gradients have spikes, torch.nn.utils.clip_grad_norm_",
+    remedy="a smaller learning rate, or a warmup; if gradients have spikes, fanin.clip_(model, norm=…)",
 )

@@ -2,7 +2,10 @@
 
 ## What it does
 Looks at the loss of every step, and in watched steps at every layer's output and every parameter's gradient. The first
-layer of the forward pass whose output is not finite is named, else the first parameter.
+layer of the forward pass whose output is not finite is named, else the first parameter. With
+`fanin.watch(model, to="runs/", keep_step=True)` each step is kept until the next one; the one that breaks is made again,
+its first operation whose result is not finite is named with its line and its operands, and the step stays in a folder
+for `fanin.monitor.replay`.
 
 ## Why it is bad
 One NaN reaches every parameter at the next update, and nothing brings them back.
@@ -39,23 +42,29 @@ def find(alarm: Alarm, history: History) -> Finding | None:
     if not (lost or layer or broken):
         return None
     what = f"the loss is {loss}" if lost else "the loss is still finite"
-    if layer:
+    if history.origin:
+        what += f"; {history.origin}"
+    elif layer:
         what += f"; {layer} is the first layer whose output is infinite or not a number"
     if broken:
         what += f"; {len(broken)} parameter(s) are so, or their gradients, {broken[0]} the first"
     grew = _growth(history)
     if grew > GREW:
         why = f"the norm of the gradients had grown to {grew:.2g} times its median"
-        remedy = "go back to a checkpoint, and take a smaller learning rate, or clip: clip_grad_norm_(parameters, 1.0)"
+        remedy = "go back to a checkpoint, and take a smaller learning rate, or clip: fanin.clip_(model, norm=1.0)"
     else:
         why = "nothing grew in the steps seen before: an operation left its domain, the data holds it, or it was fast"
         remedy = alarm.remedy
+    if history.kept_in:
+        remedy += f"; the step is kept: fanin.monitor.replay({history.kept_in!r}, model) makes it again"
+    module = history.origin.module if history.origin else layer
     return alarm.finding(
         Severity.ERROR,
         what,
         why,
-        module=layer,
-        parameter="" if layer else next(iter(broken), ""),
+        module=module,
+        source=history.origin.source if history.origin else "",
+        parameter="" if module or history.origin else next(iter(broken), ""),
         also=broken,
         remedy=remedy,
         start_helps=history.step <= 10,

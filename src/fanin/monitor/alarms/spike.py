@@ -2,7 +2,7 @@
 
 ## What it does
 Holds the norm of all gradients together against the median of up to 25 before, at least five: reported above ten times
-it. In watched steps the norm is measured; give what `clip_grad_norm_` returns, `w.step(loss, norm)`, and every step
+it. In watched steps the norm is measured; give what `fanin.clip_` or `clip_grad_norm_` returns, `w.step(loss, norm)`, and every step
 counts, with the norm as it was before clipping. Between watched steps that lie apart, a net that begins to learn has
 gradients that grow, too: there the loss must be out of its usual range as well.
 
@@ -11,7 +11,7 @@ One step of ten times the size, straight up a wall of the loss, can undo many; o
 the next 1/(1 − β₂) steps.
 
 ## Remedy
-Clip: torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm). Twice the median lets usual steps pass as they are,
+Clip: fanin.clip_(model, norm=…). Twice the median lets usual steps pass as they are,
 and would have cut this one.
 
 ## Known exceptions
@@ -55,7 +55,7 @@ def find(alarm: Alarm, history: History) -> Finding | None:
         Severity.WARNING,
         f"the norm of the gradients is {last:.3g}, {last / usual:.0f} times its median of {usual:.3g}",
         "one batch, or a place where the loss is steep",
-        remedy=f"clip: torch.nn.utils.clip_grad_norm_(model.parameters(), {threshold:g}) would have made this one "
+        remedy=f"clip: fanin.clip_(model, norm={threshold:g}) would have made this one "
         f"{last / threshold:.0f} times smaller and let the usual ones pass",
         gradient_norm=last,
         usual=usual,
@@ -85,5 +85,5 @@ ALARM = Alarm(
     summary="The norm of the gradients jumps far above its usual size.",
     page=__doc__,
     find=find,
-    remedy="torch.nn.utils.clip_grad_norm_",
+    remedy="fanin.clip_(model, norm=…)",
 )
