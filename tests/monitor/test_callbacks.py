@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +22,15 @@ def quiet(text: str) -> None:
 
 
 @pytest.mark.skipif(find_spec("lightning") is not None, reason="Lightning is installed")
-def test_without_lightning_the_message_says_what_to_install() -> None:
+def test_without_lightning_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fanin.monitor.lightning", raising=False)  # half-made by whoever tried before
     with pytest.raises(MissingExtra, match=r"fanin\[lightning\]"):
         importlib.import_module("fanin.monitor.lightning")
 
 
 @pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
-def test_without_transformers_the_message_says_what_to_install() -> None:
+def test_without_transformers_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fanin.monitor.transformers", raising=False)  # half-made by whoever tried before
     with pytest.raises(MissingExtra, match=r"fanin\[transformers\]"):
         importlib.import_module("fanin.monitor.transformers")
 

@@ -28,6 +28,7 @@ class History:
         origin: the first operation that was not finite, where that was looked for and found.
         kept_in: the folder where the step is kept, if it is.
         clipping: in how many steps gradients were clipped, of how many for which that is known.
+        begun: (step, name) of what was found before, but notes.
     """
 
     step: int
@@ -40,6 +41,7 @@ class History:
     origin: Origin | None = None
     kept_in: str = ""
     clipping: tuple[int, int] = (0, 0)
+    begun: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)

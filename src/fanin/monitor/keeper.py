@@ -57,7 +57,8 @@ class Keeper:
         """A step has ended. None if it is finite; then the next one is kept."""
         if not self._open:
             return None
-        loss_is_finite = loss is None or isfinite(float(loss))
+        number = self._keeping.number(loss)
+        loss_is_finite = number is None or isfinite(number)
         if loss_is_finite and self._keeping.finite():
             self._keeping.keep()
             return None
@@ -70,15 +71,11 @@ class Keeper:
             trouble = f"step {step} could not be made again: {type(error).__name__}: {error}"
         if self._rank and origin is None:  # another process has what it began with
             return Broken()
-        return self._written(kept, step, loss, origin, trouble)
+        return self._written(kept, step, number, origin, trouble)
 
-    def _written(self, kept: Any, step: int, loss: Any, origin: Origin | None, trouble: str) -> Broken:
+    def _written(self, kept: Any, step: int, loss: float | None, origin: Origin | None, trouble: str) -> Broken:
         folder = self._to / (f"nan-step-{step}" + (f"-rank-{self._rank}" if self._rank else ""))
-        said = {
-            "step": step,
-            "loss": None if loss is None else float(loss),
-            "origin": origin.to_dict() if origin else None,
-        }
+        said = {"step": step, "loss": loss, "origin": origin.to_dict() if origin else None}
         try:
             self._adapter.save_step(kept, folder, said)
         except (FaninError, OSError) as error:

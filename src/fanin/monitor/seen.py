@@ -8,6 +8,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any, Final
 
+from fanin.diagnosis.model import Severity
 from fanin.errors import BadInput
 from fanin.monitor.account import Onset, Record, Watch
 from fanin.monitor.alarm import History
@@ -77,6 +78,7 @@ class Seen:
             origin,
             kept_in,
             (self._clipped, self._could),
+            tuple((o.step, o.finding.name) for o in self._onsets if o.finding.severity is not Severity.NOTE),
         )
 
     def begins(self, onset: Onset) -> bool:

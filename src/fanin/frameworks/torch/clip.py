@@ -10,6 +10,7 @@ import torch
 
 from fanin.errors import BadInput
 from fanin.frameworks.torch.names import checked_parameters, naming
+from fanin.frameworks.torch.shards import is_sharded, local_of
 from fanin.signals.clipped import Clipped
 
 SMALLEST: Final = 1e-3  # of a unit's weights, so that those that start at 0 can move: ε of Brock et al. 2021
@@ -39,42 +40,51 @@ def clip_(model: torch.nn.Module, how: str, threshold: float, skip: Sequence[str
             f"The gradient of {sparse[0]} is sparse and cannot be clipped with the others. Build its embedding with "
             f"sparse=False, or leave it out: skip={sparse[0]!r}."
         )
-    norm = _whole(torch.nn.utils.get_total_norm([gradient for _, gradient in held.values()]))
-    return Clipped(norm, HOW[how](model, held, threshold, norm) if held else torch.zeros_like(norm))
+    norm = _norm(held)
+    HOW[how](model, held, threshold, norm)
+    return Clipped(norm, norm > threshold if how == "norm" else _norm(held) < norm)
 
 
-def _by_norm(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> torch.Tensor:
+def _norm(held: Gradients) -> torch.Tensor:
+    """Of all together; of a sharded model, the same on every process."""
+    norm = torch.nn.utils.get_total_norm([gradient for _, gradient in held.values()])
+    gather: Any = getattr(norm, "full_tensor", None)
+    return gather() if gather else norm
+
+
+def _by_norm(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> None:
     """Bit for bit what `torch.nn.utils.clip_grad_norm_` does."""
     torch.nn.utils.clip_grads_with_norm_([tensor for tensor, _ in held.values()], threshold, norm)
-    return norm > threshold
 
 
-def _by_value(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> torch.Tensor:
-    gradients = [gradient for _, gradient in held.values()]
-    largest = _whole(torch.nn.utils.get_total_norm(gradients, float("inf")))
+def _by_value(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> None:
     torch.nn.utils.clip_grad_value_([tensor for tensor, _ in held.values()], threshold)
-    return largest > threshold
 
 
-def _adaptively(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> torch.Tensor:
+def _adaptively(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> None:
     """‖G_i‖ of a unit at most λ ‖W_i‖; its weights are a row, whatever further axes they have."""
     transposed = set(_transposed(model))
-    smallest = []
     for path, (tensor, gradient) in held.items():
-        axes = _axes(tensor, path in transposed)
-        allowed = threshold * torch.linalg.vector_norm(tensor, dim=axes, keepdim=True).clamp_(min=SMALLEST)
-        size = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
-        factor = torch.where(size > allowed, allowed / size, 1.0)
-        gradient.mul_(factor)
-        smallest.append(_whole(factor.amin()).to(norm))
-    return torch.stack(smallest).amin() < 1
+        axis = None if tensor.dim() < 2 else int(path in transposed)  # all of a bias or a scale is one unit
+        allowed = threshold * _sizes(tensor, axis).clamp_(min=SMALLEST)
+        size = _sizes(gradient, axis)
+        local_of(gradient).mul_(torch.where(size > allowed, allowed / size, 1.0))
 
 
-def _axes(tensor: torch.Tensor, transposed: bool) -> tuple[int, ...] | None:
-    """Those that one unit's weights lie along; None, all, of a bias or a scale."""
-    if tensor.dim() < 2:
-        return None
-    return tuple(axis for axis in range(tensor.dim()) if axis != int(transposed))
+def _sizes(x: torch.Tensor, axis: int | None) -> torch.Tensor:
+    """Norms of the units along an axis, which is kept; of those that this process holds a part of, the whole norm."""
+    others = None if axis is None else tuple(i for i in range(x.dim()) if i != axis)
+    norms = torch.linalg.vector_norm(x, dim=others, keepdim=True)
+    if not is_sharded(norms):
+        return norms
+    from torch.distributed.tensor import Replicate
+
+    divided = (axis is not None and placement.is_shard(axis) for placement in x.placements)  # type: ignore[attr-defined]
+    kept = [
+        placement if keep else Replicate()
+        for placement, keep in zip(x.placements, divided, strict=True)  # type: ignore[attr-defined]
+    ]
+    return local_of(norms.redistribute(placements=kept))  # type: ignore[attr-defined]
 
 
 def _transposed(model: torch.nn.Module) -> Iterator[str]:
@@ -85,13 +95,7 @@ def _transposed(model: torch.nn.Module) -> Iterator[str]:
             yield path_of(f"{path}.weight" if path else "weight")
 
 
-def _whole(number: torch.Tensor) -> torch.Tensor:
-    """Of a sharded model, the same on every process."""
-    gather: Any = getattr(number, "full_tensor", None)
-    return gather() if gather else number
-
-
-HOW: Final[Mapping[str, Callable[[torch.nn.Module, Gradients, float, torch.Tensor], torch.Tensor]]] = {
+HOW: Final[Mapping[str, Callable[[torch.nn.Module, Gradients, float, torch.Tensor], None]]] = {
     "norm": _by_norm,
     "value": _by_value,
     "adaptive": _adaptively,

@@ -170,6 +170,10 @@ class Keeping:
         norms = torch._foreach_norm([p.detach() for p in self._within.parameters() if p.numel()], float("inf"))
         return bool(torch.stack([norm.float().to(norms[0].device) for norm in norms]).isfinite().all())
 
+    def number(self, loss: Any) -> float | None:
+        """Of a tensor, which is waited for, or of a number."""
+        return None if loss is None else float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+
     def taken(self) -> KeptStep:
         """What is kept; closed."""
         modes = {path: False for path, module in self._within.named_modules() if not module.training}

@@ -47,14 +47,8 @@ def find(alarm: Alarm, history: History) -> Finding | None:
     elif layer:
         what += f"; {layer} is the first layer whose output is infinite or not a number"
     if broken:
-        what += f"; {len(broken)} parameter(s) are so, or their gradients, {broken[0]} the first"
-    grew = _growth(history)
-    if grew > GREW:
-        why = f"the norm of the gradients had grown to {grew:.2g} times its median"
-        remedy = "go back to a checkpoint, and take a smaller learning rate, or clip: fanin.clip_(model, norm=1.0)"
-    else:
-        why = "nothing grew in the steps seen before: an operation left its domain, the data holds it, or it was fast"
-        remedy = alarm.remedy
+        what += f"; {len(broken)} parameter(s) or their gradients are not finite, {broken[0]} the first"
+    why, remedy = _cause(alarm, history)
     if history.kept_in:
         remedy += f"; the step is kept: fanin.monitor.replay({history.kept_in!r}, model) makes it again"
     module = history.origin.module if history.origin else layer
@@ -69,6 +63,29 @@ def find(alarm: Alarm, history: History) -> Finding | None:
         remedy=remedy,
         start_helps=history.step <= 10,
         loss=math.nan if loss is None else loss,
+    )
+
+
+def _cause(alarm: Alarm, history: History) -> tuple[str, str]:
+    """Why, and the remedy."""
+    if (grew := _growth(history)) > GREW:
+        return (
+            f"the norm of the gradients had grown to {grew:.2g} times its median",
+            "go back to a checkpoint, and take a smaller learning rate, or clip: fanin.clip_(model, norm=1.0)",
+        )
+    if history.begun:
+        step, name = history.begun[-1]
+        return f"{name} from step {step} on", f"go back to a checkpoint before step {step}, and remedy that first"
+    if history.origin:
+        inside = "keep what it is given where it has a value, as clamp(min=…) or a stable form like log_softmax do"
+        return "nothing went wrong in the steps seen before", f"{inside}; if the input is to blame, look at the data"
+    if history.kept_in:
+        return (
+            "made again with the batch of this process, the step is finite: another process had it, or it is chance",
+            "go back to a checkpoint; what other processes kept lies beside, with the operation in step.json",
+        )
+    return "nothing grew in the steps seen before: an operation left its domain, the data holds it, or it was fast", (
+        alarm.remedy
     )
 
 
@@ -96,5 +113,5 @@ ALARM = Alarm(
     summary="The loss, a gradient or an activation is infinite or not a number.",
     page=__doc__,
     find=find,
-    remedy="fanin.diagnose(model, x, loss=loss) on a batch names the operation; look at the data of this step, too",
+    remedy="go back to a checkpoint; fanin.watch(model, to='runs/', keep_step=True) then names the operation and its line",
 )
