@@ -129,13 +129,18 @@ def test_the_model_is_as_before_whatever_ends_the_block() -> None:
     model = Functional().eval()
     before = state(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with pytest.raises(KeyboardInterrupt), fanin.watch(model, optimizer=optimizer, say=quiet):
-        model(torch.randn(4, 5, 8))
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with fanin.watch(model, optimizer=optimizer, say=quiet):
+            model(torch.randn(4, 5, 8))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert state(model) == before
     assert not optimizer._optimizer_step_pre_hooks
     assert all(p.grad is None for p in model.parameters())
-    assert torch.overrides._get_current_function_mode() is None
+    assert torch.overrides._get_current_function_mode() is None  # type: ignore[no-untyped-call]
 
 
 def test_hooks_are_there_in_watched_steps_only() -> None:
@@ -159,7 +164,7 @@ def test_moments_gradients_and_updates_are_what_they_say() -> None:
     h1 = clone[1](z1)
     z2 = clone[2](h1)
     z3 = clone[4](clone[3](z2))
-    z3.square().mean().backward()  # type: ignore[no-untyped-call]
+    z3.square().mean().backward()
     z1, h1, z3 = z1.detach(), h1.detach(), z3.detach()
     first = seen.layers[0]
     assert [layer.path for layer in seen.layers] == ["0", "2", "4"]
@@ -185,7 +190,7 @@ def test_moments_gradients_and_updates_are_what_they_say() -> None:
 
 def test_saturation_is_counted_behind_functions_and_modules() -> None:
     net = nn.Sequential(nn.Linear(4, 8), nn.Tanh())
-    nn.init.constant_(net[0].bias, 9.0)
+    nn.init.constant_(net.get_parameter("0.bias"), 9.0)
     seen = one_step(net, torch.randn(32, 4), lambda out: out.sum()).layers[0].activated
     assert seen is not None
     assert seen.value.saturated == 1.0
@@ -195,7 +200,7 @@ def test_units_of_a_convolution_lie_along_axis_1() -> None:
     """Mutant: the last axis, of which none is dead."""
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     with torch.no_grad():
-        net[0].bias[:3] = -100.0
+        net.get_parameter("0.bias")[:3] = -100.0
     seen = one_step(net, torch.randn(32, 1, 8, 8), lambda out: out.sum()).layers[0].activated
     assert seen is not None
     assert seen.dead == 0.75
@@ -251,7 +256,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_inside_torch_compile_gradients_and_updates_are_seen() -> None:
     """The eager backend: what counts is that no hook enters the compiled program."""
-    model = torch.compile(mlp(), backend="eager")
+    model: Any = torch.compile(mlp(), backend="eager")
     losses, w = train(model)
     assert w is not None
     record = w.result.records[-1]
@@ -294,7 +299,7 @@ def test_a_step_that_a_grad_scaler_skips_is_no_finding() -> None:
     with fanin.watch(model, every=1, optimizer=optimizer, say=quiet) as w:
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(model(8 * torch.randn(8, 8)), torch.zeros(8, dtype=torch.long))
-        scaler.scale(8 * loss).backward()
+        scaler.scale(8 * loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
         w.step(loss)

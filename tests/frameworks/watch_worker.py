@@ -43,7 +43,8 @@ def batches(steps: int) -> Tensor:
 def sharded(rank: int) -> nn.Module:
     model, mesh = net(), init_device_mesh("cpu", (WORLD,))
     fully_shard(model[0], mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 def replicated(rank: int) -> nn.Module:
@@ -66,15 +67,16 @@ def trained(
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     clipped = 0.0
     own = batches(12) if make is alone else batches(12).chunk(WORLD, dim=1)[rank]
+    how: dict[str, Any] = {clip: 0.05}
     options: dict[str, Any] = {"keep_step": spoil and make is not sharded, "to": folder}
     with fanin.watch(model, every=4, optimizer=optimizer, say=said.append, **options) as w:
         for step, x in enumerate(own, 1):
             if spoil and step == 6 and rank == 1:
-                x = x * torch.inf
+                x.mul_(torch.inf)
             loss = F.mse_loss(model(x), x.mean(1, keepdim=True))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            norm = fanin.clip_(model, **{clip: 0.05}) if clip else None
+            norm = fanin.clip_(model, **how) if clip else None
             optimizer.step()
             clipped += float(norm.clipped) if norm else 0
             w.step(loss, norm)
@@ -102,7 +104,7 @@ def failing(rank: int) -> dict[str, Any]:
             raise MemoryError("no room for it")
         return collect(watcher)
 
-    Watcher._collected = broken  # type: ignore[method-assign]
+    Watcher._collected = broken  # type: ignore[method-assign, assignment]
     try:
         return trained(sharded, rank)
     finally:

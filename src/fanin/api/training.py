@@ -68,7 +68,9 @@ def watch(
         >>> [record.step for record in w.result.records]
         [1, 10, 20, 30, 40]
     """
-    return Watching(model, every, to, optimizer=optimizer, tensorboard=tensorboard, log=log, keep_step=keep_step, say=say)
+    return Watching(
+        model, every, to, optimizer=optimizer, tensorboard=tensorboard, log=log, keep_step=keep_step, say=say
+    )
 
 
 def clip_(

@@ -21,7 +21,7 @@ def explained(code: str) -> dict[str, Any]:
         ('gradient spike', None, True)
     """
     alarms = {alarm.code: alarm for alarm in ALARMS}
-    names = {c.name: c.code for c in (*CHECKS.values(), *ALARMS)}
+    names = {c.name: c.code for c in CHECKS.values()} | {a.name: a.code for a in ALARMS}
     found = names.get(code.lower(), code.upper())
     check, alarm = CHECKS.get(found), alarms.get(found)
     known = check or alarm

@@ -89,7 +89,7 @@ def _sent(number: Any, name: str) -> float | torch.Tensor | None:
             "Reduce it first, as .mean() does."
         )
     if is_sharded(number):  # as clip_grad_norm_ returns it for a sharded model; every process gives its part
-        number = number.full_tensor()
+        number = number.full_tensor()  # type: ignore[attr-defined]
     held = number.detach().reshape(())
     if not held.is_cuda:
         return float(held)

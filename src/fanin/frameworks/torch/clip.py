@@ -49,7 +49,8 @@ def _norm(held: Gradients) -> torch.Tensor:
     """Of all together; of a sharded model, the same on every process."""
     norm = torch.nn.utils.get_total_norm([gradient for _, gradient in held.values()])
     gather: Any = getattr(norm, "full_tensor", None)
-    return gather() if gather else norm
+    found: torch.Tensor = gather() if gather else norm
+    return found
 
 
 def _by_norm(model: torch.nn.Module, held: Gradients, threshold: float, norm: torch.Tensor) -> None:
@@ -71,20 +72,16 @@ def _adaptively(model: torch.nn.Module, held: Gradients, threshold: float, norm:
         local_of(gradient).mul_(torch.where(size > allowed, allowed / size, 1.0))
 
 
-def _sizes(x: torch.Tensor, axis: int | None) -> torch.Tensor:
+def _sizes(x: Any, axis: int | None) -> torch.Tensor:
     """Norms of the units along an axis, which is kept; of those that this process holds a part of, the whole norm."""
     others = None if axis is None else tuple(i for i in range(x.dim()) if i != axis)
-    norms = torch.linalg.vector_norm(x, dim=others, keepdim=True)
+    norms: Any = torch.linalg.vector_norm(x, dim=others, keepdim=True)
     if not is_sharded(norms):
-        return norms
+        return local_of(norms)
     from torch.distributed.tensor import Replicate
 
-    divided = (axis is not None and placement.is_shard(axis) for placement in x.placements)  # type: ignore[attr-defined]
-    kept = [
-        placement if keep else Replicate()
-        for placement, keep in zip(x.placements, divided, strict=True)  # type: ignore[attr-defined]
-    ]
-    return local_of(norms.redistribute(placements=kept))  # type: ignore[attr-defined]
+    kept = [p if axis is not None and p.is_shard(axis) else Replicate() for p in x.placements]
+    return local_of(norms.redistribute(placements=kept))
 
 
 def _transposed(model: torch.nn.Module) -> Iterator[str]:

@@ -107,7 +107,7 @@ class FirstBroken(TorchFunctionMode):
 
 
 def broken(values: Any) -> str:
-    """ "nan" or "inf" if a tensor among them holds one, else ""."""
+    """What a tensor among them holds, "nan" or "inf"; else ""."""
     states = [_state(x) for x in _floats(values)]
     return "nan" if any(s.nan for s in states) else "inf" if any(s.infinite for s in states) else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -193,7 +194,11 @@ class Keeping:
         gradients = self._calls[-1].gradients
         for i, leaf in enumerate(tree_leaves(output)):
             if isinstance(leaf, torch.Tensor) and leaf.requires_grad:
-                leaf.register_hook(lambda gradient, i=i: gradients.__setitem__(i, gradient.detach().clone()))
+                leaf.register_hook(partial(_keep_gradient, gradients, i))  # type: ignore[no-untyped-call]
+
+
+def _keep_gradient(gradients: dict[int, torch.Tensor], place: int, gradient: torch.Tensor) -> None:
+    gradients[place] = gradient.detach().clone()
 
 
 def _values(model: torch.nn.Module) -> Tensors:

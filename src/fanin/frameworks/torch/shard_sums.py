@@ -10,7 +10,6 @@ import torch
 
 from fanin.frameworks.torch.shards import is_sharded
 
-
 Norms = dict[str, tuple[float | None, ...]]
 """Path → as many norms as were asked for."""
 

@@ -21,7 +21,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise MissingExtra("TensorBoard", "tensorboard", "fanin.watch(…, tensorboard=True)") from error
+            raise MissingExtra("TensorBoard", "watch", "fanin.watch(…, tensorboard=True)") from error
         self._writer: Any = SummaryWriter(os.fspath(folder))
 
     def write(self, step: int, scalars: Mapping[str, float], histograms: Mapping[str, Histogram]) -> None:

@@ -20,6 +20,7 @@ from fanin.signals.step import ParameterStep, StepSignals
 
 _FSDP1: Final = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel")
 
+
 class Watcher:
     """Looks at one step from `arm` to `collect`; between steps it holds nothing.
 
@@ -36,7 +37,7 @@ class Watcher:
         named = checked_parameters(model)
         if any(is_a(module, *_FSDP1) for module in model.modules()):
             raise BadInput(
-                "The model is wrapped by FullyShardedDataParallel, which holds parameters as pieces of one flat tensor. "
+                "The model is wrapped by FullyShardedDataParallel, which holds parameters as pieces of a flat tensor; "
                 "fanin.watch sees models that torch.distributed.fsdp.fully_shard sharded."
             )
         if on_meta := [path for path, (tensor, _) in named.items() if tensor.is_meta]:
@@ -133,11 +134,11 @@ class Watcher:
         updates = self._differences({path: _held(self._parameters[path]) for path in before}, before)
         numbers = self._fetch.all()
         places = (weights, self._gradients, updates)
-        return numbers, {
-            path: tuple(numbers[of[path]][0] if path in of else None for of in places) for path in before
-        }
+        return numbers, {path: tuple(numbers[of[path]][0] if path in of else None for of in places) for path in before}
 
-    def _parameter(self, path: str, weight: float | None, gradient: float | None, update: float | None) -> ParameterStep:
+    def _parameter(
+        self, path: str, weight: float | None, gradient: float | None, update: float | None
+    ) -> ParameterStep:
         tensor = self._parameters[path]
         shown = (_held(tensor), tensor.grad) if self._histograms else (None, None)
         histograms = (None if x is None or not _held(x).numel() else histogram_of(_held(x)) for x in shown)

@@ -6,7 +6,18 @@ To add one: a file with an `ALARM`, a line here.
 from typing import Final
 
 from fanin.monitor.alarm import Alarm
-from fanin.monitor.alarms import clipping, dead, depth, diverging, flat, no_gradient, non_finite, saturated, spike, update
+from fanin.monitor.alarms import (
+    clipping,
+    dead,
+    depth,
+    diverging,
+    flat,
+    no_gradient,
+    non_finite,
+    saturated,
+    spike,
+    update,
+)
 
 ALARMS: Final[tuple[Alarm, ...]] = (
     non_finite.ALARM,

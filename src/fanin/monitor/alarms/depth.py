@@ -65,8 +65,8 @@ def _alarm(code: str, name: str, *, grows: bool) -> Alarm:
         depth = len(gradient_over_depth(record.signals))
         return alarm.finding(
             Severity.ERROR if abs(math.log(ratio)) > math.log(HOPELESS) else Severity.WARNING,
-            f"going back, ‖δ‖² {verb} by ×{now or 1:.2g} a layer, and at {path} is {ratio:.2g} of that at the last layer; "
-            f"{_named([module for module, _ in beyond])} of {depth} layers are out of range",
+            f"going back, ‖δ‖² {verb} by ×{now or 1:.2g} a layer, and at {path} is {ratio:.2g} of that at the last "
+            f"layer; {_named([module for module, _ in beyond])} of {depth} layers are out of range",
             f"the start has it already: {was}, where 1 keeps a gradient" if since else f"it came up in training: {was}",
             module=beyond[-1][0],
             also=[module for module, _ in beyond],

@@ -1,8 +1,8 @@
 """The loss does not fall.
 
 ## What it does
-After 200 steps, holds the lowest median of nine losses in a row against that of the first nine: reported where it is
-lower by less than six times the scatter of the losses and by less than a hundredth of their size.
+After 200 steps, holds the lowest median of nine losses in a row against that of the first nine: a warning where it is
+lower by less than a hundredth, a note where it is by more, but by less than six times the scatter of the losses.
 
 ## Why it is bad
 Nothing is learned, and each further step costs as much as one that learns.
@@ -27,8 +27,8 @@ from fanin.diagnosis.model import Severity
 from fanin.monitor.alarm import Alarm, History
 
 STEPS: Final = 200
-# The lowest of all medians of nine in 200 steps of pure noise lies 2.5 of their own σ below the first, which may lie as
-# far above its mean: 5 × 0.4 σ, that is 3 median absolute deviations.
+# The median of nine has 0.4 σ. In 200 steps of pure noise the lowest lies 2.6 of that below the mean, and the first may
+# lie 2 above it: 1.9 σ, that is 3 median absolute deviations.
 SCATTERS: Final = 6.0
 SIZE: Final = 0.01
 
@@ -38,12 +38,13 @@ def find(alarm: Alarm, history: History) -> Finding | None:
     trend = history.losses
     if history.step < STEPS or trend.first is None:
         return None
-    fell = trend.first - trend.best
-    if fell >= SCATTERS * trend.scatter or fell >= SIZE * abs(trend.first):
+    fell, hundredth = trend.first - trend.best, SIZE * abs(trend.first)
+    if fell >= max(SCATTERS * trend.scatter, hundredth):
         return None
     return alarm.finding(
-        Severity.WARNING,
-        f"after {history.step} steps, the loss has come from {trend.first:.4g} down to {trend.best:.4g} at its lowest",
+        Severity.WARNING if fell < hundredth else Severity.NOTE,
+        f"after {history.step} steps, the loss has come from {trend.first:.4g} down to {trend.best:.4g} at its lowest, and "
+        f"scatters by {trend.scatter:.2g}",
         "updates do not reach what the loss depends on, or are too small for it",
         loss_fell=fell,
         loss=trend.first,
@@ -56,5 +57,5 @@ ALARM = Alarm(
     summary="The loss does not fall.",
     page=__doc__,
     find=find,
-    remedy="fanin.diagnose(model, x, loss=loss) on one batch; if it is healthy, a larger learning rate, then the labels",
+    remedy="fanin.diagnose(model, x, loss=loss) on a batch; if it is healthy, a larger learning rate, then the labels",
 )

@@ -3,9 +3,9 @@
 ## What it does
 Looks at the loss of every step, and in watched steps at every layer's output and every parameter's gradient. The first
 layer of the forward pass whose output is not finite is named, else the first parameter. With
-`fanin.watch(model, to="runs/", keep_step=True)` each step is kept until the next one; the one that breaks is made again,
-its first operation whose result is not finite is named with its line and its operands, and the step stays in a folder
-for `fanin.monitor.replay`.
+`fanin.watch(model, to="runs/", keep_step=True)` each step is kept until the next one; the one that breaks is made
+again, its first operation whose result is not finite is named with its line and its operands, and the step stays in a
+folder for `fanin.monitor.replay`.
 
 ## Why it is bad
 One NaN reaches every parameter at the next update, and nothing brings them back.
@@ -113,5 +113,5 @@ ALARM = Alarm(
     summary="The loss, a gradient or an activation is infinite or not a number.",
     page=__doc__,
     find=find,
-    remedy="go back to a checkpoint; fanin.watch(model, to='runs/', keep_step=True) then names the operation and its line",
+    remedy="go back to a checkpoint; fanin.watch(model, to='runs/', keep_step=True) then names the operation",
 )

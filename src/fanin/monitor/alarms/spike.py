@@ -2,9 +2,9 @@
 
 ## What it does
 Holds the norm of all gradients together against the median of up to 25 before, at least five: reported above ten times
-it. In watched steps the norm is measured; give what `fanin.clip_` or `clip_grad_norm_` returns, `w.step(loss, norm)`, and every step
-counts, with the norm as it was before clipping. Between watched steps that lie apart, a net that begins to learn has
-gradients that grow, too: there the loss must be out of its usual range as well.
+it. In watched steps the norm is measured; give what `fanin.clip_` or `clip_grad_norm_` returns, `w.step(loss, norm)`,
+and every step counts, with the norm as it was before clipping. Between watched steps that lie apart, a net that begins
+to learn has gradients that grow, too: there the loss must be out of its usual range as well.
 
 ## Why it is bad
 One step of ten times the size, straight up a wall of the loss, can undo many; of Adam, it spoils the second moments for
