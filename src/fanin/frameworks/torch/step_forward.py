@@ -74,9 +74,13 @@ class Forward:
             self._handles.append(module.register_forward_hook(self._hook(path)))
 
     def disarm(self) -> None:
-        """Take every hook away."""
+        """Take every hook away; and the mode, where a forward pass was interrupted: Ctrl-C runs no hook behind it."""
         while self._handles:
             self._handles.pop().remove()
+        while self._modes:
+            mode = self._modes.pop()
+            if torch.overrides._get_current_function_mode() is mode:  # type: ignore[no-untyped-call]
+                mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def layers(self, numbers: list[float]) -> Iterator[LayerStep]:
         """In the order of their first calls, from the numbers that were fetched."""
