@@ -56,26 +56,40 @@ def test_lightning_is_watched_a_step_for_each_of_the_optimizer(tmp_path: Path) -
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.parameters(), 0.01)
 
-    def fit(*callbacks: Any) -> Net:
+    logged: dict[int, dict[str, float]] = {}
+
+    class Logger(pl.loggers.logger.DummyLogger):  # type: ignore[misc]
+        def log_metrics(self, *given: Any, **named: Any) -> None:
+            if "watch/loss" in (given[0] if given else named["metrics"]):
+                logged[named["step"]] = given[0]
+
+    def fit(*callbacks: Any, checkpoint: Path | None = None, epochs: int = 2) -> Net:
         torch.manual_seed(0)
         net = Net()
         data = torch.utils.data.TensorDataset(torch.randn(160, 8), torch.randint(0, 2, (160,)))
         trainer = pl.Trainer(
-            max_epochs=2,
+            max_epochs=epochs,
             accumulate_grad_batches=2,
             callbacks=list(callbacks),
             accelerator="cpu",
-            logger=False,
+            logger=Logger(),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             gradient_clip_val=1.0,
         )
-        trainer.fit(net, torch.utils.data.DataLoader(data, 16))
+        trainer.fit(net, torch.utils.data.DataLoader(data, 16), ckpt_path=checkpoint)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
         return net
 
-    callback = callbacks.WatchCallback(every=5, to=tmp_path, say=quiet)
+    callback = callbacks.WatchCallback(every=5, to=tmp_path, say=quiet, log=True)
     net, plain = fit(callback), fit()
+    assert sorted(logged) == [1, 5, 10]
+    assert logged[5]["watch/loss"] == callback.watch.records[1].loss
+    fit(callback)
+    again = callbacks.WatchCallback(every=5, say=quiet)
+    fit(again, checkpoint=tmp_path / "last.ckpt", epochs=3)
+    assert (again.watch.steps, [record.step for record in again.watch.records]) == (15, [15])
     assert [record.step for record in callback.watch.records] == [1, 5, 10]
     assert callback.watch.steps == 10
     assert all(record.loss is not None for record in callback.watch.records)
@@ -103,17 +117,29 @@ def test_the_trainer_is_watched_with_the_loss_that_the_model_returns(tmp_path: P
         gradient_accumulation_steps=2,
         num_train_epochs=2,
         report_to=[],
-        save_strategy="no",
+        save_strategy="steps",
+        save_steps=4,
         disable_tqdm=True,
         use_cpu=True,
     )
     callback = callbacks.WatchCallback(every=4, to=tmp_path, say=quiet)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        hf.Trainer(model, args, train_dataset=data, callbacks=[callback]).train()
+        trainer = hf.Trainer(model, args, train_dataset=data, callbacks=[callback])
+        callback.log_to(trainer)
+        trainer.train()
     assert callback.watch.steps == 8
     assert [record.step for record in callback.watch.records] == [1, 4, 8]
     assert all(record.loss > 0 for record in callback.watch.records)
     assert callback.watch.records[0].signals.gradient_norm > 0
     assert "transformer.h.0.mlp.c_fc" in [layer.path for layer in callback.watch.records[0].signals.layers]
     assert not any(module._forward_hooks for module in model.modules())
+    assert callback.watch.records[0].signals.learning_rates != ()
+    logged = [line["step"] for line in trainer.state.log_history if "watch/loss" in line]
+    assert logged == [1, 4, 8]
+    again = callbacks.WatchCallback(every=4, say=quiet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        resumed = hf.Trainer(model, args, train_dataset=data, callbacks=[again])
+        resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-4"))
+    assert (again.watch.steps, [record.step for record in again.watch.records]) == (8, [8])

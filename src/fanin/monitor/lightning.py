@@ -5,6 +5,7 @@ trainer = Trainer(callbacks=[WatchCallback(every=50, to="runs/")])
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fanin.errors import MissingExtra
@@ -24,14 +25,17 @@ class WatchCallback(Callback):  # type: ignore[misc]  # Any, where Lightning is 
     """Watches `fit`, a step for each step of the optimizer; the state goes into Lightning's checkpoints.
 
     Args:
-        every, to, tensorboard, say: as for `fanin.watch`.
+        every, to, tensorboard, keep_step, say: as for `fanin.watch`.
+        log: as for `fanin.watch`; True gives the numbers of watched steps to the Trainer's own loggers, such as
+            WandbLogger and MLFlowLogger.
 
     Attributes:
         watch: what was seen, once training has begun.
     """
 
-    def __init__(self, every: int = 50, to: Any = None, **options: Any) -> None:
+    def __init__(self, every: int = 50, to: Any = None, log: Any = None, **options: Any) -> None:
         self._settings: dict[str, Any] = {"every": every, "to": to, **options}
+        self._log = log
         self._watching: Watching | None = None
         self._state: dict[str, Any] | None = None
         self._step = 0
@@ -45,7 +49,8 @@ class WatchCallback(Callback):  # type: ignore[misc]  # Any, where Lightning is 
         """The weights are on their device now."""
         optimizers = trainer.optimizers
         given = optimizers[0] if len(optimizers) == 1 else None
-        self._watching = Watching(pl_module, optimizer=given, **self._settings)
+        log = partial(_log_to, trainer) if self._log is True else self._log or None
+        self._watching = Watching(pl_module, optimizer=given, log=log, **self._settings)
         if self._state is not None:
             self._watching.load_state_dict(self._state)
         self._step = trainer.global_step
@@ -75,3 +80,8 @@ class WatchCallback(Callback):  # type: ignore[misc]  # Any, where Lightning is 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From Lightning's checkpoint."""
         self._state = state_dict or None
+
+
+def _log_to(trainer: Any, numbers: dict[str, float], *, step: int) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics(numbers, step=step)
