@@ -231,7 +231,13 @@ def test_a_logger_gets_the_numbers_of_watched_steps_and_its_troubles_are_its_own
         loop.run(w, 8)
     assert [step for step, _ in got] == [1, 2, 4]
     assert got[1][1] == scalars(w.result.records[1])
-    expected = {"watch/loss", "watch/gradient_norm", "watch/learning_rate_0", "activation_dead/0", "update_ratio/2.bias"}
+    expected = {
+        "watch/loss",
+        "watch/gradient_norm",
+        "watch/learning_rate_0",
+        "activation_dead/0",
+        "update_ratio/2.bias",
+    }
     assert expected <= got[0][1].keys()
     assert w.result.notes == ("nothing more is given to log: ConnectionError: no server",)
     assert w.result.steps == 8
@@ -253,9 +259,7 @@ def test_tensorboard_shows_scalars_histograms_and_findings(tmp_path: Path) -> No
     assert "findings/text_summary" in tags["tensors"]
 
 
-def test_without_tensorboard_the_message_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_tensorboard_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtra, match=r"fanin\[watch\]"), fanin.watch(net(), to=tmp_path, tensorboard=True):
         pass

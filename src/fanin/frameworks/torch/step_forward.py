@@ -79,7 +79,7 @@ class Forward:
             self._handles.pop().remove()
         while self._modes:
             mode = self._modes.pop()
-            if torch.overrides._get_current_function_mode() is mode:  # type: ignore[no-untyped-call]
+            if torch.overrides._get_current_function_mode() is mode:
                 mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def layers(self, numbers: list[float]) -> Iterator[LayerStep]:

@@ -43,8 +43,8 @@ def find(alarm: Alarm, history: History) -> Finding | None:
         return None
     return alarm.finding(
         Severity.WARNING if fell < hundredth else Severity.NOTE,
-        f"after {history.step} steps, the loss has come from {trend.first:.4g} down to {trend.best:.4g} at its lowest, and "
-        f"scatters by {trend.scatter:.2g}",
+        f"after {history.step} steps, the loss has come from {trend.first:.4g} down to {trend.best:.4g} at its lowest; "
+        f"it scatters by {trend.scatter:.2g}",
         "updates do not reach what the loss depends on, or are too small for it",
         loss_fell=fell,
         loss=trend.first,
