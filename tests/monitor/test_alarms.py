@@ -92,6 +92,7 @@ def test_a_healthy_net_gives_no_alarm(depth: int) -> None:
 
 def test_gradients_that_vanish_from_the_start_are_said_with_their_factor_a_layer() -> None:
     watch = trained(mlp(12, nn.Sigmoid), steps=1)
+    assert codes(watch) == ["B01"]
     (onset,) = watch.onsets
     assert (onset.step, onset.finding.code, onset.finding.severity) == (1, "B01", Severity.ERROR)
     assert onset.finding.evidence["ratio_per_layer"] < 0.5
@@ -136,8 +137,9 @@ def test_units_that_die_are_said_at_the_step_where_they_do() -> None:
         return x
 
     watch = trained(net, lr=1e-3, steps=10, change=kill)
+    assert codes(watch) == ["U03"]
     (onset,) = watch.onsets
-    assert (onset.step, onset.finding.code, onset.finding.place.module) == (10, "U03", "2")
+    assert (onset.step, onset.finding.place.module) == (10, "2")
     assert onset.finding.evidence["dead_share"] >= 0.75
 
 
@@ -169,9 +171,9 @@ def test_a_rate_that_came_down_is_a_note_and_a_warmup_is_nothing() -> None:
 def test_a_loss_that_goes_up_and_stays_up_is_found_and_noise_is_not() -> None:
     falling = [2 - 0.02 * i + 0.05 * z for i, z in enumerate(noise(60))]
     rising = [falling[-1] + 0.1 * i for i in range(40)]
-    (found,) = of([*falling, *rising])
-    assert found[1] == "T01"
-    assert 60 < found[0] <= 90
+    assert [code for _, code in of([*falling, *rising])] == ["T01"]
+    ((step, _),) = of([*falling, *rising])
+    assert 60 < step <= 90
     for seed in range(20):
         assert of([1 + 0.3 * z for z in noise(199, seed)]) == []
     assert of([*falling, 10.0, 10.0, 10.0, *falling[-20:]]) == []
@@ -194,6 +196,7 @@ def test_a_spike_is_ten_times_the_median_of_the_norms_before() -> None:
 def test_a_threshold_below_all_norms_is_a_note() -> None:
     watch = trained(mlp(2), lr=0.05, steps=110, clip=1e-3)
     assert watch.clipping == (110, 110)
+    assert "T05" in codes(watch)
     (onset,) = [o for o in watch if o.finding.code == "T05"]
     assert (onset.step, onset.finding.severity) == (100, Severity.NOTE)
     assert "T05" not in codes(trained(mlp(2), steps=110, clip=1e3))
@@ -210,6 +213,7 @@ def test_the_first_layer_that_is_not_finite_is_named_and_nothing_behind_it() -> 
         return x
 
     watch = trained(net, steps=20, change=spoil)
+    assert codes(watch) == ["N01"]
     (onset,) = watch.onsets
     assert (onset.step, onset.finding.code, onset.finding.place.module) == (5, "N01", "2")
 
@@ -225,8 +229,8 @@ def test_a_step_without_gradients_says_what_to_call() -> None:
     net = mlp(1)
     with fanin.watch(net, say=quiet) as w:
         w.step(1.0)
+    assert codes(w.result) == ["T03"]
     (onset,) = w.result.onsets
-    assert onset.finding.code == "T03"
     assert "before optimizer.zero_grad()" in onset.finding.remedy
 
 

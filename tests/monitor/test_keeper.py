@@ -125,6 +125,7 @@ def test_the_first_operation_is_named_with_its_module_and_line(
 ) -> None:
     """Mutant: the last operation, or a mask that was written on purpose."""
     watch = run(Net(head), tmp_path)
+    assert [o.finding.code for o in watch if o.finding.code == "N01"] == ["N01"]
     (onset,) = [o for o in watch if o.finding.code == "N01"]
     line = head.__code__.co_firstlineno
     origin = kept(tmp_path)["origin"]

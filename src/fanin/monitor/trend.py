@@ -8,9 +8,7 @@ from statistics import median
 from typing import Final
 
 WINDOW: Final = 9  # losses whose median stands for now: four batches in a row out of the ordinary do not move it
-MEMORY: Final = (
-    50  # windows that the scatter is an average of; that of nine losses alone may be a third of the true one
-)
+MEMORY: Final = 50  # windows that the scatter is an average of; that of nine losses alone may be a third of it
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ class Forward:
             self._handles.pop().remove()
         while self._modes:
             mode = self._modes.pop()
-            if torch.overrides._get_current_function_mode() is mode:
-                mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            if torch.overrides._get_current_function_mode() is mode:  # type: ignore[no-untyped-call]
+                mode.__exit__(None, None, None)
 
     def layers(self, numbers: list[float]) -> Iterator[LayerStep]:
         """In the order of their first calls, from the numbers that were fetched."""
