@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -256,3 +257,9 @@ def test_codes_are_explained_before_and_while_training() -> None:
     assert both["page"] != both["watch"]
     with pytest.raises(fanin.FaninError, match="Did you mean 'gradient spike'"):
         explained("gradient spikes")
+
+
+def test_the_documentation_lists_every_alarm() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
+    rows = page.split("<!-- alarms -->\n")[1].split("<!-- end of alarms -->")[0].splitlines()
+    assert sorted(rows) == sorted(f"| {alarm.code} | {alarm.name} | {alarm.summary} |" for alarm in ALARMS)

@@ -78,6 +78,7 @@ class Onset:
     def __str__(self) -> str:
         f, place = self.finding, self.finding.place
         where = (place.parameter and f" in parameter {place.parameter}") or (place.module and f" in {place.module}")
+        where += f" at {place.source}" if place.source else ""
         return (
             f"step {self.step}: {f.code} {f.name} ({f.severity}){where}\n"
             f"    what    {f.what}\n    why     {f.why}\n    remedy  {f.remedy}\n    more    fanin explain {f.code}"
