@@ -1,10 +1,11 @@
 """What watching costs: steps under fanin.watch beside the same steps without it.
 
     python benchmarks/watch.py            three models on the CPU; on the GPU, where there is one
-    python benchmarks/watch.py --write    also the section of docs/benchmarks.md
+    python benchmarks/watch.py --write    also the section of docs/watch.md
 
-Steps with and without a watch take turns on one model. Of both, the median time is taken, of watched steps and of those
-between apart, since a watched step is one in fifty: cost = (watched + 49 × between) / (50 × plain) − 1.
+Every fifth step is watched, so that many are timed; plain steps are timed beside each, and ratios are medians. What
+arms the coming step counts as its cost. A step between is a plain one, without a hook, and then w.step, which is timed
+by itself. At every = 50, cost = (watched + 49 × between) / 50 − 1.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 from page import Section, arguments
@@ -19,7 +22,9 @@ from torch import Tensor, nn
 
 import fanin
 
+PAGE = Path(__file__).parents[1] / "docs" / "watch.md"
 EVERY = 50
+OFTEN = 5  # steps, so that many watched ones are timed
 Step = Callable[[], Tensor]
 
 
@@ -50,38 +55,41 @@ MODELS = {
 
 def training(model: nn.Module, x: Tensor) -> tuple[Step, torch.optim.Optimizer]:
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    labels = torch.arange(len(x), device=x.device) % 10
 
     def step() -> Tensor:
-        loss: Tensor = model(x).square().mean()
+        output = model(x)
+        loss = nn.functional.cross_entropy(output if output.dim() == 2 else output.mean(1), labels)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return loss
 
     return step, optimizer
 
 
-def times(model: nn.Module, x: Tensor, rounds: int) -> tuple[float, float, float]:
-    """Median seconds of a plain step, of a watched one, and of one between under a watch."""
+def ratios(model: nn.Module, x: Tensor, rounds: int) -> tuple[float, float, float]:
+    """Median seconds of a plain step; a step between and a watched one, in times of it."""
     step, optimizer = training(model, x)
     plain: list[float] = []
-    watched: list[float] = []
     between: list[float] = []
+    watched: list[float] = []
     for _ in range(3):
         step()
-    for _ in range(rounds):
-        with fanin.watch(model, every=EVERY, optimizer=optimizer, say=lambda text: None) as w:
-            w.step(step())  # the first, which is watched: not counted
-            for i in range(2, EVERY + 1):
-                plain.append(timed(step))
-                coming = i + 1 == EVERY
-                if coming:  # what arms the watched step is part of its cost
-                    armed = timed(lambda: w.step(step()))
-                elif i == EVERY:
-                    watched.append(timed(lambda: w.step(step())) + armed - statistics.median(between))
-                else:
-                    between.append(timed(lambda: w.step(step())))
-    return statistics.median(plain), statistics.median(watched), statistics.median(between)
+    with fanin.watch(model, every=OFTEN, optimizer=optimizer, say=print) as w:
+        for _ in range(OFTEN):
+            w.step(step())
+        for _ in range(rounds):  # from behind a watched step to behind the next
+            usual = [timed(step) for _ in range(3)]
+            for _ in range(OFTEN - 2):
+                loss = step()
+                between.append(timed(partial(w.step, loss)))
+            loss = step()
+            arming = timed(partial(w.step, loss)) - statistics.median(between)
+            watched.append((timed(lambda: w.step(step())) + arming) / statistics.median(usual))
+            plain += usual
+    usually = statistics.median(plain)
+    return usually, 1 + statistics.median(between) / usually, statistics.median(watched)
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -99,18 +107,19 @@ def synchronize() -> None:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=6, help="watches of 50 steps")
+    parser.add_argument("--rounds", type=int, default=15, help="of five steps, the last of them watched")
     options = parser.parse_args()
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    section = Section("watch", "numpy", "torch")
+    section = Section("watch", "numpy", "torch", page=PAGE)
     section.say(f"Device: {torch.cuda.get_device_name() if device == 'cuda' else 'the CPU'}; every = {EVERY}.\n")
     section.say("| model | plain step, ms | between, × | watched, × | cost |\n|---|---|---|---|---|")
     for name, make in MODELS.items():
         model, x = make()
-        plain, watched, between = times(model.to(device), x.to(device), options.rounds)
-        cost = (watched + (EVERY - 1) * between) / (EVERY * plain) - 1
-        section.say(f"| {name} | {plain * 1e3:.2f} | {between / plain:.3f} | {watched / plain:.2f} | {cost:+.1%} |")
+        fanin.initialize_(model, x, seed=0)
+        plain, between, watched = ratios(model.to(device), x.to(device), options.rounds)
+        cost = (watched + (EVERY - 1) * between) / EVERY - 1
+        section.say(f"| {name} | {plain * 1e3:.2f} | {between:.4f} | {watched:.2f} | {cost:+.1%} |")
     if options.write:
         section.write()
 
