@@ -91,7 +91,7 @@ def test_a_model_that_does_not_train_is_found_repaired_and_reported(folder: Path
     assert ended.returncode == 0, ended.stderr
     assert "B01 vanishing gradients" in ended.stdout
     assert "net.py:14" in ended.stdout  # the user's own line
-    assert "after the remedy: healthy" in ended.stdout
+    assert "after the remedies: healthy" in ended.stdout
     assert "mirrored orthogonal" in ended.stdout
     assert "<!doctype html>" in (folder / "report.html").read_text(encoding="utf-8").lower()
 
