@@ -207,6 +207,11 @@ def test_help_needs_no_framework_and_the_version_is_printed(fanin: Run) -> None:
     assert fanin("--version").stdout.startswith("fanin 0.")
 
 
+def test_the_module_is_the_command() -> None:
+    ended = subprocess.run([sys.executable, "-m", "fanin", "--version"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout[:8]) == (0, "fanin 0.")
+
+
 def test_a_defect_of_ours_is_one_message_too() -> None:
     code = (
         "import fanin.diagnosis as d\n"
