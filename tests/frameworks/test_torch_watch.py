@@ -196,6 +196,15 @@ def test_saturation_is_counted_behind_functions_and_modules() -> None:
     assert seen.value.saturated == 1.0
 
 
+def test_the_tanh_of_a_gelu_that_is_written_out_is_none_of_the_models() -> None:
+    class WrittenGELU(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return 0.5 * z * (1 + torch.tanh(0.7979 * (z + 0.044715 * z**3)))
+
+    seen = one_step(nn.Sequential(nn.Linear(4, 8), WrittenGELU()), 100 * torch.randn(32, 4), lambda out: out.sum())
+    assert seen.layers[0].activated is None
+
+
 def test_units_of_a_convolution_lie_along_axis_1() -> None:
     """Mutant: the last axis, of which none is dead."""
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))

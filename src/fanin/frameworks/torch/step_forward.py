@@ -6,9 +6,11 @@ computed on detached tensors, and the hooks are there in watched steps only.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import FrameType
 from typing import Any, Final
 
 import torch
@@ -168,9 +170,15 @@ class _Activations(TorchFunctionMode):
         if torch.compiler.is_compiling():
             return result
         name = FUNCTIONS.get(getattr(func, "__name__", "").rstrip("_"))
-        if name is not None:
+        if name is not None and not (name == "tanh" and _writes_out_gelu(sys._getframe(1))):
             self._tell(name, result)
         return result
+
+
+def _writes_out_gelu(frame: FrameType) -> bool:
+    """Whether a tanh is part of GELU written out, as in 0.5 z (1 + tanh(…)), where saturation is as it should be."""
+    owner = type(frame.f_locals.get("self")).__name__
+    return "gelu" in f"{owner} {frame.f_code.co_name}".lower()
 
 
 @lru_cache(maxsize=64)
