@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from torch import Tensor, nn
 
 import fanin
@@ -266,6 +267,63 @@ def test_keyword_arguments_and_several_calls_in_a_step_are_kept(tmp_path: Path) 
         w.step(losses[0] + losses[1])
     assert len(kept(tmp_path, 1)["calls"]) == 2
     assert kept(tmp_path, 1)["calls"][0]["keywords"] == {"mapping": {"scale": {"value": 2.0}}}
+
+
+def test_a_compiled_model_is_made_again_as_it_was_written(tmp_path: Path) -> None:
+    """The eager backend: what counts is where the hooks are."""
+    net = Net(log_of_what_is_negative)
+    compiled: Any = torch.compile(net, backend="eager")
+    with fanin.watch(compiled, to=tmp_path, keep_step=True, say=quiet) as w:
+        w.step(compiled(torch.randn(4, 8)).sum())
+    torch.compiler.reset()
+    assert kept(tmp_path, 1)["origin"]["operation"] == "log"
+    assert w.result.notes[0].startswith("Layers inside torch.compile")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_part_that_is_compiled_is_made_again_as_it_was_written(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(8, 8), Head(log_of_what_is_negative))
+    net[1].compile(backend="eager")
+    with fanin.watch(net, to=tmp_path, keep_step=True, say=quiet) as w:
+        w.step(net(torch.randn(4, 8)).sum())
+    torch.compiler.reset()
+    found = kept(tmp_path, 1)["origin"]
+    assert (found["operation"], found["module"]) == ("log", "1")
+
+
+def test_a_model_that_does_not_tell_what_it_is_called_with_is_said_to_be_so(tmp_path: Path) -> None:
+    net = Net(log_of_what_is_negative)
+    with fanin.watch(net, to=tmp_path, keep_step=True, say=quiet) as w:
+        w.step(net.forward(torch.randn(4, 8)).sum())
+    assert w.result.notes == ("step 1 could not be made again: the model did not tell what it is called with",)
+    assert not list(tmp_path.glob("nan-step-*"))
+
+
+def test_recomputed_activations_are_kept_once(tmp_path: Path) -> None:
+    class Checkpointed(Net):
+        def forward(self, x: Tensor, scale: float = 1.0) -> Tensor:
+            hidden = torch.utils.checkpoint.checkpoint(self.body, x, use_reentrant=False)
+            out: Tensor = self.head(hidden)
+            return out
+
+    run(Checkpointed(root_at_zero), tmp_path)
+    found = kept(tmp_path)
+    assert len(found["calls"]) == 1
+    assert (found["origin"]["operation"], found["origin"]["backward"]) == ("sqrt", True)
+
+
+def test_a_step_that_a_grad_scaler_skips_is_no_broken_one(tmp_path: Path) -> None:
+    net = Net(fine)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    with fanin.watch(net, to=tmp_path, keep_step=True, optimizer=optimizer, say=quiet) as w:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = net(8 * torch.randn(8, 8)).square().mean()
+        scaler.scale(8 * loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        w.step(loss)
+    assert [o.finding.code for o in w.result] == []
 
 
 def test_it_needs_a_folder(tmp_path: Path) -> None:

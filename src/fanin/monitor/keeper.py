@@ -69,6 +69,8 @@ class Keeper:
             origin = kept.origin(self._model, loss_is_finite)
         except Exception as error:  # noqa: BLE001  # a model may not run outside of its loop; the finding stays
             trouble = f"step {step} could not be made again: {type(error).__name__}: {error}"
+        if not kept.calls:
+            return Broken(trouble=f"step {step} could not be made again: the model did not tell what it is called with")
         if self._rank and origin is None:  # another process has what it began with
             return Broken()
         return self._written(kept, step, number, origin, trouble)

@@ -26,7 +26,7 @@ class Arrived(NamedTuple):
 class _Sent(NamedTuple):
     step: int
     numbers: tuple[float | torch.Tensor | None, ...]
-    event: Any
+    events: tuple[Any, ...]
 
 
 class Arriving:
@@ -46,17 +46,12 @@ class Arriving:
             BadInput: anything else.
         """
         numbers = _sent(loss, "loss"), _sent(norm, "gradient norm"), _sent(clipped, "share")
-        event = None
-        if any(isinstance(number, torch.Tensor) for number in numbers):
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
-        self._sent.append(_Sent(step, numbers, event))
+        self._sent.append(_Sent(step, numbers, tuple(_behind(device) for device in _devices(loss, norm, clipped))))
 
     def ready(self) -> Iterator[Arrived]:
         """Those that have arrived, in order."""
         while self._sent:
-            event = self._sent[0].event
-            if event is not None and not event.query() and len(self._sent) <= _MOST:
+            if len(self._sent) <= _MOST and not all(event.query() for event in self._sent[0].events):
                 return
             yield self._first()
 
@@ -66,10 +61,22 @@ class Arriving:
             yield self._first()
 
     def _first(self) -> Arrived:
-        step, numbers, event = self._sent.popleft()
-        if event is not None:
+        step, numbers, events = self._sent.popleft()
+        for event in events:
             event.synchronize()
         return Arrived(step, *(None if number is None else float(number) for number in numbers))
+
+
+def _devices(*numbers: Any) -> set[torch.device]:
+    return {number.device for number in numbers if isinstance(number, torch.Tensor) and number.is_cuda}
+
+
+def _behind(device: torch.device) -> Any:
+    """An event behind all that this device was given to do."""
+    with torch.cuda.device(device):
+        event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+    return event
 
 
 def _sent(number: Any, name: str) -> float | torch.Tensor | None:
