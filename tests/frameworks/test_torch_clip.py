@@ -102,6 +102,11 @@ def test_what_makes_no_sense_is_refused_and_gradients_stay(options: dict[str, An
     assert all(torch.equal(a, b) for a, b in zip(before.values(), gradients(model).values(), strict=True))
 
 
+def test_parameters_in_place_of_the_model_are_told_apart() -> None:
+    with pytest.raises(BadInput, match="the model itself"):
+        fanin.clip_(net().parameters(), norm=1.0)
+
+
 def test_sparse_gradients_are_named() -> None:
     model = nn.Embedding(5, 2, sparse=True)
     model(torch.tensor([1, 1])).sum().backward()

@@ -106,7 +106,7 @@ def test_gradients_that_explode_are_said() -> None:
     with torch.no_grad():
         for p in net.parameters():
             p.mul_(3)
-    assert codes(trained(net, lr=1e-30, steps=1)) == ["B02"]
+    assert codes(trained(net, lr=1e-12, steps=1)) == ["B02"]
 
 
 def test_what_comes_up_while_training_is_told_from_what_was_there() -> None:
@@ -233,6 +233,28 @@ def test_a_step_without_gradients_says_what_to_call() -> None:
     assert codes(w.result) == ["T03"]
     (onset,) = w.result.onsets
     assert "before optimizer.zero_grad()" in onset.finding.remedy
+
+
+@pytest.mark.parametrize(("lr", "behind", "found"), [(0.1, True, []), (0.1, False, ["T06"]), (0.0, True, [])])
+def test_a_first_step_that_changes_nothing_is_noted_unless_it_is_meant_so(
+    lr: float, behind: bool, found: list[str]
+) -> None:
+    net = mlp(1)
+    optimizer = torch.optim.SGD(net.parameters(), lr)
+    with fanin.watch(net, every=2, optimizer=optimizer, say=quiet) as w:
+        for _ in range(2):
+            loss = net(torch.ones(4, 32)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            for call in (optimizer.step, w.step)[:: 1 if behind else -1]:
+                call()
+    assert [code for code in codes(w.result) if code != "B03"] == found
+
+
+def test_a_watch_that_was_never_told_of_a_step_says_so() -> None:
+    with fanin.watch(mlp(1), say=quiet) as w:
+        pass
+    assert "w.step was never called" in str(w)
 
 
 def test_every_alarm_has_a_page_and_shares_names_with_the_check_of_its_code() -> None:

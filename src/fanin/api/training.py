@@ -122,6 +122,8 @@ def clip_(
     ((how, threshold),) = given.items()
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < math.inf:
         raise BadInput(f"{how}= takes a positive number; got {threshold!r}.")
+    if callable(getattr(model, "__next__", None)) or isinstance(model, list | tuple):
+        raise BadInput(f"clip_ takes the model itself, not its parameters: fanin.clip_(model, {how}={threshold:g}).")
     globs = (skip,) if isinstance(skip, str) else tuple(skip)
     found: Clipped = adapter_of(model).clip_(model, how, threshold, globs)
     return found

@@ -9,6 +9,7 @@ from math import isfinite
 from types import TracebackType
 from typing import Any, Final, Self
 
+from fanin.diagnosis.model import Severity
 from fanin.errors import BadInput, FaninError
 from fanin.frameworks import adapter_of
 from fanin.monitor.account import SCHEMA, Onset, Watch
@@ -22,6 +23,7 @@ from fanin.signals import Clipped
 from fanin.signals.step import StepSignals
 
 CLOSER: Final = 8  # steps watched one after the other behind a finding: what follows from it is to be seen
+NO_STEP: Final = "w.step was never called, so that nothing was seen; call it behind each optimizer.step()."
 COMPILED: Final = "Layers inside torch.compile are not seen; gradients, weights and updates are."
 
 
@@ -89,6 +91,7 @@ class Watching:
         self._armed = False
         if self._open:
             self._open = False
+            self._seen.notes += [] if self._seen.step else [NO_STEP]
             try:
                 self._take(self._arriving.all())
             finally:
@@ -192,7 +195,8 @@ class Watching:
         for alarm in ALARMS:
             if alarm.code not in self._seen.said and (finding := alarm.find(alarm, history)) is not None:
                 self._begins(Onset(history.step, finding))
-                if not self._watcher.sharded:  # processes that find different things must watch the same steps
+                # Processes of a sharded model may find different things, and must watch the same steps.
+                if finding.severity is not Severity.NOTE and not self._watcher.sharded:
                     self._closer_until = history.step + CLOSER
 
     def _begins(self, onset: Onset) -> None:

@@ -13,6 +13,7 @@ from fanin.monitor.alarms import (
     diverging,
     flat,
     no_gradient,
+    no_update,
     non_finite,
     saturated,
     spike,
@@ -30,6 +31,7 @@ ALARMS: Final[tuple[Alarm, ...]] = (
     saturated.ALARM,
     update.ALARM,
     no_gradient.ALARM,
+    no_update.ALARM,
     clipping.ALARM,
 )
 

@@ -62,7 +62,9 @@ def _found(alarm: Alarm, record: Record, path: str, what: str, also: Sequence[st
     """Wrong at any time, with the rate that would do."""
     ratio, rates = _ratios(record)[path], record.signals.learning_rates
     factor = USUAL / ratio
-    rate = f"a learning rate of about {float(f'{rates[0] * factor:.1g}'):g}" if len(rates) == 1 else alarm.remedy
+    rate = f"a learning rate {factor:.1g} times as large"
+    if len(rates) == 1:
+        rate = f"a learning rate of about {float(f'{rates[0] * factor:.1g}'):g}"
     remedy = f"{rate}, which moves this weight by a thousandth at a step"
     if factor > REACH:
         remedy = "another start: gradients this small ask for more than a learning rate; fanin.diagnose says why"
