@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fanin
-from fanin.diagnosis import CHECKS
+from fanin.diagnosis import CHECKS, Finding
 from fanin.diagnosis.model import Severity
-from fanin.monitor import ALARMS, Watch
+from fanin.monitor import ALARMS, Alarm, Watch
 from fanin.monitor.alarm import History
 from fanin.monitor.seen import Seen
 from fanin.monitor.trend import Trend
@@ -255,6 +255,21 @@ def test_a_watch_that_was_never_told_of_a_step_says_so() -> None:
     with fanin.watch(mlp(1), say=quiet) as w:
         pass
     assert "w.step was never called" in str(w)
+
+
+def test_an_alarm_of_ones_own_is_an_argument() -> None:
+    def find(alarm: Alarm, history: History) -> Finding | None:
+        record = history.record
+        if record is None or not any(layer.value.second_moment > 0 for layer in record.signals.layers):
+            return None
+        return alarm.finding(Severity.NOTE, "a layer gives something else than 0", "it may")
+
+    mine = Alarm("X01", "not zero", "An output is not 0.", "", find, "nothing")
+    net = mlp(1)
+    with fanin.watch(net, alarms=(*ALARMS, mine), say=quiet) as w:
+        w.step(net(torch.ones(2, 32)).sum())
+    assert "X01" in codes(w.result)
+    assert str(w.result.onsets[-1]).startswith("step 1: X01 not zero (note)\n    what    a layer gives")
 
 
 def test_every_alarm_has_a_page_and_shares_names_with_the_check_of_its_code() -> None:

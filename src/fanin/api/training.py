@@ -9,7 +9,7 @@ from typing import Any
 
 from fanin.errors import BadInput
 from fanin.frameworks import adapter_of
-from fanin.monitor import Watching
+from fanin.monitor import ALARMS, Alarm, Watching
 from fanin.signals import Clipped
 
 
@@ -22,6 +22,7 @@ def watch(
     tensorboard: bool = False,
     log: Callable[..., Any] | None = None,
     keep_step: bool = False,
+    alarms: Sequence[Alarm] = ALARMS,
     say: Callable[[str], None] | None = None,
 ) -> Watching:
     """Watch a training loop, and warn at the step where something begins to go wrong.
@@ -43,6 +44,7 @@ def watch(
         keep_step: keep each step until the next: a copy of the model, the batch, the random state. The step whose loss
             or weights are not finite is then made again, its first operation that is not is named, and it stays in the
             folder for `fanin.monitor.replay`. The host waits for every loss.
+        alarms: what is looked for, beside values that are not finite: `(*fanin.monitor.ALARMS, mine)` adds one.
         say: what is done with a finding's text; it goes to stderr by default.
 
     Raises:
@@ -69,7 +71,15 @@ def watch(
         [1, 10, 20, 30, 40]
     """
     return Watching(
-        model, every, to, optimizer=optimizer, tensorboard=tensorboard, log=log, keep_step=keep_step, say=say
+        model,
+        every,
+        to,
+        optimizer=optimizer,
+        tensorboard=tensorboard,
+        log=log,
+        keep_step=keep_step,
+        alarms=alarms,
+        say=say,
     )
 
 

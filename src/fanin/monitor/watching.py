@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,7 +13,7 @@ from fanin.diagnosis.model import Severity
 from fanin.errors import BadInput, FaninError
 from fanin.frameworks import adapter_of
 from fanin.monitor.account import SCHEMA, Onset, Watch
-from fanin.monitor.alarm import History
+from fanin.monitor.alarm import Alarm, History
 from fanin.monitor.alarms import ALARMS
 from fanin.monitor.alarms.non_finite import ALARM as NON_FINITE
 from fanin.monitor.keeper import Broken, Keeper
@@ -43,6 +43,7 @@ class Watching:
         tensorboard: bool = False,
         log: Log | None = None,
         keep_step: bool = False,
+        alarms: Sequence[Alarm] = ALARMS,
         say: Callable[[str], None] | None = None,
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
@@ -52,7 +53,7 @@ class Watching:
         self._adapter = adapter_of(model)
         self._watcher = self._adapter.Watcher(model, optimizer, histograms=tensorboard)
         self._every, self._to, self._tensorboard, self._log = every, to, tensorboard, log
-        self._say = say or _to_stderr
+        self._say, self._alarms = say or _to_stderr, alarms
         self._arriving, self._seen = self._adapter.Arriving(), Seen()
         self._closer_until, self._armed, self._open = 0, False, False
         self._gave_up, self._owes = False, False
@@ -192,7 +193,7 @@ class Watching:
         if (finding := NON_FINITE.find(NON_FINITE, history)) is not None:
             self._begins(Onset(history.step, finding))
             return  # whatever else is seen now, that does
-        for alarm in ALARMS:
+        for alarm in self._alarms:
             if alarm.code not in self._seen.said and (finding := alarm.find(alarm, history)) is not None:
                 self._begins(Onset(history.step, finding))
                 # Processes of a sharded model may find different things, and must watch the same steps.
