@@ -26,7 +26,6 @@ from markupsafe import Markup
 
 from fanin.activations.mean_field import gradient_growth
 from fanin.cli.settings import Settings
-from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
 from fanin.diagnosis.checks import alike
 from fanin.diagnosis.checks.input_scale import MOVES
@@ -37,6 +36,7 @@ from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.frameworks.torch.same_elements import same_elements
 from fanin.graph import Fans, Role, fans
 from fanin.graph.layers import NORMS
+from fanin.graph.layout import Layout
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
 from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
@@ -255,7 +255,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "packed gates that count as one weight",
-        put("fanin.frameworks.torch.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
+        put("fanin.graph.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
         ("frameworks/test_torch_trace.py",),
     ),
     Mutant(
@@ -806,7 +806,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "weights are not transposed into the layout of the framework",
         lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
-        ("compat/test_layout.py", "compat/test_compat_numpy.py"),
+        ("graph/test_layout.py", "compat/test_compat_numpy.py"),
     ),
     Mutant(
         "the first blocks are verified, never others",

@@ -1,0 +1,107 @@
+"""A declared net as a model: describe it, fill its arrays, compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fanin.errors import BadInput, CannotWrite
+from fanin.frameworks.held import Array, drawn, verified
+from fanin.frameworks.numpy.array import draw_seed
+from fanin.frameworks.numpy.describe import described, held_by
+from fanin.frameworks.numpy.net import Net
+from fanin.graph import Graph, Held
+from fanin.plans import Plan, Verification
+from fanin.plans.model import Decision
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a net does with a batch."""
+
+    graph: Graph
+
+
+def trace(model: Net, *example: Any) -> Traced:
+    """The graph for one batch, of which only the shape matters.
+
+    Raises:
+        BadInput: no net, or no array.
+    """
+    _require(model)
+    if len(example) > 1 or (example and not hasattr(example[0], "shape")):
+        raise BadInput("A NumPy net is called with one array: plan(net, x).")
+    return Traced(described(model, tuple(map(int, example[0].shape)) if example else ()))
+
+
+def read_modules(model: Net) -> Graph:
+    """The same without a batch: the layers are declared, so they are known."""
+    return trace(model).graph
+
+
+def constrained(_: Net) -> Mapping[str, Decision]:
+    """Nothing binds an array."""
+    return {}
+
+
+def draw_seed_for(_: Net) -> int:
+    """See `draw_seed`."""
+    return draw_seed()
+
+
+def write_(model: Net, plan: Plan, seed: int) -> None:
+    """Fill the net's own arrays: all of them, or none.
+
+    Raises:
+        CannotWrite: the plan and the net disagree, or an array is read-only.
+        BadInput: no net, or a bad seed.
+    """
+    _require(model)
+    if fixed := [name for name, array in model.items() if not array.flags.writeable]:
+        raise CannotWrite(f"Nothing was written: {', '.join(fixed)} is read-only. fanin.initialize gives new arrays.")
+    before: dict[str, Array] = {}
+    try:
+        for held, values in drawn(plan, held_by(model), seed):
+            before[held.path] = model[held.path].copy()
+            model[held.path][...] = values
+    except BaseException:
+        for name, array in before.items():
+            model[name][...] = array
+        raise
+
+
+def initialized(model: Net, plan: Plan, seed: int) -> Net:
+    """A net of new arrays."""
+    _require(model)
+    arrays = {name: array.copy() for name, array in model.items()}
+    arrays |= {held.path: values.astype(held.dtype, copy=False) for held, values in drawn(plan, held_by(model), seed)}
+    return model.with_arrays(arrays)
+
+
+def verify(model: Net, plan: Plan, seed: int, blocks: int | None = 8) -> Verification:
+    """Compare the arrays with the stream; see `fanin.verify`."""
+    _require(model)
+
+    def read(held: Held) -> Array:
+        return np.asarray(model[held.path])
+
+    return verified(plan, held_by(model), read, seed, blocks)
+
+
+def _require(model: object) -> None:
+    if not isinstance(model, Net):
+        _explain(model)
+
+
+def _explain(model: object) -> NoReturn:
+    """A bare container of arrays does not say what they do."""
+    names = list(model) if isinstance(model, dict) else []
+    first = repr(names[0]) if names else "'W1'"
+    raise BadInput(
+        f"A {type(model).__name__} of arrays does not say what is done with them. Declare its layers: "
+        f"from fanin.compat.numpy import Net, layer; Net(arrays, [layer('linear', weight={first}, "
+        "axes=('in', 'out'), activation='relu'), …]) (docs/frameworks.md). For one array: fanin.fill_."
+    )
