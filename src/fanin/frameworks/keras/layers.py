@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from fanin.activations import TABLE
+from fanin.frameworks.described import NO_BIAS
 from fanin.frameworks.keras.describe import Description, channels_first, snake
 from fanin.frameworks.keras.layouts import is_weight
 from fanin.frameworks.keras.operations import same_padding
