@@ -12,8 +12,8 @@ import fanin
 from fanin.errors import BadInput, CannotTrace, CannotWrite, NoParameters, ShapeMismatch
 from fanin.graph import Fans, Role
 
-keras = pytest.importorskip("keras")
-layers = keras.layers
+keras: Any = pytest.importorskip("keras")
+layers: Any = keras.layers
 # JAX and Keras say what they think of each other's versions
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -187,7 +187,6 @@ def test_the_model_is_what_the_plan_says_and_only_that(name: str) -> None:
     plan = fanin.initialize_(model, *example, seed=5)
     assert fanin.verify(model, plan, seed=5, blocks=None)
     assert not fanin.verify(model, plan, seed=6)
-    assert [e.parameter.path for e in plan if e.initializer != "keep"]
     again = fanin.initialize_(model, *example, recipe=plan, seed=5)
     assert again == plan
 

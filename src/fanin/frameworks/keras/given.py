@@ -52,7 +52,7 @@ def _argument(variable: str) -> str:
 def _is_default(layer: Any, variable: Any, initializer: Any) -> bool:
     name = f"{_argument(variable.name)}_initializer"
     for base in type(layer).__mro__:
-        parameter = inspect.signature(base.__init__).parameters.get(name)
+        parameter = inspect.signature(vars(base).get("__init__", object.__init__)).parameters.get(name)
         if parameter is not None and parameter.default is not inspect.Parameter.empty:
             default = keras.initializers.get(parameter.default)
             return type(default) is type(initializer) and _settings(default) == _settings(initializer)
