@@ -8,15 +8,18 @@ from fanin.api.compare import compare, sweep
 from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
-from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.start import calibrate, fill_, initialize, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.training import clip_, watch
 
 __all__ = [
     "calibrate",
+    "clip_",
     "compare",
     "diagnose",
     "edge_of_chaos",
     "fill_",
     "gain",
+    "initialize",
     "initialize_",
     "materialize_",
     "mean_field",
@@ -27,4 +30,5 @@ __all__ = [
     "repair_",
     "sweep",
     "verify",
+    "watch",
 ]

@@ -28,6 +28,7 @@ def compare(
     weight_decay: float = 0.0,
     to: str | os.PathLike[str] | None = None,
     engine: str = "local",
+    address: str | None = None,
     workers: int | None = None,
     progress: bool = True,
     bar: float = 0.5,
@@ -51,8 +52,10 @@ def compare(
         optimizer: "sgd", with momentum, or "adam", whose β₁ is the momentum.
         weight_decay: λ; with SGD that of a penalty λ‖w‖²/2, with Adam decoupled from the gradient (AdamW).
         to: the folder of results; None keeps none. Several calls may use one, at once, too.
-        engine: "local".
-        workers: processes; as many as there are cores by default. 1 trains in this one.
+        engine: "local", processes of this machine; or "ray", tasks of a Ray cluster.
+        address: of the cluster, such as "auto" or "ray://HOST:10001"; None is the one that this process is connected
+            to, or else one that is started on this machine.
+        workers: trials, or stacks of them, at once; as many as there are cores by default. 1 trains in this process.
         progress: a bar on standard error.
         bar: the loss that steps and seconds are counted to, as a share of chance.
         signals: also measure what flows through the net before and after each training (`Run.start`, `Run.end`).
@@ -60,7 +63,8 @@ def compare(
     Raises:
         UnknownName: no net, data, recipe or optimizer of that name; the message names the nearest.
         BadInput: settings that make no sense, a function that raises or cannot be found by other processes, a folder
-            that cannot be written to.
+            that cannot be written to, a cluster that does not answer.
+        MissingExtra: Ray is not installed.
         KeyboardInterrupt: Ctrl-C; what is done is kept, and the message says how much that is.
 
     Example:
@@ -76,7 +80,7 @@ def compare(
         data,
         recipes=recipes,
         to=to,
-        by=engagement(engine, workers, progress),
+        by=engagement(engine, workers, progress, address),
         seeds=seeds,
         learning_rates=learning_rates,
         steps=steps,
@@ -98,6 +102,7 @@ def sweep(
     recipes: Sequence[Any] | Mapping[str, Any],
     to: str | os.PathLike[str] | None = None,
     engine: str = "local",
+    address: str | None = None,
     workers: int | None = None,
     progress: bool = True,
     **settings: Any,
@@ -128,22 +133,18 @@ def sweep(
     _, engagement = _experiments()
     from fanin.experiments.sweep import sweep as swept
 
-    by = engagement(engine, workers, progress)
+    by = engagement(engine, workers, progress, address)
     return replace(swept(net, data, vary=vary, recipes=recipes, to=to, by=by, **settings), page=_sweep_page)
 
 
-def _experiments() -> tuple[Any, Callable[[str, int | None, bool], Any]]:
+def _experiments() -> tuple[Any, Callable[..., Any]]:
     """The module, and who trains; it needs PyTorch."""
     try:
         from fanin.experiments import compare, conduct
     except ImportError as error:
         raise MissingExtra(error.name or "PyTorch", "demo", "Comparing recipes by training") from error
 
-    def engagement(engine: str, workers: int | None, progress: bool) -> Any:
-        count = {} if workers is None else {"workers": workers}
-        return conduct.Engagement(engine=engine, progress=progress, **count)
-
-    return compare, engagement
+    return compare, conduct.Engagement
 
 
 def _page(study: Study) -> str:

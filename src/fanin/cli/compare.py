@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,6 +17,8 @@ def compare(
     workers: int | None = typer.Option(None, min=1, help="Processes; as many as there are cores by default."),
     quick: bool = typer.Option(False, "--quick", help="A fifth of the steps, two seeds, the middle rate: does it run?"),
     to: str | None = typer.Option(None, help="The folder of results; else what the file says, or runs/NAME-OF-FILE."),
+    engine: str | None = typer.Option(None, help="local (the default): processes; or ray: tasks of a Ray cluster."),
+    address: str | None = typer.Option(None, help="Of the Ray cluster, such as auto or ray://HOST:10001."),
     html: str | None = typer.Option(None, help="Also write curves and tables to this file."),
     csv: str | None = typer.Option(None, help="Also write one line for each run to this file."),
     toml: bool = typer.Option(False, "--toml", help="Only print the lesson as a file, to change and run."),
@@ -46,7 +49,7 @@ def compare(
     asked = asked.quick() if quick else asked
     started = time.perf_counter()
     try:
-        found = _train(asked, to or asked.to, workers)
+        found = _train(asked, {"to": to or asked.to, "workers": workers, "engine": engine, "address": address})
     except KeyboardInterrupt as stop:
         typer.echo(f"fanin: {str(stop) or 'Interrupted.'}", err=True)
         raise typer.Exit(130) from None
@@ -63,16 +66,17 @@ def compare(
         typer.echo(f"Report: {write_html(page, html)}", err=True)
 
 
-def _train(asked: Spec, to: str, workers: int | None) -> Any:
+def _train(asked: Spec, given: Mapping[str, Any]) -> Any:
     """A study; a sweep if something varies; a lesson that was given."""
     from fanin import api
     from fanin.cli.comparing import load_net
 
-    given: dict[str, Any] = {"to": to, "workers": workers, "recipes": asked.recipes, **asked.settings}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, Any] = {**asked.settings, **chosen, "recipes": asked.recipes}
     with asked.pointing():
         if not asked.vary:
-            return api.compare(load_net(asked), asked.data, **given)
-        found = api.sweep(load_net(asked), asked.data, vary=asked.vary, **given)
+            return api.compare(load_net(asked), asked.data, **settings)
+        found = api.sweep(load_net(asked), asked.data, vary=asked.vary, **settings)
     return found if asked.lesson is None else asked.lesson.look(found)
 
 

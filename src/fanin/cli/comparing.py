@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NEEDED: Final = ("net", "data", "recipes")
 SETTINGS: Final = (
     *("seeds", "learning_rates", "steps", "batch_size", "optimizer", "momentum", "weight_decay"),
-    *("engine", "bar", "signals"),
+    *("engine", "address", "bar", "signals"),
 )
 QUICK_SEEDS: Final = 2
 EXAMPLE: Final = 'net = "perceptron(depth=30)", data = "digits", recipes = ["auto", "he"]'

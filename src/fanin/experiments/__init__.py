@@ -2,7 +2,7 @@
 
 `compare` trains a net from several recipes and gives a `Study`: its `Run`s, and what can be said of them; `sweep` does
 so over depths, nets, decays, and gives a `Sweep` of studies; `LESSONS` are sweeps with words. A `Store` keeps results
-on disk, an engine (`ENGINES`) does the work in processes. To add an engine: a function in `engine.py`.
+on disk; an engine does the work, in processes or on a cluster. To add an engine: a file in `engines/`.
 """
 
 from fanin.experiments.settings import Training

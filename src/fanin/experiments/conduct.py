@@ -7,18 +7,17 @@ import pickle
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fanin.errors import BadInput, UnknownName
 from fanin.experiments.design import Design
-from fanin.experiments.engine import ENGINES
+from fanin.experiments.engines import ENGINES, Engine
 from fanin.experiments.progress import bar as progress_bar
 from fanin.experiments.stack import At, Report, Stack, Worker, gains, has
 from fanin.experiments.store import Store, name_of
 from fanin.experiments.study import Study
 from fanin.experiments.trial import Run
-from fanin.stream.parallel import cores
 
 LARGEST_STACK: Final = 16  # models: the gain levels off there (docs/compare.md), and a stack is what a kill loses
 AGAIN: Final = 0.5  # seconds between two looks at trials that another run works on
@@ -30,7 +29,11 @@ class Stopped(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Engagement:
-    """Who trains, and who is told.
+    """Who trains, and whether somebody looks on.
+
+    Attributes:
+        address: of a cluster.
+        workers: None for as many as there are cores.
 
     Raises:
         UnknownName: no engine of that name.
@@ -38,13 +41,14 @@ class Engagement:
     """
 
     engine: str = "local"
-    workers: int = field(default_factory=cores)
+    workers: int | None = None
     progress: bool = True
+    address: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise UnknownName("engine", self.engine, ENGINES)
-        if type(self.workers) is not int or self.workers < 1:
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
             raise BadInput(f"workers must be an integer, at least 1; got {self.workers!r}.")
 
 
@@ -59,14 +63,15 @@ class Conducted:
 def studies(designs: Sequence[Design], store: Store, by: Engagement, notes: list[str]) -> list[Study]:
     """Each design's, as the store has it after what was missing is trained."""
     worker = Worker(tuple(designs), Store(store.folder, _silent))  # what is damaged is said once, here
-    if by.workers > 1:
-        _check_that_it_travels(worker)
-    store.check()
-    done = conduct(worker, store, by)
+    with ENGINES[by.engine](by.workers, by.address) as engine:
+        if engine.near and engine.workers > 1:
+            _check_that_it_travels(worker)
+        store.check()
+        done = conduct(worker, store, engine, by.progress)
     return [_study(number, each, store, done, notes) for number, each in enumerate(designs)]
 
 
-def conduct(worker: Worker, store: Store, by: Engagement) -> Conducted:
+def conduct(worker: Worker, store: Store, engine: Engine, progress: bool) -> Conducted:
     """Train all that the store lacks.
 
     Raises:
@@ -81,6 +86,8 @@ def conduct(worker: Worker, store: Store, by: Engagement) -> Conducted:
 
     def done(_: Stack, report: Report) -> None:
         nonlocal trained
+        for at, result in report.results:
+            store.put(keys[at], result)
         trained += report.trained
         failed.update(report.failed)
 
@@ -90,17 +97,12 @@ def conduct(worker: Worker, store: Store, by: Engagement) -> Conducted:
     had = len(wanted) - len(missing)
     what = f"training {len(missing)} nets" + (f", {had} are in the store" if had else "")
     steps = sum(worker.designs[at.design].how.steps for at in missing)
-    with progress_bar(what, steps, by.progress) as advance:
+    with progress_bar(what, steps, progress) as advance:
         try:
             while missing:
-                ENGINES[by.engine](
-                    stacks(worker.designs, missing, by.workers),
-                    worker,
-                    workers=by.workers,
-                    on_done=done,
-                    on_lost=lost,
-                    on_progress=advance,
-                )
+                todo = stacks(worker.designs, missing, engine.workers)
+                work = worker if engine.near else replace(worker, store=None)
+                engine(todo, work, on_done=done, on_lost=lost, on_progress=advance)
                 missing = [at for at in missing if at not in failed and not _is_there(worker, store, at, keys[at])]
                 missing = _waited(worker, store, {at: keys[at] for at in missing})
         except KeyboardInterrupt as stop:

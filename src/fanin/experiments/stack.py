@@ -47,38 +47,57 @@ Stack = tuple[At, ...]
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a stack: how many trials it trained; those that failed, with the error; others are elsewhere."""
+    """What became of a stack; trials that are neither trained nor failed are elsewhere.
+
+    Attributes:
+        trained: how many.
+        failed: with the error.
+        results: of those that are trained, where the worker has no store to keep them in.
+    """
 
     trained: int = 0
     failed: tuple[tuple[At, str], ...] = ()
+    results: tuple[tuple[At, dict[str, Any]], ...] = ()
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Trains what it is given, unless the store has it or another run works on it; a function of its fields."""
+    """Trains what it is given, unless the store has it or another run works on it; a function of its fields.
+
+    Attributes:
+        store: None where it is out of reach, as on another machine: results go into the report.
+    """
 
     designs: tuple[Design, ...]
-    store: Store
+    store: Store | None
 
     def __call__(self, stack: Stack, tell: Callable[[int], None]) -> Report:
         """Claim, look, train, store."""
-        with ExitStack() as claims, one_core():
+        if self.store is None:
+            return self._train(stack, tell)
+        with ExitStack() as claims:
             keys = {at: self.designs[at.design].key(at.recipe, at.cell) for at in stack}
             claimed = [at for at, key in keys.items() if claims.enter_context(self.store.claim(key))]
-            first = self.designs[stack[0].design]
-            todo = [at for at in claimed if not has(self.store.get(keys[at]), first.signals)]
-            if not todo:
-                return Report()
-            started = time.perf_counter()
-            trials = [(self.designs[at.design].plans[at.recipe], at.cell) for at in todo]
+            signals = self.designs[stack[0].design].signals
+            found = self._train([at for at in claimed if not has(self.store.get(keys[at]), signals)], tell)
+            for at, result in found.results:
+                self.store.put(keys[at], result)
+            return replace(found, results=())
+
+    def _train(self, todo: Sequence[At], tell: Callable[[int], None]) -> Report:
+        if not todo:
+            return Report()
+        first = self.designs[todo[0].design]
+        trials = [(self.designs[at.design].plans[at.recipe], at.cell) for at in todo]
+        started = time.perf_counter()
+        with one_core():
             ended = train_stack(first.subject, trials, first.how, tell, signals=first.signals)
-            seconds = (time.perf_counter() - started) / len(todo)
-            facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(todo)}
-            good = {at: result for at, result in zip(todo, ended, strict=True) if not isinstance(result, Exception)}
-            for at, result in good.items():
-                self.store.put(keys[at], {**result, "seconds": seconds, "facts": facts})
-            failed = [(at, e) for at, e in zip(todo, ended, strict=True) if isinstance(e, Exception)]
-            return Report(len(good), tuple((at, f"{type(e).__name__}: {e}") for at, e in failed))
+        seconds = (time.perf_counter() - started) / len(todo)
+        facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(todo)}
+        pairs = list(zip(todo, ended, strict=True))
+        failed = tuple((at, f"{type(e).__name__}: {e}") for at, e in pairs if isinstance(e, Exception))
+        good = tuple((at, {**r, "seconds": seconds, "facts": facts}) for at, r in pairs if not isinstance(r, Exception))
+        return Report(len(good), failed, good)
 
 
 def has(result: Mapping[str, Any] | None, signals: bool) -> bool:
