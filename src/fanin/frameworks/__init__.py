@@ -24,6 +24,7 @@ Kind: TypeAlias = tuple[str, str]  # a framework's top-level module, and the nam
 # Keras model, which on the back end of PyTorch is a torch.nn.Module as well, is one of Keras.
 ADAPTERS: Final[dict[Kind, str]] = {
     ("torch", "Module"): "fanin.frameworks.torch",
+    ("keras", "Layer"): "fanin.frameworks.keras",
     ("fanin", "Net"): "fanin.frameworks.numpy",
 }
 

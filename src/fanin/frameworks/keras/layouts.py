@@ -5,6 +5,7 @@ To teach a layer: a line in `LAYOUTS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -50,8 +51,15 @@ def layout_in(layer: Any, name: str, shape: Shape) -> Layout:
     """Of a variable by that name, in a layer; by its shape where the layer is of a class that Keras does not have."""
     for base in type(layer).__mro__:
         if base.__module__.partition(".")[0] == "keras" and base.__name__ in LAYOUTS:
-            return LAYOUTS[base.__name__](layer, name, shape) if is_weight(name) else as_stored(shape)
+            if is_weight(name):
+                return LAYOUTS[base.__name__](layer, name, shape)
+            return _flat(shape) if base.__name__ == "EinsumDense" else as_stored(shape)
     return by_rank(shape)
+
+
+def _flat(shape: Shape) -> Layout:
+    """A number for each output: of (heads, width), one after the other."""
+    return Layout(tuple(range(len(shape))), (math.prod(shape),))
 
 
 def is_weight(name: str) -> bool:
