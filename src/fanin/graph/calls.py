@@ -178,7 +178,9 @@ def _plain(argument: Any) -> Any:
 
 def _parameter(held: Held, use: tuple[LayerCall, Slot] | None) -> Parameter:
     shape = held.layout.shape
-    plain = Parameter(held.path, shape, held.dtype, Role.UNKNOWN, None, held.also, None, held.frozen, owner=held.owner)
+    axes = held.layout.axes
+    plain = Parameter(held.path, shape, held.dtype, also=held.also, frozen=held.frozen, owner=held.owner)
+    plain = plain if axes == tuple(sorted(axes)) else replace(plain, stored=axes)
     if use is None:
         return plain
     call, slot = use

@@ -64,7 +64,7 @@ def _linear(
         shape,
         out,
         bias_axis=len(rows),
-        source=step.source.partition(" ")[0],
+        source=step.source,
     )
     sizes = [weight.view.shape[i] for i in outs]
     split = _digits(len(rows), sizes)
@@ -99,7 +99,7 @@ def _product(
     if left is None or right is None:
         _by_equation(reading, step, values, contract, batch)
         return
-    out, source = step.outs[0], step.source.partition(" ")[0]
+    out, source = step.outs[0], step.source
     arguments = {"self": _ref(reading, left, out), "other": _ref(reading, right, out)}
     name = reading.node("matmul", arguments, (*rows, m, n), out, source=source)
     axes = [
@@ -162,7 +162,7 @@ def conv(reading: Reading, step: Step) -> None:
     arguments |= {"stride": list(p["lhs_dilation"] if transposed else p["window_strides"]), "padding": source[1]}
     arguments |= {"dilation": list(p["rhs_dilation"]), "groups": p["feature_group_count"]}
     op = f"conv_transpose{spatial}d" if transposed else f"conv{spatial}d"
-    place = step.source.partition(" ")[0]
+    place = step.source
     name = reading.node(op, arguments, shape, out, bias_axis=1, source=place)
     back = sorted(range(len(made)), key=lambda i: dims.out_spec[i])
     reading.env[out] = Signal(whole(name, shape).transposed(back))

@@ -196,7 +196,7 @@ def marked(reading: Reading, step: Step) -> None:
     op = norm.op
     if op == "batch_norm" and not norm.arguments["training"] and "running_mean" in arguments:
         op = "_native_batch_norm_legit_no_training"
-    made = reading.node(op, {**arguments, **norm.arguments}, source.shape, out, source=step.source.partition(" ")[0])
+    made = reading.node(op, {**arguments, **norm.arguments}, source.shape, out, source=step.source)
     back = sorted(range(rank), key=order.__getitem__)
     reading.env[out] = Signal(whole(made, source.shape).transposed(back))
 

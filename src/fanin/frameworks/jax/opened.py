@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -65,10 +65,10 @@ def opened(model: Any) -> Opened:
     return found
 
 
-def path_of(keys: Iterable[Any]) -> str:
-    """`layers.0.kernel`: the keys of a leaf, without what libraries wrap it in."""
-    names = [str(jax.tree_util.keystr((key,), simple=True)) for key in keys]
-    return ".".join(name for name in names if name not in {"value", "raw_value"} or len(names) == 1)
+def path_of(keys: Sequence[Any]) -> str:
+    """`layers.0.kernel`: the keys of a leaf, without the box that Flax puts it in."""
+    boxed = len(keys) > 1 and isinstance(keys[-1], jax.tree_util.GetAttrKey) and keys[-1].name in {"value", "raw_value"}
+    return str(jax.tree_util.keystr(tuple(keys[:-1] if boxed else keys), simple=True, separator="."))
 
 
 def tensors_of(

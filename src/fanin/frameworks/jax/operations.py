@@ -24,7 +24,7 @@ def unknown(reading: Reading, step: Step) -> None:
     values = [reading.value(o) for o in step.ins]
     arguments = {f"arg{i}": reading.ref(v, step.outs[0]) for i, v in enumerate(values)}
     shapes = tuple(reading.program.types[o].shape for o in step.outs)
-    name = reading.node(step.primitive, arguments, shapes[0], step.outs[0], source=step.source.partition(" ")[0])
+    name = reading.node(step.primitive, arguments, shapes[0], step.outs[0], source=step.source)
     for i, (out, shape) in enumerate(zip(step.outs, shapes, strict=True)):
         made = name if i == 0 else reading.node("getitem", {"self": Ref(name, i, shape), "index": i}, shape, out)
         reading.env[out] = Signal(whole(made, shape))
@@ -127,7 +127,7 @@ def _in_own_order(reading: Reading, step: Step, values: Sequence[Value], view: V
     shape, out = reading.shape_of(view.source), step.outs[0]
     args = [Ref(v.view.source, 0, shape) if isinstance(v, Signal) else reading.ref(v, out) for v in values]
     op, arguments = spelled(step, args)
-    name = reading.node(op, arguments, shape, out, source=step.source.partition(" ")[0])
+    name = reading.node(op, arguments, shape, out, source=step.source)
     reading.env[out] = Signal(view.of(name))
 
 
@@ -239,7 +239,7 @@ def reduced(op: str) -> Reader:
                 {"self": Ref(value.view.source, 0, shape), "dim": sorted(own), "keepdim": False},
                 tuple(shape[i] for i in left),
                 step.outs[0],
-                source=step.source.partition(" ")[0],
+                source=step.source,
             )
             order = [value.view.axes[i][0].axis for i in range(len(value.view.shape)) if i not in axes]
             result = whole(name, tuple(shape[i] for i in left)).transposed([left.index(i) for i in order])
@@ -294,7 +294,7 @@ def sliced(reading: Reading, step: Step) -> None:
         start, end, stride = p["start_indices"][i], p["limit_indices"][i], strides[i]
         shape[i] = -(-(end - start) // stride)
         arguments = {"self": source, "dim": i, "start": start, "end": end, "step": stride}
-        name = reading.node("slice", arguments, tuple(shape), out, source=step.source.partition(" ")[0])
+        name = reading.node("slice", arguments, tuple(shape), out, source=step.source)
         source = Ref(name, 0, tuple(shape))
     reading.env[out] = Signal(whole(source.name, tuple(shape)))
 
@@ -304,7 +304,7 @@ def split(reading: Reading, step: Step) -> None:
     p, value = step.params, reading.value(step.ins[0])
     shapes = tuple(reading.program.types[o].shape for o in step.outs)
     arguments = {"self": reading.ref(value, step.outs[0]), "split_sizes": list(p["sizes"]), "dim": p["axis"]}
-    name = reading.node("split_with_sizes", arguments, shapes[0], step.outs[0], source=step.source.partition(" ")[0])
+    name = reading.node("split_with_sizes", arguments, shapes[0], step.outs[0], source=step.source)
     for i, (out, shape) in enumerate(zip(step.outs, shapes, strict=True)):
         part = reading.node("getitem", {"self": Ref(name, i, shape), "index": i}, shape, out)
         reading.env[out] = Signal(whole(part, shape))
@@ -342,7 +342,7 @@ def pooled(op: str) -> Reader:
         arguments |= {"stride": [int(strides[i]) for i in moving], "padding": [int(pads[i][0]) for i in moving]}
         if op.startswith("avg"):  # JAX sums; what divides by the number of elements comes after
             arguments["divisor_override"] = 1
-        made = reading.node(op.format(len(moving)), arguments, shape, out, source=step.source.partition(" ")[0])
+        made = reading.node(op.format(len(moving)), arguments, shape, out, source=step.source)
         back = sorted(range(len(order)), key=order.__getitem__)
         reading.env[out] = Signal(whole(made, shape).transposed(back))
 

@@ -5,6 +5,7 @@ What reads a model (`read.py`) and what measures it (`observe.py`) walk the same
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -127,7 +128,7 @@ class _Flattening:
             if within is None or not all(step.primitive in ELEMENTWISE for step in within.steps):
                 return self.inline(closed.jaxpr, [Fixed(c) for c in closed.consts], ins)
         outs = tuple(self.new(v.aval) for v in eqn.outvars)
-        self.steps.append(Step(name, tuple(ins), outs, eqn.params, _bound(eqn), summarize(eqn.source_info), within))
+        self.steps.append(Step(name, tuple(ins), outs, eqn.params, _bound(eqn), _place(eqn), within))
         return outs
 
     def _unrolled(self, eqn: JaxprEqn, ins: list[Operand]) -> list[Operand]:
@@ -156,6 +157,17 @@ class _Flattening:
         }
         self.steps.append(Step(name, tuple(ins), (out,), params, runs[name]))
         return out
+
+
+_LIBRARIES: Final = re.compile(r"[/\\](flax|equinox|fanin[/\\]frameworks)[/\\]")
+
+
+def _place(eqn: JaxprEqn) -> str:
+    """file:line of the user's own code."""
+    frames = summarize(eqn.source_info, num_frames=16).splitlines()
+    own = next((frame for frame in frames if not _LIBRARIES.search(frame)), "")
+    file, _, line = own.partition(" ")[0].rpartition(":")[0].rpartition(":")
+    return f"{file}:{line}" if line.isdigit() else ""
 
 
 def _bound(eqn: JaxprEqn) -> Callable[..., Sequence[Any]]:

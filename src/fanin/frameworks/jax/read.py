@@ -183,7 +183,7 @@ class Reading:
     def made(self, op: str, arguments: Mapping[str, Any], step: Step, **more: Any) -> None:
         """A node whose result is that of the step, axis by axis."""
         out = step.outs[0]
-        name = self.node(op, arguments, self.program.types[out].shape, out, source=_place(step), **more)
+        name = self.node(op, arguments, self.program.types[out].shape, out, source=step.source, **more)
         self.env[out] = Signal(whole(name, self.program.types[out].shape))
 
     def _forced(self, value: Pointwise, number: int) -> Signal:
@@ -234,7 +234,7 @@ class Reading:
         key = View(f"{value.base.source} → {at}", (), ())
         if key not in self._views:
             assert value.what.step is not None
-            source = _place(value.what.step)
+            source = value.what.step.source
             self._views[key] = self.node(op, arguments, self.shape_of(value.base.source), at, source=source, **more)
         return self._views[key]
 
@@ -358,12 +358,6 @@ def _number(value: Any) -> Any:
 
 def _as_it_is(shape: Shape) -> Layout:
     return Layout(tuple(range(len(shape))), shape)
-
-
-def _place(step: Step) -> str:
-    """file:line of the user's own code."""
-    where = step.source.partition(" ")[0]
-    return where if where.count(":") else ""
 
 
 def _flat(arguments: Mapping[str, Any]) -> Iterator[Any]:
