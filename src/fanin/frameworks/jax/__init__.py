@@ -18,9 +18,20 @@ from fanin.frameworks.jax.adapter import (
     verify,
     write_,
 )
+from fanin.frameworks.jax.circumstances import (
+    batches_of,
+    chance,
+    inputs_seen,
+    predict,
+    seen,
+    stake,
+    sweep,
+    training,
+)
 from fanin.frameworks.jax.draw import Sharding, draw, draw_on_host, full
 from fanin.frameworks.jax.initializers import DeltaOrthogonal, Fixed, OrthogonalMatrix, Scaled
 from fanin.frameworks.jax.layout import Axes, Layout
+from fanin.frameworks.jax.observe import drawn, has_values, observe
 from fanin.frameworks.jax.trace import Traced
 
 __all__ = [
@@ -32,15 +43,26 @@ __all__ = [
     "Scaled",
     "Sharding",
     "Traced",
+    "batches_of",
     "bound",
+    "chance",
     "constrained",
     "draw",
     "draw_on_host",
     "draw_seed_for",
+    "drawn",
     "full",
+    "has_values",
     "initialized",
+    "inputs_seen",
+    "observe",
+    "predict",
     "read_modules",
+    "seen",
+    "stake",
+    "sweep",
     "trace",
+    "training",
     "verify",
     "write_",
 ]

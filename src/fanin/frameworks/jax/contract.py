@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from typing import Any, Final
 
 from fanin.frameworks.jax.program import Step
-from fanin.frameworks.jax.read import Known, Reading, Signal, Stored, Use, Value
+from fanin.frameworks.jax.read import NOWHERE, Known, Reading, Signal, Stored, Use, Value
 from fanin.frameworks.jax.views import Atom, Axis, Shape, View, whole
 from fanin.graph import Fans, Layout, Ref, Role
 from fanin.graph.einsum import einsum_fans
@@ -60,7 +60,7 @@ def _linear(
     x = x.reshaped((*rows, n_in)) or x
     name = reading.node(
         "linear",
-        {"input": _ref(reading, x, out), "weight": Use(weight.path), "bias": None},
+        {"input": _ref(reading, x), "weight": Use(weight.path), "bias": None},
         shape,
         out,
         bias_axis=len(rows),
@@ -79,8 +79,8 @@ def _digits(axis: int, sizes: Sequence[int]) -> list[Axis]:
     return [(Atom(axis, n, math.prod(sizes[i + 1 :])),) if n > 1 else () for i, n in enumerate(sizes)]
 
 
-def _ref(reading: Reading, view: View, number: int) -> Ref:
-    name = reading.seen(view, number)
+def _ref(reading: Reading, view: View) -> Ref:
+    name = reading.seen(view)
     return Ref(name, 0, reading.shape_of(name))
 
 
@@ -100,7 +100,7 @@ def _product(
         _by_equation(reading, step, values, contract, batch)
         return
     out, source = step.outs[0], step.source
-    arguments = {"self": _ref(reading, left, out), "other": _ref(reading, right, out)}
+    arguments = {"self": _ref(reading, left), "other": _ref(reading, right)}
     name = reading.node("matmul", arguments, (*rows, m, n), out, source=source)
     axes = [
         *((Atom(i, size, 1),) for i, size in enumerate(rows)),
@@ -155,7 +155,7 @@ def conv(reading: Reading, step: Step) -> None:
     transposed = any(d > 1 for d in p["lhs_dilation"])
     out = step.outs[0]
     _laid_out(reading, weight, order, p, transposed=transposed)
-    source = _padded(reading, x.view.transposed(dims.lhs_spec), p, out, transposed=transposed)
+    source = _padded(reading, x.view.transposed(dims.lhs_spec), p, transposed=transposed)
     made = reading.program.types[out].shape
     shape = tuple(made[i] for i in dims.out_spec)
     arguments: dict[str, Any] = {"input": source[0], "weight": Use(weight.path), "bias": None}
@@ -197,16 +197,16 @@ def _laid_out(reading: Reading, weight: Stored, order: Shape, p: Any, *, transpo
     reading.layouts.setdefault(weight.path, (Layout(swapped, shape), slot))
 
 
-def _padded(reading: Reading, x: View, p: Any, number: int, *, transposed: bool) -> tuple[Ref, list[int]]:
+def _padded(reading: Reading, x: View, p: Any, *, transposed: bool) -> tuple[Ref, list[int]]:
     """The input, padded by a step of its own where both ends differ, and the padding of the convolution."""
-    source, pads = _ref(reading, x, number), list(p["padding"])
+    source, pads = _ref(reading, x), list(p["padding"])
     if transposed:
         return source, [0] * len(pads)
     if all(low == high for low, high in pads):
         return source, [low for low, _ in pads]
     flat = [n for low_high in reversed(pads) for n in low_high]
     shape = (*x.shape[:2], *(n + low + high for n, (low, high) in zip(x.shape[2:], pads, strict=True)))
-    name = reading.node("constant_pad_nd", {"self": source, "pad": flat, "value": 0}, shape, number)
+    name = reading.node("constant_pad_nd", {"self": source, "pad": flat, "value": 0}, shape, NOWHERE, dtype=reading.dtype_of(source.name))
     return Ref(name, 0, shape), [0] * len(pads)
 
 
@@ -234,7 +234,7 @@ def gather(reading: Reading, step: Step) -> None:
     reading.layouts.setdefault(table.path, (Layout((0, 1), tensor.shape), None))
     which: Any
     if isinstance(indices, Signal):
-        which = _ref(reading, indices.view.reshaped(shape[:-1]) or indices.view, out)
+        which = _ref(reading, indices.view.reshaped(shape[:-1]) or indices.view)
     else:
         which = Ref("indices", 0, shape[:-1]) if isinstance(indices, Known) else reading.ref(indices, out)
     reading.made("embedding", {"weight": Use(table.path), "indices": which, "padding_idx": -1}, step)

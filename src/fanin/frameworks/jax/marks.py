@@ -186,7 +186,7 @@ def marked(reading: Reading, step: Step) -> None:
     order = list(range(rank))
     if norm.channels is not None and rank > 1:
         order.insert(1, order.pop(norm.channels % rank))
-    name = reading.seen(x.view.transposed(order), out)
+    name = reading.seen(x.view.transposed(order))
     source = Ref(name, 0, reading.shape_of(name))
     arguments: dict[str, Any] = {"input": source, **_held(reading, dict(zip(names, own, strict=True)))}
     if norm.op in {"layer_norm", "rms_norm"}:

@@ -14,7 +14,7 @@ import numpy as np
 from fanin.frameworks.jax.contract import conv, dot_general, gather
 from fanin.frameworks.jax.marks import marked
 from fanin.frameworks.jax.program import ELEMENTWISE, Step
-from fanin.frameworks.jax.read import Draft, Known, Reader, Reading, Signal, Stored, Use, Value, spelled
+from fanin.frameworks.jax.read import NOWHERE, Draft, Known, Reader, Reading, Signal, Stored, Use, Value, spelled
 from fanin.frameworks.jax.views import Shape, View, whole
 from fanin.graph import Layout, Ref
 
@@ -43,7 +43,7 @@ def _viewed(reading: Reading, step: Step, see: Any) -> None:
         if view is not None:
             reading.env[out] = Signal(view)
             return
-        source = reading.seen(value.view, out)
+        source = reading.seen(value.view)
         reading.made("view", {"self": Ref(source, 0, reading.shape_of(source)), "size": shape}, step)
     elif isinstance(value, Stored):
         view = see(value.view) if value.view is not None else None
@@ -139,7 +139,7 @@ def _aligned(reading: Reading, value: Value, number: int) -> Any:
     seen = tuple(1 if not axis else n for axis, n in zip(value.view.axes, shape, strict=True))
     if seen[len(seen) - len(stored) :] == stored and set(seen[: len(seen) - len(stored)]) <= {1}:
         return reading.ref(value, number)
-    name = reading.node("view", {"self": reading.ref(value, number), "size": seen}, seen, number)
+    name = reading.node("view", {"self": reading.ref(value, number), "size": seen}, seen, NOWHERE)
     return Ref(name, 0, seen)
 
 
@@ -294,7 +294,8 @@ def sliced(reading: Reading, step: Step) -> None:
         start, end, stride = p["start_indices"][i], p["limit_indices"][i], strides[i]
         shape[i] = -(-(end - start) // stride)
         arguments = {"self": source, "dim": i, "start": start, "end": end, "step": stride}
-        name = reading.node("slice", arguments, tuple(shape), out, source=step.source)
+        at = out if i == cut[-1] else NOWHERE
+        name = reading.node("slice", arguments, tuple(shape), at, source=step.source)
         source = Ref(name, 0, tuple(shape))
     reading.env[out] = Signal(whole(source.name, tuple(shape)))
 
@@ -335,7 +336,7 @@ def pooled(op: str) -> Reader:
             return
         order = [*(i for i in range(len(window)) if i not in moving), *moving]
         view = value.view.transposed(order)
-        name = reading.seen(view, out)
+        name = reading.seen(view)
         shape = tuple(reading.program.types[out].shape[i] for i in order)
         kernel = [int(window[i]) for i in moving]
         arguments = {"self": Ref(name, 0, reading.shape_of(name)), "kernel_size": kernel}

@@ -88,17 +88,22 @@ class Program:
 
 def flat(closed: ClosedJaxpr) -> Program:
     """The program of a jaxpr."""
-    flattening = _Flattening()
+    return _flat(closed, _Flattening())
+
+
+def _flat(closed: ClosedJaxpr, flattening: _Flattening) -> Program:
     inputs = tuple(flattening.new(v.aval) for v in closed.jaxpr.invars)
     outputs = flattening.inline(closed.jaxpr, [Fixed(c) for c in closed.consts], inputs)
     return Program(inputs, tuple(flattening.steps), tuple(outputs), flattening.types)
 
 
 class _Flattening:
-    def __init__(self) -> None:
+    """Its own steps; numbers and types are shared by all programs that lie in one."""
+
+    def __init__(self, within: _Flattening | None = None) -> None:
         self.steps: list[Step] = []
-        self.types: dict[int, Type] = {}
-        self._numbers = count()
+        self.types: dict[int, Type] = within.types if within else {}
+        self._numbers: count[int] = within._numbers if within else count()
 
     def new(self, aval: Any) -> int:
         number = next(self._numbers)
@@ -124,7 +129,7 @@ class _Flattening:
         within = None
         if inner is not None:
             closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
-            within = flat(closed) if name.startswith("custom") else None
+            within = _flat(closed, _Flattening(self)) if name.startswith("custom") else None
             if within is None or not all(step.primitive in ELEMENTWISE for step in within.steps):
                 return self.inline(closed.jaxpr, [Fixed(c) for c in closed.consts], ins)
         outs = tuple(self.new(v.aval) for v in eqn.outvars)

@@ -19,7 +19,8 @@ from fanin.frameworks.jax.views import Shape, View, steps, whole
 from fanin.graph import ActivationCall, Held, Input, LayerCall, Layout, Ref
 from fanin.graph.operations import Slot
 
-LARGEST: Final = 1 << 16  # elements of a constant that is computed while reading
+NOWHERE: Final = -1  # the value of a node that stands for no step of the program
+LARGEST: Final = 1 << 22  # elements of a constant that is computed while reading
 
 
 class Known(NamedTuple):
@@ -105,6 +106,7 @@ class Reading:
     inputs: dict[str, Type] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     uses: Counter[int] = field(default_factory=Counter)
+    constants: dict[str, Any] = field(default_factory=dict)
     layers: Any = None  # what `marks.Marking` saw while tracing
     entered: dict[int, list[Value]] = field(default_factory=dict)
     within: int | None = None  # the marked layer whose steps are passed over
@@ -127,25 +129,31 @@ class Reading:
         """Of a node or an input, as the graph has it."""
         return self.drafts[source].shape if source in self.drafts else self.inputs[source].shape
 
+    def dtype_of(self, source: str) -> str:
+        """Likewise."""
+        return self.drafts[source].dtype if source in self.drafts else str(self.inputs[source].dtype)
+
     def ref(self, value: Value, number: int) -> Any:
         """An argument of a call: a `Ref`, a parameter's `Use`, or a number."""
         value = self.signal(value, number)
         if isinstance(value, Known):
             scalar = value.value is not None and np.size(value.value) == 1
-            return np.asarray(value.value).item() if scalar else Ref(self._constant(), 0, value.shape)
+            return np.asarray(value.value).item() if scalar else Ref(self._constant(value), 0, value.shape)
         if isinstance(value, Stored):
             if not self.tensors[value.path].trained:
                 return Ref(value.path, 0, self.tensors[value.path].shape)
             self.layouts.setdefault(value.path, (_as_it_is(self.tensors[value.path].shape), None))
             return Use(value.path)
-        name = self.seen(value.view, number)
+        name = self.seen(value.view)
         return Ref(name, 0, self.shape_of(name))
 
-    def _constant(self) -> str:
+    def _constant(self, value: Known) -> str:
         self._named["constant"] += 1
-        return f"constant_{self._named['constant']}"
+        name = f"constant_{self._named['constant']}"
+        self.constants[name] = np.zeros(value.shape, np.float32) if value.value is None else np.asarray(value.value)
+        return name
 
-    def seen(self, view: View, number: int) -> str:
+    def seen(self, view: View) -> str:
         """The node that makes a view; its source where nothing is changed."""
         source = self.shape_of(view.source)
         todo = steps(view, source)
@@ -159,8 +167,8 @@ class Reading:
             ):
                 if value is not None:
                     shape = tuple(shape[i] for i in value) if op == "permute" else value
-                    ref = Ref(name, 0, self.shape_of(name))
-                    name = self.node(op, {"self": ref, argument: value}, shape, number)
+                    ref, dtype = Ref(name, 0, self.shape_of(name)), self.dtype_of(name)
+                    name = self.node(op, {"self": ref, argument: value}, shape, NOWHERE, dtype=dtype)
             self._views[view] = name
         return self._views[view]
 
@@ -173,7 +181,8 @@ class Reading:
         own = next((a.path for a in _flat(arguments) if isinstance(a, Use)), None)
         module = "" if own is None else own.rpartition(".")[0]
         kind = next(iter(self.tensors[own].owner), "") if own else ""
-        made = Draft(name, op, dict(arguments), shape, str(self.program.types[number].dtype), number)
+        dtype = "" if number == NOWHERE else str(self.program.types[number].dtype)
+        made = Draft(name, op, dict(arguments), shape, dtype, number)
         made.module, made.module_type = module, kind
         for key, value in more.items():
             setattr(made, key, value)

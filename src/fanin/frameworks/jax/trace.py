@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fanin.errors import BadInput, CannotTrace, ShapeMismatch
 from fanin.frameworks.jax.marks import Marking
 from fanin.frameworks.jax.opened import Opened, is_array
 from fanin.frameworks.jax.operations import READERS, unknown
 from fanin.frameworks.jax.program import Program, Type, flat
-from fanin.frameworks.jax.read import Reading, Signal, Stored
+from fanin.frameworks.jax.read import Reading, Signal, Stored, Tensor
 from fanin.frameworks.jax.views import whole
 from fanin.graph import Graph, graph_of
 
@@ -36,6 +37,7 @@ class Traced:
     Attributes:
         at: node → the value of the program where it is measured.
         tree: the structure of the output.
+        constants: what is neither a signal nor a parameter, by the name that the graph gives it.
     """
 
     graph: Graph
@@ -44,6 +46,7 @@ class Traced:
     call: Call
     opened: Opened
     tree: Any
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 def traced(model: Opened, example: Sequence[Any]) -> Traced:
@@ -68,8 +71,16 @@ def traced(model: Opened, example: Sequence[Any]) -> Traced:
     reading.run(READERS, unknown)
     held, calls, inputs, outputs = reading.finished(program.outputs)
     graph = graph_of(model.name, held, calls, inputs, outputs, tuple(reading.notes))
-    at = {draft.name: draft.value for draft in reading.drafts.values()}
-    return Traced(graph, program, at, call, model, jax.tree_util.tree_structure(out))
+    at = {draft.name: draft.value for draft in reading.drafts.values() if draft.value in program.types}
+    constants = {**reading.constants, **{t.path: _state(t, v) for t, v in zip(model.tensors, model.values, strict=True) if not t.trained}}
+    return Traced(graph, program, at, call, model, jax.tree_util.tree_structure(out), constants)
+
+
+def _state(tensor: Tensor, value: Any) -> Any:
+    """An array of the model's state; of shapes only, what norms begin with."""
+    if isinstance(value, jax.ShapeDtypeStruct | jax.core.Tracer):
+        return np.full(tensor.shape, float(tensor.path.endswith("var")), np.float32)
+    return value
 
 
 def _made(model: Opened, call: Call, shapes: Sequence[Any], given: Sequence[Any]) -> tuple[Call, Any, Any, Marking]:
@@ -159,4 +170,4 @@ def _explained(model: Opened, given: Sequence[Any], error: Exception) -> Excepti
     return ShapeMismatch(f"{model.name} could not be called with {called}: {line}.")
 
 
-__all__ = ["Call", "Traced", "call_of", "replace", "traced"]
+__all__ = ["Call", "Traced", "call_of", "traced"]
