@@ -118,7 +118,7 @@ LAYERS: Final[Mapping[str, Read]] = {
     "Dropout": _dropout,
 }
 # What the libraries call the parameters and the running moments, and PyTorch.
-_PARAMETERS: Final = {"scale": "weight", "weight": "weight", "bias": "bias"}
+_PARAMETERS: Final = {"scale": "weight", "weight": "weight", "bias": "bias"}  # in the order of PyTorch's arguments
 _MOMENTS: Final = {"mean": "running_mean", "var": "running_var"}
 
 
@@ -133,7 +133,7 @@ class Marking:
         """The layer's call, marked; as it is where the class is used in a way that has no name in PyTorch."""
         if not hasattr(x, "ndim") or (norm := LAYERS[kind](layer, x.ndim)) is None:
             return call(x)
-        known = {name: a for name, a in arrays.items() if a is not None and name in {**_PARAMETERS, **_MOMENTS}}
+        known = {name: arrays[name] for name in (*_PARAMETERS, *_MOMENTS) if arrays.get(name) is not None}
         number = len(self.layers)
         self.layers.append(norm)
         self.names.append(tuple(known))

@@ -331,21 +331,25 @@ def pooled(op: str) -> Reader:
         window, strides, pads = p["window_dimensions"], p["window_strides"], p["padding"]
         moving = [i for i, (n, s) in enumerate(zip(window, strides, strict=True)) if n > 1 or s > 1]
         even = all(low == high for low, high in pads) and all(d == 1 for d in (*p["base_dilation"], *p["window_dilation"]))
-        if not isinstance(value, Signal) or not 1 <= len(moving) <= 3 or not even or len(window) < len(moving) + 1:
+        if not isinstance(value, Signal) or not 1 <= len(moving) <= 3 or not even or len(window) <= len(moving):
             unknown(reading, step)
             return
-        order = [*(i for i in range(len(window)) if i not in moving), *moving]
-        view = value.view.transposed(order)
-        name = reading.seen(view)
-        shape = tuple(reading.program.types[out].shape[i] for i in order)
-        kernel = [int(window[i]) for i in moving]
-        arguments = {"self": Ref(name, 0, reading.shape_of(name)), "kernel_size": kernel}
+        still = [i for i in range(len(window)) if i not in moving]
+        sizes = [value.view.shape[i] for i in still]
+        view = value.view.transposed([*still, *moving])
+        lead = (math.prod(sizes[:-1]), sizes[-1])  # batch and channels, of which vmap makes several axes
+        name = reading.seen(view.reshaped((*lead, *view.shape[len(still) :])) or view)
+        made = reading.program.types[out].shape
+        shape = (*lead, *(made[i] for i in moving))
+        arguments = {"self": Ref(name, 0, reading.shape_of(name)), "kernel_size": [int(window[i]) for i in moving]}
         arguments |= {"stride": [int(strides[i]) for i in moving], "padding": [int(pads[i][0]) for i in moving]}
         if op.startswith("avg"):  # JAX sums; what divides by the number of elements comes after
             arguments["divisor_override"] = 1
-        made = reading.node(op.format(len(moving)), arguments, shape, out, source=step.source)
-        back = sorted(range(len(order)), key=order.__getitem__)
-        reading.env[out] = Signal(whole(made, shape).transposed(back))
+        node = reading.node(op.format(len(moving)), arguments, shape, out, source=step.source)
+        split = whole(node, shape).reshaped(tuple(made[i] for i in (*still, *moving)))
+        back = sorted(range(len(made)), key=[*still, *moving].__getitem__)
+        assert split is not None  # the first axis is cut along the lines along which it was joined
+        reading.env[out] = Signal(split.transposed(back))
 
     return read
 

@@ -309,8 +309,31 @@ class Reading:
                 pending.extend(a.name for a in _flat(self.drafts[name].arguments) if isinstance(a, Ref))
         held = {t.path: self._held(t) for t in self.tensors.values() if t.trained}
         drafts = [d for d in self._in_order() if d.name in kept]
+        outs = self._renumbered(drafts, outs)
         inputs = [Input(name, of.shape, str(of.dtype)) for name, of in self.inputs.items()]
         return list(held.values()), [_call(d, held) for d in drafts], inputs, outs
+
+    def _renumbered(self, drafts: Sequence[Draft], outs: Sequence[Ref]) -> list[Ref]:
+        """Nodes are counted again, without those that nothing needs."""
+        counted: Counter[str] = Counter()
+        names: dict[str, str] = {}
+        for draft in drafts:
+            number = counted[draft.op]
+            counted[draft.op] += 1
+            names[draft.name] = f"{draft.op}_{number}" if number else draft.op
+
+        def renamed(argument: Any) -> Any:
+            if isinstance(argument, Ref):
+                return argument._replace(name=names.get(argument.name, argument.name))
+            if isinstance(argument, tuple) and not isinstance(argument, Use):
+                return tuple(map(renamed, argument))
+            return argument
+
+        for draft in drafts:
+            draft.name = names[draft.name]
+            draft.arguments = {name: renamed(argument) for name, argument in draft.arguments.items()}
+        self.drafts = {draft.name: draft for draft in drafts}
+        return [renamed(ref) for ref in outs]
 
     def _in_order(self) -> Iterator[Draft]:
         """By what needs what: a chain is named when it is asked for, which may be late."""
