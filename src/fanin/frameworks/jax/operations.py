@@ -263,7 +263,8 @@ def _own_axes(reading: Reading, view: View, axes: Sequence[int]) -> list[int] | 
 
 def concatenate(reading: Reading, step: Step) -> None:
     """`cat`."""
-    tensors = tuple(reading.ref(reading.value(o), step.outs[0]) for o in step.ins)
+    reading.joined[step.outs[0]] = [reading.signal(reading.value(o), step.outs[0]) for o in step.ins]
+    tensors = tuple(reading.ref(v, step.outs[0]) for v in reading.joined[step.outs[0]])
     reading.made("cat", {"tensors": tensors, "dim": step.params["dimension"]}, step)
 
 

@@ -106,6 +106,7 @@ class Reading:
     inputs: dict[str, Type] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     uses: Counter[int] = field(default_factory=Counter)
+    joined: dict[int, list[Value]] = field(default_factory=dict)  # what was concatenated
     constants: dict[str, Any] = field(default_factory=dict)
     layers: Any = None  # what `marks.Marking` saw while tracing
     entered: dict[int, list[Value]] = field(default_factory=dict)
