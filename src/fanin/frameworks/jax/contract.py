@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from string import ascii_lowercase
 from typing import Any, Final
 
+import numpy as np
+
 from fanin.frameworks.jax.program import Step
 from fanin.frameworks.jax.read import NOWHERE, Known, Reading, Signal, Stored, Use, Value
 from fanin.frameworks.jax.views import Atom, Axis, Shape, View, whole
@@ -21,6 +23,9 @@ _EINSUM: Final = "einsum"
 def dot_general(reading: Reading, step: Step) -> None:
     """A weight that is contracted over all that it shares with the signal is a linear layer; else a product."""
     (contract, batch), values = step.params["dimension_numbers"], _forced(reading, step)
+    if any(isinstance(v, Known) and v.value is not None and not np.any(v.value) for v in values):
+        reading.env[step.outs[0]] = Known(np.zeros((), np.float32), reading.program.types[step.outs[0]].shape)
+        return  # of a state that begins with zeros, nothing comes
     sides = [isinstance(v, Stored) and reading.tensors[v.path].trained for v in values]
     if sides.count(True) == 1 and not batch[0]:
         own = sides.index(True)
@@ -51,16 +56,18 @@ def _linear(
     if stored_outs is None or stored_ins is None:
         return False
     n_out, n_in = (math.prod(tensor.shape[a] for a in axes) for axes in (stored_outs, stored_ins))
+    stack = () if weight.row is None else (0,)
     free = [i for i in range(len(signal.view.shape)) if i not in summed]
-    ones = tuple(a for a in range(len(tensor.shape)) if a not in {*stored_outs, *stored_ins})  # of size 1
-    reading.layouts.setdefault(weight.path, (Layout((*ones, *stored_outs, *stored_ins), (n_out, n_in)), None))
+    ones = tuple(a for a in range(len(tensor.shape)) if a not in {*stack, *stored_outs, *stored_ins})  # of size 1
+    logical = (*(tensor.shape[a] for a in stack), n_out, n_in)
+    reading.layouts.setdefault(weight.path, (Layout((*stack, *ones, *stored_outs, *stored_ins), logical), None))
     x = signal.view.transposed([*free, *(i for i, _ in pairs)])
     rows = tuple(x.shape[: len(free)])
     out, shape = step.outs[0], (*rows, n_out)
     x = x.reshaped((*rows, n_in)) or x
     name = reading.node(
         "linear",
-        {"input": _ref(reading, x), "weight": Use(weight.path), "bias": None},
+        {"input": _ref(reading, x), "weight": Use(weight.path, weight.row), "bias": None},
         shape,
         out,
         bias_axis=len(rows),

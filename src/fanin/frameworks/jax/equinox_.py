@@ -37,6 +37,7 @@ def opened(model: eqx.Module) -> Opened:
         rebuilt,
         _marking,
         batched=True,
+        shared=(eqx.nn.State,),
         named=arguments_of(type(model).__call__)[1:],
     )
 

@@ -209,7 +209,7 @@ def _held(reading: Reading, own: Mapping[str, Value]) -> dict[str, Any]:
         if isinstance(value, Stored) and reading.tensors[value.path].trained:
             shape = reading.tensors[value.path].shape
             reading.layouts.setdefault(value.path, (Layout(tuple(range(len(shape))), shape), None))
-            found[theirs] = Use(value.path)
+            found[theirs] = Use(value.path, value.row)
         elif isinstance(value, Stored):
             found[theirs] = Ref(value.path, 0, reading.tensors[value.path].shape)
     return found

@@ -67,7 +67,8 @@ def of_function(function: Callable[..., Any], params: Any) -> Opened:
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of its arguments; none where it does not say."""
     try:
-        return tuple(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters.values()
+        return tuple(p.name for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD})
     except (TypeError, ValueError):
         return ()
 

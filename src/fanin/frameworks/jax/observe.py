@@ -57,7 +57,7 @@ def observe(
     with_values(own)
     arrays = _checked(traced, example)
     graph = traced.graph
-    seen = sorted({traced.at[n.name] for n in graph.nodes if n.name in traced.at})
+    seen = sorted({traced.at[n.name] for n in (*graph.inputs, *graph.nodes) if n.name in traced.at})
     floating = [n for n in seen if jnp.issubdtype(traced.program.types[n].dtype, jnp.floating)]
     limits = bounds_of(graph)
     bounds = {traced.at[name]: pair for name, pair in limits.items() if name in traced.at}
@@ -91,7 +91,7 @@ def observe(
     of_weight = dict(zip([t.path for t, is_one in zip(own.tensors, split, strict=True) if is_one], by_weight, strict=True))
     return Signals(
         _of_nodes(traced, stats, alone=False),
-        {name: m for name, m in _of_nodes(traced, gradients, alone=True).items() if m.second_moment != 0 or name},
+        _of_nodes(traced, gradients, alone=True),
         {p.path: _parameter(p, with_values(own)[p.path], of_weight.get(p.path)) for p in graph.parameters},
         float(value),
         name_of(loss) if loss else RANDOM_COTANGENT,
@@ -176,7 +176,7 @@ def _of_nodes(traced: Traced, stats: Mapping[int, Any], *, alone: bool) -> dict[
     """By node; a step that only rearranges what another made has that one's moments."""
     graph = traced.graph
     known = {number: _moments(s) for number, s in stats.items()}
-    found: dict[str, Moments] = {}
+    found = {one.name: known[number] for one in graph.inputs if (number := traced.at[one.name]) in known}
     for node in graph.nodes:
         number = traced.at.get(node.name)
         source = node.inputs[0] if node.inputs else ""
@@ -184,7 +184,7 @@ def _of_nodes(traced: Traced, stats: Mapping[int, Any], *, alone: bool) -> dict[
             found[node.name] = known[number]
         elif node.op in REARRANGES and source in found and not (alone and len(graph.users.get(source, ())) > 1):
             found[node.name] = found[source]
-    return found
+    return {node.name: found[node.name] for node in graph.nodes if node.name in found}
 
 
 def logical(parameter: Parameter, value: Any) -> Array:

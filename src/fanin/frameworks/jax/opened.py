@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jax
@@ -31,6 +31,7 @@ class Opened:
         write_: puts values into the model itself; None where it cannot be changed.
         batched: one call takes one sample, so that a batch goes through `jax.vmap`.
         named: the names of the arguments of a call.
+        shared: classes of arguments that all samples of a batch share.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Opened:
     write_: Callable[[Sequence[Any]], None] | None = None
     batched: bool = False
     named: tuple[str, ...] = ()
-    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shared: tuple[type, ...] = ()
 
     @property
     def trained(self) -> list[tuple[Tensor, Any]]:

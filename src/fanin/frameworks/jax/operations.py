@@ -56,7 +56,7 @@ def _viewed(reading: Reading, step: Step, see: Any) -> None:
 
 def replace_view(value: Stored, view: View | None) -> Stored:
     """The same parameter, seen otherwise."""
-    return Stored(value.path, view, value.turned)
+    return Stored(value.path, view, value.turned, value.row)
 
 
 def transpose(reading: Reading, step: Step) -> None:
@@ -103,6 +103,8 @@ def elementwise(reading: Reading, step: Step) -> None:
     elif step.primitive == "add" and _biased(reading, step, values):
         return
     elif step.primitive == "div" and _softmax(reading, step, values):
+        return
+    elif step.primitive == "sub" and _log_softmax(reading, step, values):
         return
     elif (views := _in_step(reading, values)) is not None:
         _in_own_order(reading, step, values, views)
@@ -155,8 +157,9 @@ def _biased(reading: Reading, step: Step, values: Sequence[Value]) -> bool:
         order = _bias_order(reading, x.view, b, draft)
         if order is not None:
             size = draft.shape[draft.bias_axis]
-            reading.layouts.setdefault(b.path, (Layout(order, (size,)), None))
-            draft.arguments["bias"], draft.bias_axis, draft.value = Use(b.path), None, step.outs[0]
+            stack = () if b.row is None else (reading.tensors[b.path].shape[0],)
+            reading.layouts.setdefault(b.path, (Layout(order, (*stack, size)), None))
+            draft.arguments["bias"], draft.bias_axis, draft.value = Use(b.path, b.row), None, step.outs[0]
             reading.env[step.outs[0]] = x
             return True
     return False
@@ -178,9 +181,10 @@ def _bias_order(reading: Reading, x: View, b: Stored, draft: Draft) -> Shape | N
             return None
         found.append((-of_outputs[0].inner, others[0].axis))
     axes = tuple(axis for _, axis in sorted(found))
-    ones = tuple(a for a in range(len(stored)) if a not in axes)
-    complete = math.prod(stored) == draft.shape[draft.bias_axis or 0] if draft.bias_axis is not None else False
-    return (*ones, *axes) if complete else None
+    stack = () if b.row is None else (0,)
+    ones = tuple(a for a in range(len(stored)) if a not in {*stack, *axes})
+    complete = math.prod(stored[len(stack) :]) == draft.shape[draft.bias_axis or 0] if draft.bias_axis is not None else False
+    return (*stack, *ones, *axes) if complete else None
 
 
 # ---- softmax
@@ -201,6 +205,25 @@ def _softmax(reading: Reading, step: Step, values: Sequence[Value]) -> bool:
             reading.env[step.outs[0]] = Signal(a.view.of(name))
             return True
     return False
+
+
+def _log_softmax(reading: Reading, step: Step, values: Sequence[Value]) -> bool:
+    """x − log Σ eˣ."""
+    a, b = values
+    if not (isinstance(a, Signal) and isinstance(b, Signal)):
+        return False
+    log = reading.drafts.get(b.view.source)
+    total = reading.drafts.get(log.arguments["self"].name) if log and log.op == "log" else None
+    exp = reading.drafts.get(total.arguments["self"].name) if total and total.op == "sum" else None
+    if exp is None or total is None or exp.op != "exp" or exp.arguments["self"].name != a.view.source:
+        return False
+    scores = _less_the_largest(reading, exp)
+    if scores is None or len(total.arguments["dim"]) != 1:
+        return False
+    arguments = {"self": scores, "dim": total.arguments["dim"][0]}
+    name = reading.node("log_softmax", arguments, exp.shape, step.outs[0], source=exp.source)
+    reading.env[step.outs[0]] = Signal(a.view.of(name))
+    return True
 
 
 def _less_the_largest(reading: Reading, exp: Draft) -> Ref | None:
@@ -276,8 +299,11 @@ def stack(reading: Reading, step: Step) -> None:
 
 def row(reading: Reading, step: Step) -> None:
     """One iteration's part of what a loop runs over."""
-    value = reading.signal(reading.value(step.ins[0]), step.outs[0])
-    reading.made("select", {"self": reading.ref(value, step.outs[0]), "dim": 0, "index": step.params["index"]}, step)
+    value, index = reading.signal(reading.value(step.ins[0]), step.outs[0]), step.params["index"]
+    if isinstance(value, Stored) and value.view == whole(value.path, reading.tensors[value.path].shape):
+        reading.env[step.outs[0]] = Stored(value.path, View(value.path, value.view.shape[1:], value.view.axes[1:]), row=index)
+        return
+    reading.made("select", {"self": reading.ref(value, step.outs[0]), "dim": 0, "index": index}, step)
 
 
 def sliced(reading: Reading, step: Step) -> None:

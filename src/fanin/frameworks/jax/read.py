@@ -41,11 +41,13 @@ class Stored(NamedTuple):
 
     Attributes:
         turned: the axes of the parameter that run backwards.
+        row: which of its layers, of one that stacks those of a loop along its first axis.
     """
 
     path: str
     view: View | None
     turned: tuple[int, ...] = ()
+    row: int | None = None
 
 
 class Pointwise(NamedTuple):
@@ -63,6 +65,7 @@ class Use(NamedTuple):
     """A parameter among the arguments of a draft; becomes `Held` when all uses are known."""
 
     path: str
+    row: int | None = None
 
 
 @dataclass
@@ -144,7 +147,7 @@ class Reading:
             if not self.tensors[value.path].trained:
                 return Ref(value.path, 0, self.tensors[value.path].shape)
             self.layouts.setdefault(value.path, (_as_it_is(self.tensors[value.path].shape), None))
-            return Use(value.path)
+            return Use(value.path, value.row)
         name = self.seen(value.view)
         return Ref(name, 0, self.shape_of(name))
 
@@ -404,7 +407,7 @@ def _flat(arguments: Mapping[str, Any]) -> Iterator[Any]:
 def _call(draft: Draft, held: Mapping[str, Held]) -> LayerCall:
     def final(argument: Any) -> Any:
         if isinstance(argument, Use):
-            return held[argument.path]
+            return replace(held[argument.path], row=argument.row)
         if isinstance(argument, (list, tuple)) and not isinstance(argument, Ref):
             return tuple(map(final, argument))
         return argument

@@ -23,10 +23,15 @@ BATCH: Final = "batch"  # the axis that layers of Equinox, such as BatchNorm, as
 
 
 class Call(NamedTuple):
-    """How a model is called: arrays, each with its name, and what puts them where they belong."""
+    """How a model is called: arrays, each with its name, and what puts them where they belong.
+
+    Attributes:
+        shared: of each array whether all samples of a batch share it.
+    """
 
     arrays: tuple[Any, ...]
     names: tuple[str, ...]
+    shared: tuple[bool, ...]
     run: Callable[[Sequence[Any], Sequence[Any]], Any]
 
 
@@ -72,8 +77,15 @@ def traced(model: Opened, example: Sequence[Any]) -> Traced:
     held, calls, inputs, outputs = reading.finished(program.outputs)
     graph = graph_of(model.name, held, calls, inputs, outputs, tuple(reading.notes))
     at = {draft.name: draft.value for draft in reading.drafts.values() if draft.value in program.types}
-    constants = {**reading.constants, **{t.path: _state(t, v) for t, v in zip(model.tensors, model.values, strict=True) if not t.trained}}
+    at |= dict(zip(call.names, program.inputs[len(model.tensors) :], strict=True))
+    constants = {**reading.constants, **{t.path: _state(t, v) for t, v in zip(model.tensors, model.values, strict=True) if not t.trained and not _is_key(v)}}
     return Traced(graph, program, at, call, model, jax.tree_util.tree_structure(out), constants)
+
+
+def _is_key(value: Any) -> bool:
+    """Of a random generator: typed, or as it was before JAX had such types."""
+    old = value.dtype == np.uint32 and value.shape[-1:] in {(2,), (4,)}
+    return bool(jnp.issubdtype(value.dtype, jax.dtypes.prng_key)) or old
 
 
 def _state(tensor: Tensor, value: Any) -> Any:
@@ -107,7 +119,7 @@ def _marked(model: Opened, marking: Marking) -> Any:
 
 def _mapped(call: Call, given: Sequence[Any]) -> Call:
     """Over the first axis of every array of the example; keys are one for all."""
-    axes = [0 if a.shape and not jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else None for a in given]
+    axes = [0 if a.shape and not _is_key(a) and shared is False else None for a, shared in zip(given, call.shared, strict=True)]
 
     def run(values: Sequence[Any], arrays: Sequence[Any]) -> Any:
         return jax.vmap(lambda own: call.run(values, own), in_axes=(axes,), axis_name=BATCH)(list(arrays))
@@ -141,7 +153,8 @@ def call_of(model: Opened, example: Sequence[Any]) -> Call:
         args, named = jax.tree_util.tree_unflatten(tree, filled)
         return function(values, *args, **named)
 
-    return Call(arrays, _names(model, positional, keywords), run)
+    shared = [isinstance(x, model.shared) for x in (*positional, *keywords.values()) for leaf in jax.tree_util.tree_leaves(x) if is_array(leaf)]
+    return Call(arrays, _names(model, positional, keywords), tuple(shared), run)
 
 
 def _names(model: Opened, positional: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[str, ...]:
