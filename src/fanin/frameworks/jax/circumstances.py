@@ -17,7 +17,7 @@ from fanin.frameworks.held import Array
 from fanin.frameworks.jax.adapter import as_numpy, with_values
 from fanin.frameworks.jax.observe import Loss, logical, moments, name_of
 from fanin.frameworks.jax.opened import Opened, is_array
-from fanin.frameworks.jax.trace import Traced, call_of
+from fanin.frameworks.jax.trace import Traced, call_of, is_key
 from fanin.graph import Graph
 from fanin.plans import Plan, Sweep
 from fanin.plans.recognition.by_parts import as_seen
@@ -80,7 +80,12 @@ def given(traced: Traced, example: tuple[Any, ...]) -> dict[str, Any]:
     """The arrays of a call by the names of the graph's inputs; shapes alone are left out."""
     arrays = call_of(traced.opened, example).arrays
     named = zip(traced.call.names, arrays, strict=True)
-    return {name: a for name, a in named if not isinstance(a, jax.ShapeDtypeStruct | jax.core.Tracer)}
+    shown = {one.name for one in traced.graph.inputs}
+    return {
+        name: a
+        for name, a in named
+        if name in shown and not is_key(a) and not isinstance(a, jax.ShapeDtypeStruct | jax.core.Tracer)
+    }
 
 
 def inputs_seen(traced: Traced, _: Any, example: tuple[Any, ...]) -> tuple[InputSeen, ...]:

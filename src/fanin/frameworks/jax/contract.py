@@ -24,7 +24,8 @@ def dot_general(reading: Reading, step: Step) -> None:
     """A weight that is contracted over all that it shares with the signal is a linear layer; else a product."""
     (contract, batch), values = step.params["dimension_numbers"], _forced(reading, step)
     if any(isinstance(v, Known) and v.value is not None and not np.any(v.value) for v in values):
-        reading.env[step.outs[0]] = Known(np.zeros((), np.float32), reading.program.types[step.outs[0]].shape)
+        made = reading.program.types[step.outs[0]]
+        reading.env[step.outs[0]] = Known(np.zeros(made.shape, made.dtype), made.shape)
         return  # of a state that begins with zeros, nothing comes
     sides = [isinstance(v, Stored) and reading.tensors[v.path].trained for v in values]
     if sides.count(True) == 1 and not batch[0]:
@@ -96,6 +97,8 @@ def _product(
 ) -> None:
     """Of two signals: (batch, m, k) @ (batch, k, n), as attention is written out."""
     a, b = (v.view for v in values if isinstance(v, Signal))
+    if turned := _weighs(reading, b) and not _weighs(reading, a):  # PyTorch has the weights of an attention first
+        a, b, contract, batch = b, a, contract[::-1], batch[::-1]
     free = [
         [i for i in range(len(v.shape)) if i not in {*batch[side], *contract[side]}] for side, v in enumerate((a, b))
     ]
@@ -109,12 +112,18 @@ def _product(
     out, source = step.outs[0], step.source
     arguments = {"self": _ref(reading, left), "other": _ref(reading, right)}
     name = reading.node("matmul", arguments, (*rows, m, n), out, source=source)
-    axes = [
-        *((Atom(i, size, 1),) for i, size in enumerate(rows)),
-        *_digits(len(rows), [a.shape[i] for i in free[0]]),
-        *_digits(len(rows) + 1, [b.shape[i] for i in free[1]]),
-    ]
+    own = [_digits(len(rows) + side, [v.shape[i] for i in free[side]]) for side, v in enumerate((a, b))]
+    first, second = reversed(own) if turned else own
+    axes = [*((Atom(i, size, 1),) for i, size in enumerate(rows)), *first, *second]
     reading.env[out] = Signal(View(name, reading.program.types[out].shape, tuple(axes)))
+
+
+def _weighs(reading: Reading, view: View) -> bool:
+    """Whether it is what a softmax made, after dropout too."""
+    draft = reading.drafts.get(view.source)
+    if draft is not None and draft.op == "dropout":
+        draft = reading.drafts.get(draft.arguments["input"].name)
+    return draft is not None and draft.op == "softmax"
 
 
 def _by_equation(

@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from fanin.frameworks.jax.marks import LAYERS, Marking, patched
+from fanin.frameworks.jax.marks import CELLS, LAYERS, Marking, patched
 from fanin.frameworks.jax.models import arguments_of
 from fanin.frameworks.jax.opened import Opened, classes_of, is_array, is_floating, path_of, tensors_of
 
@@ -53,5 +53,5 @@ def _modules(keys: tuple[Any, ...], tree: Any) -> Iterator[tuple[tuple[Any, ...]
 
 
 def _marking(marking: Marking) -> AbstractContextManager[None]:
-    classes = [cls for name in LAYERS if (cls := getattr(eqx.nn, name, None)) is not None]
+    classes = [cls for name in (*LAYERS, *CELLS) if (cls := getattr(eqx.nn, name, None)) is not None]
     return patched(marking, classes, lambda layer: {name: getattr(layer, name, None) for name in ("weight", "bias")})

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 
 from fanin.errors import BadInput
-from fanin.frameworks.jax.marks import LAYERS, Marking
+from fanin.frameworks.jax.marks import CELLS, LAYERS, Marking
 from fanin.frameworks.jax.models import arguments_of
 from fanin.frameworks.jax.opened import Opened, tensors_of
 
@@ -87,14 +87,13 @@ def with_variables(module: nn.Module, *example: Any, **keywords: Any) -> tuple[n
 def _marking(marking: Marking) -> Iterator[None]:
     def interceptor(call: Any, args: tuple[Any, ...], keywords: Mapping[str, Any], context: Any) -> Any:
         kind = type(context.module).__name__
-        known = kind in LAYERS and type(context.module) is getattr(nn, kind, None)
+        known = kind in {**LAYERS, **CELLS} and type(context.module) is getattr(nn, kind, None)
         if context.method_name != "__call__" or not known or not args:
             return call(*args, **keywords)
         held = context.module.variables
         arrays = {**held.get("batch_stats", {}), **held.get(PARAMS, {})}
         unboxed = {name: nn.meta.unbox(a) for name, a in arrays.items()}
-        x, *further = args
-        return marking.around(context.module, kind, unboxed, lambda x: call(x, *further, **keywords), x)
+        return marking.around(context.module, kind, unboxed, lambda *given: call(*given, **keywords), *args)
 
     with nn.intercept_methods(interceptor):
         yield

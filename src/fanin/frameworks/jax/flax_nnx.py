@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from fanin.frameworks.jax.marks import LAYERS, Marking, patched
+from fanin.frameworks.jax.marks import CELLS, LAYERS, Marking, patched
 from fanin.frameworks.jax.models import arguments_of
 from fanin.frameworks.jax.opened import Opened, classes_of, tensors_of
 
@@ -49,7 +49,7 @@ def opened(model: nnx.Module) -> Opened:
 
 
 def _marking(marking: Marking) -> AbstractContextManager[None]:
-    classes = [cls for name in LAYERS if (cls := getattr(nnx, name, None)) is not None]
+    classes = [cls for name in (*LAYERS, *CELLS) if (cls := getattr(nnx, name, None)) is not None]
     return patched(marking, classes, _arrays)
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import RLock
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import jax
+import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from fanin.frameworks.jax.cells import stepped
 from fanin.frameworks.jax.program import Step
 from fanin.frameworks.jax.read import Known, Reading, Signal, Stored, Use, Value
 from fanin.frameworks.jax.views import whole
@@ -56,6 +60,18 @@ class Norm(NamedTuple):
     arguments: Mapping[str, Any]
     channels: int | None = None
     identity: bool = False
+
+
+class Cell(NamedTuple):
+    """One step of a recurrent layer.
+
+    Attributes:
+        op: the operation.
+        state: which of the arrays that go in are the state, which comes out anew.
+    """
+
+    op: str
+    state: tuple[int, ...]
 
 
 Read: TypeAlias = Callable[[Any, int], "Norm | None"]
@@ -117,6 +133,11 @@ LAYERS: Final[Mapping[str, Read]] = {
     "InstanceNorm": _instance_norm,
     "Dropout": _dropout,
 }
+CELLS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("LSTMCell", "OptimizedLSTMCell"), "lstm_cell"),
+    **dict.fromkeys(("GRUCell", "MGUCell"), "gru_cell"),
+    "SimpleCell": "rnn_tanh_cell",
+}
 # What the libraries call the parameters and the running moments, and PyTorch.
 _PARAMETERS: Final = {"scale": "weight", "weight": "weight", "bias": "bias"}  # in the order of PyTorch's arguments
 _MOMENTS: Final = {"mean": "running_mean", "var": "running_var"}
@@ -126,22 +147,38 @@ _MOMENTS: Final = {"mean": "running_mean", "var": "running_var"}
 class Marking:
     """The layers that were called in one trace, in that order."""
 
-    layers: list[Norm] = field(default_factory=list)
+    layers: list[Norm | Cell] = field(default_factory=list)
     names: list[tuple[str, ...]] = field(default_factory=list)
 
-    def around(self, layer: Any, kind: str, arrays: Mapping[str, Any], call: Callable[[Any], Any], x: Any) -> Any:
+    def around(self, layer: Any, kind: str, arrays: Mapping[str, Any], call: Callable[..., Any], *args: Any) -> Any:
         """The layer's call, marked; as it is where the class is used in a way that has no name in PyTorch."""
+        if kind in CELLS:
+            return self._cell(kind, call, *args, state_first=type(layer).__module__.startswith("flax"))
+        x, *rest = args
         if not hasattr(x, "ndim") or (norm := LAYERS[kind](layer, x.ndim)) is None:
-            return call(x)
+            return call(*args)
         known = {name: arrays[name] for name in (*_PARAMETERS, *_MOMENTS) if arrays.get(name) is not None}
         number = len(self.layers)
         self.layers.append(norm)
         self.names.append(tuple(known))
         x, *_ = mark_p.bind(x, *known.values(), layer=number, enters=True)
-        result = call(x)
+        result = call(x, *rest)
         first, *rest = result if isinstance(result, tuple) else (result,)
         (first,) = mark_p.bind(first, layer=number, enters=False)
         return (first, *rest) if isinstance(result, tuple) else first
+
+
+    def _cell(self, kind: str, call: Callable[..., Any], *args: Any, state_first: bool) -> Any:
+        """All that goes in and all that comes out of one step of a recurrent layer."""
+        leaves, tree = jax.tree_util.tree_flatten(args)
+        counts = [len(jax.tree_util.tree_leaves(a)) for a in args]
+        state = range(counts[0]) if state_first else range(counts[0], len(leaves))
+        number = len(self.layers)
+        self.layers.append(Cell(CELLS[kind], tuple(state)))
+        self.names.append(())
+        leaves = mark_p.bind(*map(jnp.asarray, leaves), layer=number, enters=True)
+        made, tree_out = jax.tree_util.tree_flatten(call(*jax.tree_util.tree_unflatten(tree, leaves)))
+        return jax.tree_util.tree_unflatten(tree_out, mark_p.bind(*made, layer=number, enters=False))
 
 
 _patching = RLock()
@@ -152,8 +189,10 @@ def patched(marking: Marking, classes: Sequence[type], arrays: Callable[[Any], M
     """Calls of these classes are marked inside; they are what they were afterwards, whatever happens."""
 
     def wrapper(kind: str, original: Any) -> Callable[..., Any]:
-        def __call__(self: Any, x: Any, *args: Any, **keywords: Any) -> Any:  # noqa: N807 (it takes the place of one)
-            return marking.around(self, kind, arrays(self), lambda x: original(self, x, *args, **keywords), x)
+        def __call__(self: Any, *args: Any, **keywords: Any) -> Any:  # noqa: N807 (it takes the place of one)
+            if not args:
+                return original(self, **keywords)
+            return marking.around(self, kind, arrays(self), partial(original, self, **keywords), *args)
 
         return __call__
 
@@ -168,6 +207,9 @@ def patched(marking: Marking, classes: Sequence[type], arrays: Callable[[Any], M
 def marked(reading: Reading, step: Step) -> None:
     """Enter: remember what goes in, and read nothing until the layer is left; leave: the layer's node."""
     layer = step.params["layer"]
+    if isinstance(cell := reading.layers.layers[layer], Cell):
+        stepped(reading, step, cell)
+        return
     if step.params["enters"]:
         for source, out in zip(step.ins, step.outs, strict=True):
             reading.env[out] = reading.value(source)
@@ -190,8 +232,8 @@ def marked(reading: Reading, step: Step) -> None:
     source = Ref(name, 0, reading.shape_of(name))
     arguments: dict[str, Any] = {"input": source, **_held(reading, dict(zip(names, own, strict=True)))}
     if norm.op in {"layer_norm", "rms_norm"}:
-        weight = next((v for v in own if isinstance(v, Stored)), None)
-        shape = reading.tensors[weight.path].shape if weight else source.shape[-1:]
+        weight = next((v.view for v in own if isinstance(v, Stored) and v.view), None)
+        shape = weight.shape if weight else source.shape[-1:]
         arguments["normalized_shape"] = list(shape)
     op = norm.op
     if op == "batch_norm" and not norm.arguments["training"] and "running_mean" in arguments:

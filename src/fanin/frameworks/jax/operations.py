@@ -28,7 +28,7 @@ def unknown(reading: Reading, step: Step) -> None:
     for i, (out, shape) in enumerate(zip(step.outs, shapes, strict=True)):
         made = name if i == 0 else reading.node("getitem", {"self": Ref(name, i, shape), "index": i}, shape, out)
         reading.env[out] = Signal(whole(made, shape))
-    reading.notes[f"{step.primitive} is a step of JAX that fanin does not look into."] = None
+    reading.opaque[name] = step.primitive
 
 
 # ---- the same elements in another order

@@ -107,13 +107,14 @@ class Reading:
     drafts: dict[str, Draft] = field(default_factory=dict)
     layouts: dict[str, tuple[Layout, Slot | None]] = field(default_factory=dict)
     inputs: dict[str, Type] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
+    opaque: dict[str, str] = field(default_factory=dict)  # nodes that are read without being understood → their primitive
     uses: Counter[int] = field(default_factory=Counter)
     joined: dict[int, list[Value]] = field(default_factory=dict)  # what was concatenated
     constants: dict[str, Any] = field(default_factory=dict)
     layers: Any = None  # what `marks.Marking` saw while tracing
     entered: dict[int, list[Value]] = field(default_factory=dict)
     within: int | None = None  # the marked layer whose steps are passed over
+    before: dict[int, set[str]] = field(default_factory=dict)  # the nodes that were there when a cell was entered
     _named: Counter[str] = field(default_factory=Counter)
     _views: dict[View, str] = field(default_factory=dict)
 
@@ -175,6 +176,10 @@ class Reading:
                     name = self.node(op, {"self": ref, argument: value}, shape, NOWHERE, dtype=dtype)
             self._views[view] = name
         return self._views[view]
+
+    def forget(self, kept: set[str]) -> None:
+        """Views of nodes that are no more."""
+        self._views = {view: name for view, name in self._views.items() if name in kept or name in self.inputs}
 
     # ---- nodes
 
@@ -314,7 +319,8 @@ class Reading:
         held = {t.path: self._held(t) for t in self.tensors.values() if t.trained}
         drafts = [d for d in self._in_order() if d.name in kept]
         outs = self._renumbered(drafts, outs)
-        inputs = [Input(name, of.shape, str(of.dtype)) for name, of in self.inputs.items()]
+        read = {a.name for d in drafts for a in _flat(d.arguments) if isinstance(a, Ref)} | {r.name for r in outs}
+        inputs = [Input(name, of.shape, str(of.dtype)) for name, of in self.inputs.items() if name in read]
         return list(held.values()), [_call(d, held) for d in drafts], inputs, outs
 
     def _renumbered(self, drafts: Sequence[Draft], outs: Sequence[Ref]) -> list[Ref]:
@@ -336,6 +342,7 @@ class Reading:
         for draft in drafts:
             draft.name = names[draft.name]
             draft.arguments = {name: renamed(argument) for name, argument in draft.arguments.items()}
+        self.opaque = {names[name]: primitive for name, primitive in self.opaque.items() if name in names}
         self.drafts = {draft.name: draft for draft in drafts}
         return [renamed(ref) for ref in outs]
 

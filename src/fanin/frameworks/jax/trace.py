@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -75,14 +75,14 @@ def traced(model: Opened, example: Sequence[Any]) -> Traced:
         reading.env[number] = Signal(whole(name, tuple(array.shape)))
     reading.run(READERS, unknown)
     held, calls, inputs, outputs = reading.finished(program.outputs)
-    graph = graph_of(model.name, held, calls, inputs, outputs, tuple(reading.notes))
+    graph = graph_of(model.name, held, calls, inputs, outputs, tuple(_notes(reading)))
     at = {draft.name: draft.value for draft in reading.drafts.values() if draft.value in program.types}
     at |= dict(zip(call.names, program.inputs[len(model.tensors) :], strict=True))
-    constants = {**reading.constants, **{t.path: _state(t, v) for t, v in zip(model.tensors, model.values, strict=True) if not t.trained and not _is_key(v)}}
+    constants = {**reading.constants, **{t.path: _state(t, v) for t, v in zip(model.tensors, model.values, strict=True) if not t.trained and not is_key(v)}}
     return Traced(graph, program, at, call, model, jax.tree_util.tree_structure(out), constants)
 
 
-def _is_key(value: Any) -> bool:
+def is_key(value: Any) -> bool:
     """Of a random generator: typed, or as it was before JAX had such types."""
     old = value.dtype == np.uint32 and value.shape[-1:] in {(2,), (4,)}
     return bool(jnp.issubdtype(value.dtype, jax.dtypes.prng_key)) or old
@@ -93,6 +93,16 @@ def _state(tensor: Tensor, value: Any) -> Any:
     if isinstance(value, jax.ShapeDtypeStruct | jax.core.Tracer):
         return np.full(tensor.shape, float(tensor.path.endswith("var")), np.float32)
     return value
+
+
+def _notes(reading: Reading) -> Iterator[str]:
+    """What the graph does not show."""
+    for primitive in dict.fromkeys(reading.opaque.values()):
+        names = [name for name, other in reading.opaque.items() if other == primitive]
+        yield (
+            f"{primitive} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}) is a step that fanin does not look "
+            "into: what activations, branches or weights are within it is not known; declare them with overrides."
+        )
 
 
 def _made(model: Opened, call: Call, shapes: Sequence[Any], given: Sequence[Any]) -> tuple[Call, Any, Any, Marking]:
@@ -119,7 +129,7 @@ def _marked(model: Opened, marking: Marking) -> Any:
 
 def _mapped(call: Call, given: Sequence[Any]) -> Call:
     """Over the first axis of every array of the example; keys are one for all."""
-    axes = [0 if a.shape and not _is_key(a) and shared is False else None for a, shared in zip(given, call.shared, strict=True)]
+    axes = [0 if a.shape and not is_key(a) and shared is False else None for a, shared in zip(given, call.shared, strict=True)]
 
     def run(values: Sequence[Any], arrays: Sequence[Any]) -> Any:
         return jax.vmap(lambda own: call.run(values, own), in_axes=(axes,), axis_name=BATCH)(list(arrays))
