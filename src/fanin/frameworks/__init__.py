@@ -30,8 +30,8 @@ ADAPTERS: Final[dict[Kind, str]] = {
     ("equinox", "Module"): "fanin.frameworks.jax",
 }
 
-# A model that is a dict, list or tuple: the class of the first in it that is here → the adapter. A pair of JAX is a module
-# of Flax, or a function, with its arrays.
+# A model that is a dict, list or tuple: the class of the first in it that is here → the adapter. A pair of JAX is a
+# module of Flax, or a function, with its arrays.
 TREES: Final[dict[Kind, str]] = {
     ("numpy", "ndarray"): "fanin.frameworks.numpy",
     ("flax", "Module"): "fanin.frameworks.jax",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -13,11 +12,10 @@ import numpy as np
 from fanin.errors import BadInput, CannotWrite
 from fanin.frameworks.held import Array, verified
 from fanin.frameworks.jax.drawn import held_by, values_of
-from fanin.frameworks.jax.modules import layers_alone
 from fanin.frameworks.jax.models import library_of
 from fanin.frameworks.jax.opened import Opened, opened
 from fanin.frameworks.jax.trace import Traced, traced
-from fanin.graph import Graph, Held
+from fanin.graph import Held
 from fanin.plans import Plan, Verification
 from fanin.plans.model import Decision
 
@@ -31,7 +29,9 @@ def bound(model: Any, *example: Any) -> Any:
         try:
             return with_variables(model, *example)
         except Exception as error:  # whatever the user's model raises is explained and re-raised
-            raise BadInput(f"{type(model).__name__}.init failed on the example: {type(error).__name__}: {error}.") from error
+            raise BadInput(
+                f"{type(model).__name__}.init failed on the example: {type(error).__name__}: {error}."
+            ) from error
     return model
 
 
@@ -40,9 +40,17 @@ def trace(model: Any, *example: Any) -> Traced:
     return traced(opened(bound(model, *example)), example)
 
 
-def read_modules(model: Any) -> Graph:
-    """What the layers of a module say without a batch; see `fanin.frameworks.jax.modules`."""
-    return layers_alone(model, opened(model))
+def read_modules(model: Any) -> NoReturn:
+    """Without a batch, JAX shows no more than names and shapes.
+
+    Raises:
+        BadInput: always.
+    """
+    raise BadInput(
+        f"{opened(model).name}: one batch is needed, plan(model, x): in JAX the axes of an array, and what follows a "
+        "layer, are known from what is done with them. A shape is enough: "
+        "jax.ShapeDtypeStruct((1, 784), jax.numpy.float32)."
+    )
 
 
 def constrained(_: Any) -> Mapping[str, Decision]:

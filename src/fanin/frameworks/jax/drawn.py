@@ -1,10 +1,10 @@
 """What a plan draws, as arrays of JAX: by JAX's own operations where elements are independent, so that nothing passes
-through the host, and each device computes its own part."""
+through the host, and each device computes its own part.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from fanin.errors import BadInput
 from fanin.frameworks.held import agree
 from fanin.frameworks.jax.draw import Sharding, draw, draw_on_host, full
 from fanin.frameworks.jax.opened import Opened
-from fanin.frameworks.jax.read import Tensor
+from fanin.frameworks.jax.reading import Tensor
 from fanin.graph import Held, Layout, Part
 from fanin.initializers import Constant, Initializer, PerPart, Target
 from fanin.initializers.base import COMPLEX
@@ -120,15 +120,17 @@ def _joined(what: PerPart, target: Target, seed: Any) -> jax.Array:
     """The parts of one tensor, each drawn under its own name, side by side."""
     parts = target.parts if what.parts is None else what.parts
     axis = getattr(parts, "axis", 0)
-    pieces = [(part, _tensor(one, alone, seed, alone.shape, range(len(alone.shape)), None)) for part, one, alone in what.pieces(target)]
+    pieces = [
+        (part, _tensor(one, alone, seed, alone.shape, range(len(alone.shape)), None))
+        for part, one, alone in what.pieces(target)
+    ]
     return jnp.concatenate([_placed(piece, part, axis, target) for part, piece in pieces], axis)
 
 
 def _placed(piece: jax.Array, part: Part, axis: int, target: Target) -> jax.Array:
     """A slice gets back the axis along which it lies."""
-    return piece if piece.ndim == len(target.shape) else jnp.expand_dims(piece, axis).reshape(
-        *target.shape[:axis], part.size, *target.shape[axis + 1 :]
+    return (
+        piece
+        if piece.ndim == len(target.shape)
+        else jnp.expand_dims(piece, axis).reshape(*target.shape[:axis], part.size, *target.shape[axis + 1 :])
     )
-
-
-__all__ = ["held_by", "key_of", "replace", "values_of"]

@@ -9,9 +9,9 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from fanin.frameworks.jax.marks import CELLS, LAYERS, Marking, patched
 from fanin.frameworks.jax.models import arguments_of
 from fanin.frameworks.jax.opened import Opened, classes_of, is_array, is_floating, path_of, tensors_of
+from fanin.frameworks.jax.reading import CELLS, LAYERS, Marking, patched
 
 
 def opened(model: eqx.Module) -> Opened:

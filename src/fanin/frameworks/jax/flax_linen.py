@@ -10,9 +10,9 @@ import flax.linen as nn
 import jax
 
 from fanin.errors import BadInput
-from fanin.frameworks.jax.marks import CELLS, LAYERS, Marking
 from fanin.frameworks.jax.models import arguments_of
 from fanin.frameworks.jax.opened import Opened, tensors_of
+from fanin.frameworks.jax.reading import CELLS, LAYERS, Marking
 
 PARAMS: Final = "params"
 DRAWN: Final = (PARAMS, "dropout")  # the random streams that layers of Linen ask for

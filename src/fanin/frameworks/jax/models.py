@@ -10,7 +10,7 @@ from typing import Any, Final
 import jax
 
 from fanin.errors import BadInput
-from fanin.frameworks.jax.opened import Opened, is_floating, path_of, tensors_of
+from fanin.frameworks.jax.opened import Opened, is_floating, tensors_of
 
 # The module that defines the base class of a library's models → ours that takes them apart.
 LIBRARIES: Final = {
@@ -71,6 +71,3 @@ def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
         return tuple(p.name for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD})
     except (TypeError, ValueError):
         return ()
-
-
-__all__ = ["arguments_of", "library_of", "of_function", "opened", "path_of"]

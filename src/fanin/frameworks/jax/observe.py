@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,11 @@ import numpy as np
 from fanin.errors import BadInput, CannotWrite, ShapeMismatch
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
-from fanin.frameworks.jax.adapter import as_numpy, with_values
+from fanin.frameworks.jax.adapter import as_numpy, with_values, write_
 from fanin.frameworks.jax.opened import is_floating, opened
-from fanin.frameworks.jax.program import Fixed, Program
+from fanin.frameworks.jax.reading import NOWHERE, Fixed, Program
 from fanin.frameworks.jax.trace import Traced, call_of
-from fanin.graph import Graph, Parameter, Ref
+from fanin.graph import Parameter, Ref
 from fanin.graph.layers import REARRANGES
 from fanin.graph.layout import Layout
 from fanin.plans import Plan
@@ -30,7 +30,6 @@ from fanin.signals.summary import bounds_of
 
 Loss: TypeAlias = Callable[[Any], Any]
 Touch: TypeAlias = Callable[[int, Any], Any]
-_DRAWN: Final[dict[int, tuple[Plan, int]]] = {}
 
 
 def observe(
@@ -57,7 +56,8 @@ def observe(
     with_values(own)
     arrays = _checked(traced, example)
     graph = traced.graph
-    seen = sorted({traced.at[n.name] for n in (*graph.inputs, *graph.nodes) if n.name in traced.at})
+    names = [*(one.name for one in graph.inputs), *(node.name for node in graph.nodes)]
+    seen = sorted({traced.at[name] for name in names if name in traced.at})
     floating = [n for n in seen if jnp.issubdtype(traced.program.types[n].dtype, jnp.floating)]
     limits = bounds_of(graph)
     bounds = {traced.at[name]: pair for name, pair in limits.items() if name in traced.at}
@@ -88,7 +88,9 @@ def observe(
     trained = [v for v, is_one in zip(own.values, split, strict=True) if is_one]
     state = [v for v, is_one in zip(own.values, split, strict=True) if not is_one]
     value, stats, gradients, by_weight = jax.jit(measured)(trained, state, list(arrays))
-    of_weight = dict(zip([t.path for t, is_one in zip(own.tensors, split, strict=True) if is_one], by_weight, strict=True))
+    of_weight = dict(
+        zip([t.path for t, is_one in zip(own.tensors, split, strict=True) if is_one], by_weight, strict=True)
+    )
     return Signals(
         _of_nodes(traced, stats, alone=False),
         _of_nodes(traced, gradients, alone=True),
@@ -125,8 +127,6 @@ def drawn(model: Any, plan: Plan, seed: int) -> Iterator[None]:
             f"A {own.name} of JAX cannot be changed for a while. Measure what the plan makes of it instead: "
             "measure(fanin.initialize(model, x, recipe=plan, seed=0), x)."
         )
-    from fanin.frameworks.jax.adapter import write_
-
     try:
         write_(model, plan, seed)
         yield
@@ -165,8 +165,8 @@ def _stats(x: Any, bounds: tuple[float, float] | None) -> tuple[Any, ...]:
 
 
 def _moments(stats: Sequence[Any]) -> Moments:
-    unit, mean, second, zeros, lost, saturated = (None if s is None else float(s) for s in stats)
-    assert unit is not None and mean is not None and second is not None and zeros is not None and lost is not None
+    unit, mean, second, zeros, lost = map(float, stats[:5])
+    saturated = None if stats[5] is None else float(stats[5])
     if lost > 0:
         return Moments(math.nan, math.inf, zeros, lost, saturated)
     return Moments(mean * unit, second * unit * unit, zeros, 0.0, saturated)
@@ -178,7 +178,7 @@ def _of_nodes(traced: Traced, stats: Mapping[int, Any], *, alone: bool) -> dict[
     known = {number: _moments(s) for number, s in stats.items()}
     found = {one.name: known[number] for one in graph.inputs if (number := traced.at[one.name]) in known}
     for node in graph.nodes:
-        number = traced.at.get(node.name)
+        number = traced.at.get(node.name, NOWHERE)
         source = node.inputs[0] if node.inputs else ""
         if number in known:
             found[node.name] = known[number]
@@ -253,6 +253,3 @@ def name_of(loss: Any) -> str:
     of = loss.func if isinstance(loss, partial) else loss
     name = str(getattr(of, "__name__", type(of).__name__))
     return "a lambda" if name == "<lambda>" else name
-
-
-__all__ = ["Graph", "drawn", "evaluated", "has_values", "logical", "moments", "name_of", "observe"]

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from fanin.errors import BadInput, NoParameters
-from fanin.frameworks.jax.marks import Marking
-from fanin.frameworks.jax.read import Tensor
+from fanin.frameworks.jax.reading import Marking, Tensor
 
 TRIED: Final = {"jax": (0, 10), "flax": (0, 12), "equinox": (0, 13)}  # the oldest versions that were tried
 
@@ -93,7 +92,11 @@ def tensors_of(
         )
     return tuple(
         Tensor(
-            path := path_of(keys), tuple(leaf.shape), dtype_of(leaf), trained(keys, leaf), owner(path.rpartition(".")[0])
+            path := path_of(keys),
+            tuple(leaf.shape),
+            dtype_of(leaf),
+            trained(keys, leaf),
+            owner(path.rpartition(".")[0]),
         )
         for keys, leaf in leaves
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -11,12 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from fanin.errors import BadInput, CannotTrace, ShapeMismatch
-from fanin.frameworks.jax.marks import Marking
 from fanin.frameworks.jax.opened import Opened, is_array
-from fanin.frameworks.jax.operations import READERS, unknown
-from fanin.frameworks.jax.program import Program, Type, flat
-from fanin.frameworks.jax.read import Reading, Signal, Stored, Tensor
-from fanin.frameworks.jax.views import whole
+from fanin.frameworks.jax.reading import (
+    READERS,
+    Marking,
+    Program,
+    Reading,
+    Signal,
+    Stored,
+    Tensor,
+    Type,
+    finished,
+    flat,
+    unknown,
+    whole,
+)
 from fanin.graph import Graph, graph_of
 
 BATCH: Final = "batch"  # the axis that layers of Equinox, such as BatchNorm, ask for by name
@@ -74,11 +84,18 @@ def traced(model: Opened, example: Sequence[Any]) -> Traced:
         reading.inputs[name] = Type(tuple(array.shape), array.dtype)
         reading.env[number] = Signal(whole(name, tuple(array.shape)))
     reading.run(READERS, unknown)
-    held, calls, inputs, outputs = reading.finished(program.outputs)
+    held, calls, inputs, outputs = finished(reading, program.outputs)
     graph = graph_of(model.name, held, calls, inputs, outputs, tuple(_notes(reading)))
     at = {draft.name: draft.value for draft in reading.drafts.values() if draft.value in program.types}
     at |= dict(zip(call.names, program.inputs[len(model.tensors) :], strict=True))
-    constants = {**reading.constants, **{t.path: _state(t, v) for t, v in zip(model.tensors, model.values, strict=True) if not t.trained and not is_key(v)}}
+    constants = {
+        **reading.constants,
+        **{
+            t.path: _state(t, v)
+            for t, v in zip(model.tensors, model.values, strict=True)
+            if not t.trained and not is_key(v)
+        },
+    }
     return Traced(graph, program, at, call, model, jax.tree_util.tree_structure(out), constants)
 
 
@@ -121,24 +138,20 @@ def _made(model: Opened, call: Call, shapes: Sequence[Any], given: Sequence[Any]
     raise AssertionError
 
 
-def _marked(model: Opened, marking: Marking) -> Any:
-    from contextlib import nullcontext
-
+def _marked(model: Opened, marking: Marking) -> AbstractContextManager[None]:
     return model.marking(marking) if model.marking else nullcontext()
 
 
 def _mapped(call: Call, given: Sequence[Any]) -> Call:
     """Over the first axis of every array of the example; keys are one for all."""
-    axes = [0 if a.shape and not is_key(a) and shared is False else None for a, shared in zip(given, call.shared, strict=True)]
+    axes = [
+        0 if a.shape and not is_key(a) and shared is False else None
+        for a, shared in zip(given, call.shared, strict=True)
+    ]
 
     def run(values: Sequence[Any], arrays: Sequence[Any]) -> Any:
         return jax.vmap(lambda own: call.run(values, own), in_axes=(axes,), axis_name=BATCH)(list(arrays))
 
-    return replace_run(call, run)
-
-
-def replace_run(call: Call, run: Callable[[Sequence[Any], Sequence[Any]], Any]) -> Call:
-    """The same arrays, called otherwise."""
     return call._replace(run=run)
 
 
@@ -163,7 +176,12 @@ def call_of(model: Opened, example: Sequence[Any]) -> Call:
         args, named = jax.tree_util.tree_unflatten(tree, filled)
         return function(values, *args, **named)
 
-    shared = [isinstance(x, model.shared) for x in (*positional, *keywords.values()) for leaf in jax.tree_util.tree_leaves(x) if is_array(leaf)]
+    shared = [
+        isinstance(x, model.shared)
+        for x in (*positional, *keywords.values())
+        for leaf in jax.tree_util.tree_leaves(x)
+        if is_array(leaf)
+    ]
     return Call(arrays, _names(model, positional, keywords), tuple(shared), run)
 
 
@@ -191,6 +209,3 @@ def _explained(model: Opened, given: Sequence[Any], error: Exception) -> Excepti
             "Mark what decides its control flow as static, or pass it as a Python value."
         )
     return ShapeMismatch(f"{model.name} could not be called with {called}: {line}.")
-
-
-__all__ = ["Call", "Traced", "call_of", "traced"]

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from fanin.frameworks.jax.cells import stepped
-from fanin.frameworks.jax.program import Step
-from fanin.frameworks.jax.read import Known, Reading, Signal, Stored, Use, Value
-from fanin.frameworks.jax.views import whole
+from fanin.frameworks.jax.reading.cells import stepped
+from fanin.frameworks.jax.reading.drafts import Known, Signal, Stored, Use, Value
+from fanin.frameworks.jax.reading.program import Step
+from fanin.frameworks.jax.reading.read import Reading
+from fanin.frameworks.jax.reading.views import whole
 from fanin.graph import Layout, Ref
 
 mark_p: Final = Primitive("mark")
@@ -96,7 +97,11 @@ def _features_last(layer: Any, rank: int) -> bool:
 def _batch_norm(layer: Any, _: int) -> Norm:
     running = getattr(layer, "use_running_average", None)
     evaluating = bool(getattr(layer, "inference", False) if running is None else running)
-    arguments = {"training": not evaluating, "momentum": 1 - float(getattr(layer, "momentum", 0.99)), "eps": _eps(layer)}
+    arguments = {
+        "training": not evaluating,
+        "momentum": 1 - float(getattr(layer, "momentum", 0.99)),
+        "eps": _eps(layer),
+    }
     axis = getattr(layer, "axis", 1)
     return Norm("batch_norm", arguments, axis if isinstance(axis, int) else axis[0])
 
@@ -167,7 +172,6 @@ class Marking:
         (first,) = mark_p.bind(first, layer=number, enters=False)
         return (first, *rest) if isinstance(result, tuple) else first
 
-
     def _cell(self, kind: str, call: Callable[..., Any], *args: Any, state_first: bool) -> Any:
         """All that goes in and all that comes out of one step of a recurrent layer."""
         leaves, tree = jax.tree_util.tree_flatten(args)
@@ -229,18 +233,18 @@ def marked(reading: Reading, step: Step) -> None:
     if norm.channels is not None and rank > 1:
         order.insert(1, order.pop(norm.channels % rank))
     name = reading.seen(x.view.transposed(order))
-    source = Ref(name, 0, reading.shape_of(name))
-    arguments: dict[str, Any] = {"input": source, **_held(reading, dict(zip(names, own, strict=True)))}
+    seen = Ref(name, 0, reading.shape_of(name))
+    arguments: dict[str, Any] = {"input": seen, **_held(reading, dict(zip(names, own, strict=True)))}
     if norm.op in {"layer_norm", "rms_norm"}:
         weight = next((v.view for v in own if isinstance(v, Stored) and v.view), None)
-        shape = weight.shape if weight else source.shape[-1:]
+        shape = weight.shape if weight else seen.shape[-1:]
         arguments["normalized_shape"] = list(shape)
     op = norm.op
     if op == "batch_norm" and not norm.arguments["training"] and "running_mean" in arguments:
         op = "_native_batch_norm_legit_no_training"
-    made = reading.node(op, {**arguments, **norm.arguments}, source.shape, out, source=step.source)
+    made = reading.node(op, {**arguments, **norm.arguments}, seen.shape, out, source=step.source)
     back = sorted(range(rank), key=order.__getitem__)
-    reading.env[out] = Signal(whole(made, source.shape).transposed(back))
+    reading.env[out] = Signal(whole(made, seen.shape).transposed(back))
 
 
 def _held(reading: Reading, own: Mapping[str, Value]) -> dict[str, Any]:

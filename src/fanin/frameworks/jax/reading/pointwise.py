@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fanin.activations import TABLE
 from fanin.activations import activation as resolved
-from fanin.frameworks.jax.program import Step
+from fanin.frameworks.jax.reading.program import Step
 from fanin.graph import ActivationCall
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -90,8 +90,9 @@ def recognised(what: Expression, dtype: Any) -> ActivationCall | None:
     wide = values.astype(np.float64)
     if not np.isfinite(wide).all():
         return None
+    eps = float(jnp.finfo(dtype).eps)  # type: ignore[no-untyped-call]
     off, best = min(((_off(call, wide), call) for call in _candidates(wide)), key=lambda pair: pair[0])
-    return best if off <= max(TOLERANCE, ROUNDINGS * float(jnp.finfo(dtype).eps)) else None
+    return best if off <= max(TOLERANCE, ROUNDINGS * eps) else None
 
 
 def _candidates(values: Values) -> Iterator[ActivationCall]:

@@ -1,100 +1,41 @@
-"""From a program of JAX to calls of layers as PyTorch has them.
+"""One walk through a program of JAX, from its steps to nodes as PyTorch has them.
 
-`READERS` (`operations.py`) says what each primitive is; here is what they all need: what a value is, when an elementwise
-chain is an activation, how a view becomes a step of the graph, and which steps the model's output does not need.
+`READERS` (`operations.py`) says what each primitive is; here is what they all need: what a value is, when a chain of
+elementwise steps is an activation, how a view becomes a node.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from fanin.frameworks.jax.pointwise import OPERATIONS, SIGNAL, Expression, recognised
-from fanin.frameworks.jax.program import ELEMENTWISE, Fixed, Operand, Program, Step, Type, concrete
-from fanin.frameworks.jax.views import Shape, View, steps, whole
-from fanin.graph import ActivationCall, Held, Input, LayerCall, Layout, Ref
+from fanin.frameworks.jax.reading.drafts import (
+    NOWHERE,
+    Draft,
+    Known,
+    Pointwise,
+    Signal,
+    Stored,
+    Tensor,
+    Use,
+    Value,
+    tensors_in,
+)
+from fanin.frameworks.jax.reading.pointwise import OPERATIONS, SIGNAL, Expression, recognised
+from fanin.frameworks.jax.reading.program import ELEMENTWISE, Fixed, Operand, Program, Step, Type, concrete
+from fanin.frameworks.jax.reading.spelling import spelled
+from fanin.frameworks.jax.reading.views import Shape, View, steps, whole
+from fanin.graph import Layout, Ref
 from fanin.graph.operations import Slot
 
-NOWHERE: Final = -1  # the value of a node that stands for no step of the program
 LARGEST: Final = 1 << 22  # elements of a constant that is computed while reading
 
 
-class Known(NamedTuple):
-    """A value that no parameter and no input takes part in; None where it is not worth computing."""
-
-    value: Any
-    shape: Shape
-
-
-class Signal(NamedTuple):
-    """What a node makes, or an input, as it is seen."""
-
-    view: View
-
-
-class Stored(NamedTuple):
-    """A parameter, or an array of the model's state, as it is seen; `view` is None where its axes are cut.
-
-    Attributes:
-        turned: the axes of the parameter that run backwards.
-        row: which of its layers, of one that stacks those of a loop along its first axis.
-    """
-
-    path: str
-    view: View | None
-    turned: tuple[int, ...] = ()
-    row: int | None = None
-
-
-class Pointwise(NamedTuple):
-    """A function of one signal that may become an activation."""
-
-    base: View
-    what: Expression
-
-
-Value: TypeAlias = "Known | Signal | Stored | Pointwise"
 Reader: TypeAlias = "Callable[[Reading, Step], None]"
-
-
-class Use(NamedTuple):
-    """A parameter among the arguments of a draft; becomes `Held` when all uses are known."""
-
-    path: str
-    row: int | None = None
-
-
-@dataclass
-class Draft:
-    """A node that is being read: what follows may add a bias to it, or show that it is part of a softmax."""
-
-    name: str
-    op: str
-    arguments: dict[str, Any]
-    shape: Shape
-    dtype: str
-    value: int  # of the program: where it is measured
-    activation: ActivationCall | None = None
-    module: str = ""
-    module_type: str = ""
-    source: str = ""
-    notes: tuple[str, ...] = ()
-    bias_axis: int | None = None  # the axis of outputs, where a bias may still be added
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An array that the model holds."""
-
-    path: str
-    shape: Shape
-    dtype: str
-    trained: bool = True
-    owner: tuple[str, ...] = ()
 
 
 @dataclass
@@ -107,7 +48,7 @@ class Reading:
     drafts: dict[str, Draft] = field(default_factory=dict)
     layouts: dict[str, tuple[Layout, Slot | None]] = field(default_factory=dict)
     inputs: dict[str, Type] = field(default_factory=dict)
-    opaque: dict[str, str] = field(default_factory=dict)  # nodes that are read without being understood → their primitive
+    opaque: dict[str, str] = field(default_factory=dict)  # nodes that were not understood → their primitive
     uses: Counter[int] = field(default_factory=Counter)
     joined: dict[int, list[Value]] = field(default_factory=dict)  # what was concatenated
     constants: dict[str, Any] = field(default_factory=dict)
@@ -140,16 +81,26 @@ class Reading:
 
     def ref(self, value: Value, number: int) -> Any:
         """An argument of a call: a `Ref`, a parameter's `Use`, or a number."""
-        value = self.signal(value, number)
+        if isinstance(value, Pointwise):
+            value = self._forced(value, number)
         if isinstance(value, Known):
             scalar = value.value is not None and np.size(value.value) == 1
             return np.asarray(value.value).item() if scalar else Ref(self._constant(value), 0, value.shape)
         if isinstance(value, Stored):
             if not self.tensors[value.path].trained:
                 return Ref(value.path, 0, self.tensors[value.path].shape)
-            self.layouts.setdefault(value.path, (_as_it_is(self.tensors[value.path].shape), None))
+            self.layouts.setdefault(value.path, (as_it_is(self.tensors[value.path].shape), None))
             return Use(value.path, value.row)
         name = self.seen(value.view)
+        return Ref(name, 0, self.shape_of(name))
+
+    def signals(self, step: Step) -> list[Value]:
+        """The operands of a step."""
+        return [self.signal(self.value(o), step.outs[0]) for o in step.ins]
+
+    def seen_ref(self, view: View) -> Ref:
+        """A view as an argument."""
+        name = self.seen(view)
         return Ref(name, 0, self.shape_of(name))
 
     def _constant(self, value: Known) -> str:
@@ -187,7 +138,7 @@ class Reading:
         """A new node, measured at that value; its name."""
         self._named[op] += 1
         name = op if self._named[op] == 1 else f"{op}_{self._named[op] - 1}"
-        own = next((a.path for a in _flat(arguments) if isinstance(a, Use)), None)
+        own = next((a.path for a in tensors_in(arguments) if isinstance(a, Use)), None)
         module = "" if own is None else own.rpartition(".")[0]
         kind = next(iter(self.tensors[own].owner), "") if own else ""
         dtype = "" if number == NOWHERE else str(self.program.types[number].dtype)
@@ -304,67 +255,6 @@ class Reading:
         for out, what in zip(step.outs, _expressions(step, args), strict=True):
             self.env[out] = Pointwise(base, what)
 
-    def finished(self, outputs: Sequence[Operand]) -> tuple[list[Held], list[LayerCall], list[Input], list[Ref]]:
-        """What `graph_of` takes, without what the outputs do not need."""
-        numbers = [o for o in outputs if isinstance(o, int)]
-        refs = [self.ref(self.env[o], o) for o in numbers]
-        outs = [r for r in refs if isinstance(r, Ref)]
-        kept: set[str] = set()
-        pending = [r.name for r in outs]
-        while pending:
-            name = pending.pop()
-            if name in self.drafts and name not in kept:
-                kept.add(name)
-                pending.extend(a.name for a in _flat(self.drafts[name].arguments) if isinstance(a, Ref))
-        held = {t.path: self._held(t) for t in self.tensors.values() if t.trained}
-        drafts = [d for d in self._in_order() if d.name in kept]
-        outs = self._renumbered(drafts, outs)
-        read = {a.name for d in drafts for a in _flat(d.arguments) if isinstance(a, Ref)} | {r.name for r in outs}
-        inputs = [Input(name, of.shape, str(of.dtype)) for name, of in self.inputs.items() if name in read]
-        return list(held.values()), [_call(d, held) for d in drafts], inputs, outs
-
-    def _renumbered(self, drafts: Sequence[Draft], outs: Sequence[Ref]) -> list[Ref]:
-        """Nodes are counted again, without those that nothing needs."""
-        counted: Counter[str] = Counter()
-        names: dict[str, str] = {}
-        for draft in drafts:
-            number = counted[draft.op]
-            counted[draft.op] += 1
-            names[draft.name] = f"{draft.op}_{number}" if number else draft.op
-
-        def renamed(argument: Any) -> Any:
-            if isinstance(argument, Ref):
-                return argument._replace(name=names.get(argument.name, argument.name))
-            if isinstance(argument, tuple) and not isinstance(argument, Use):
-                return tuple(map(renamed, argument))
-            return argument
-
-        for draft in drafts:
-            draft.name = names[draft.name]
-            draft.arguments = {name: renamed(argument) for name, argument in draft.arguments.items()}
-        self.opaque = {names[name]: primitive for name, primitive in self.opaque.items() if name in names}
-        self.drafts = {draft.name: draft for draft in drafts}
-        return [renamed(ref) for ref in outs]
-
-    def _in_order(self) -> Iterator[Draft]:
-        """By what needs what: a chain is named when it is asked for, which may be late."""
-        seen: set[str] = set()
-
-        def visit(name: str) -> Iterator[Draft]:
-            if name in self.drafts and name not in seen:
-                seen.add(name)
-                for a in _flat(self.drafts[name].arguments):
-                    if isinstance(a, Ref):
-                        yield from visit(a.name)
-                yield self.drafts[name]
-
-        for name in list(self.drafts):
-            yield from visit(name)
-
-    def _held(self, tensor: Tensor) -> Held:
-        layout, slot = self.layouts.get(tensor.path, (_as_it_is(tensor.shape), None))
-        return Held(tensor.path, tensor.shape, layout, tensor.dtype, owner=tensor.owner, slot=slot)
-
 
 def _expressions(step: Step, args: tuple[Any, ...]) -> list[Expression]:
     """The results of a step as functions of the signal, through a function with a derivative of its own."""
@@ -399,90 +289,6 @@ def _number(value: Any) -> Any:
     return np.asarray(value).item()
 
 
-def _as_it_is(shape: Shape) -> Layout:
+def as_it_is(shape: Shape) -> Layout:
+    """The logical weight is the stored one."""
     return Layout(tuple(range(len(shape))), shape)
-
-
-def _flat(arguments: Mapping[str, Any]) -> Iterator[Any]:
-    for argument in arguments.values():
-        if isinstance(argument, (Ref, Use)):
-            yield argument
-        elif isinstance(argument, (list, tuple)):
-            yield from (a for a in argument if isinstance(a, (Ref, Use)))
-
-
-def _call(draft: Draft, held: Mapping[str, Held]) -> LayerCall:
-    def final(argument: Any) -> Any:
-        if isinstance(argument, Use):
-            return replace(held[argument.path], row=argument.row)
-        if isinstance(argument, (list, tuple)) and not isinstance(argument, Ref):
-            return tuple(map(final, argument))
-        return argument
-
-    return LayerCall(
-        draft.name,
-        draft.op,
-        {name: final(argument) for name, argument in draft.arguments.items()},
-        draft.shape,
-        draft.dtype,
-        draft.activation,
-        draft.module,
-        draft.module_type,
-        source=draft.source,
-        notes=draft.notes,
-    )
-
-
-# PyTorch's names for elementwise operations, with those of their arguments.
-_ONE: Final = {
-    **{name: name for name in ("abs", "ceil", "cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "floor", "log")},
-    **{name: name for name in ("log1p", "neg", "round", "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "tan")},
-    **{name: name for name in ("tanh", "atan", "asin", "acos", "asinh", "acosh", "atanh")},
-    "logistic": "sigmoid",
-    "not": "logical_not",
-    "is_finite": "isfinite",
-    "convert_element_type": "to",
-    "reduce_precision": "to",
-    "stop_gradient": "detach",
-    "copy": "clone",
-}
-_TWO: Final = {
-    **{name: name for name in ("add", "sub", "mul", "div", "pow", "eq", "ne", "lt", "le", "gt", "ge")},
-    "rem": "remainder",
-    "max": "maximum",
-    "min": "minimum",
-    "and": "logical_and",
-    "or": "logical_or",
-    "xor": "logical_xor",
-}
-
-
-def spelled(step: Step, args: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-    """An elementwise step as PyTorch's operation, with the arguments of its schema."""
-    name = step.primitive
-    if name == "integer_pow":
-        return "pow", {"self": args[0], "exponent": step.params["y"]}
-    if name == "clamp":
-        return "clamp", {"self": args[1], "min": args[0], "max": args[2]}
-    if name == "select_n" and len(args) == 3:
-        return "where", {"condition": args[0], "self": args[2], "other": args[1]}
-    if name in _TWO:
-        return _binary(_TWO[name], *args)
-    return _ONE.get(name, name), {"self" if i == 0 else f"arg{i}": a for i, a in enumerate(args)}
-
-
-def _binary(op: str, a: Any, b: Any) -> tuple[str, dict[str, Any]]:
-    """PyTorch has the tensor first: a number is `other`, and what does not commute has another name."""
-    tensors = [isinstance(x, (Ref, Use)) for x in (a, b)]
-    if tensors == [False, True]:
-        if op in {"add", "mul", "maximum", "minimum", "eq", "ne"}:
-            a, b = b, a
-        elif op == "sub":
-            return "rsub", {"self": b, "other": a, "alpha": 1}
-        elif op == "div" and a == 1:
-            return "reciprocal", {"self": b}
-    if op in {"maximum", "minimum"} and not isinstance(b, (Ref, Use)):
-        return ("clamp_min", {"self": a, "min": b}) if op == "maximum" else ("clamp_max", {"self": a, "max": b})
-    if op == "pow":
-        return op, {"self": a, "exponent": b}
-    return op, {"self": a, "other": b, **({"alpha": 1} if op in {"add", "sub"} else {})}

@@ -144,7 +144,10 @@ class _Flattening:
         made: list[list[Operand]] = []
         iterations = range(p["length"])
         for i in reversed(iterations) if p["reverse"] else iterations:
-            row = [self._made("row", [x], [v.aval], {"index": i}) for x, v in zip(xs, body.jaxpr.invars[behind:], strict=True)]
+            row = [
+                self._made("row", [x], [v.aval], {"index": i})
+                for x, v in zip(xs, body.jaxpr.invars[behind:], strict=True)
+            ]
             outs = self.inline(body.jaxpr, [Fixed(c) for c in body.consts], [*consts, *carry, *row])
             carry = outs[: p["num_carry"]]
             made.append(outs[p["num_carry"] :])

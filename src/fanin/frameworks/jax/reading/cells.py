@@ -1,4 +1,4 @@
-"""One step of a recurrent layer as one node: its gates are no residual branches, and its weights have roles of their own.
+"""One step of a recurrent layer as one node: its gates are no residual branches, its weights have roles of their own.
 
 The step is read as any other code is, so that weights, biases and their layouts are known; then its nodes are made one.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from fanin.frameworks.jax.program import Step
-from fanin.frameworks.jax.read import Draft, Known, Pointwise, Reading, Signal, Use, Value
-from fanin.frameworks.jax.views import whole
+from fanin.frameworks.jax.reading.drafts import Draft, Known, Pointwise, Signal, Use, Value
+from fanin.frameworks.jax.reading.program import Step
+from fanin.frameworks.jax.reading.read import Reading
+from fanin.frameworks.jax.reading.views import whole
 from fanin.graph import Ref, Role
 from fanin.graph.operations import packed, packed_bias
 
 if TYPE_CHECKING:
-    from fanin.frameworks.jax.marks import Cell
+    from fanin.frameworks.jax.reading.marks import Cell
 
 GATES: Final = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n"), 2: ("r", "z")}  # by how many a weight packs
 
