@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,7 +13,9 @@ import numpy as np
 from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.described import sweep_of
+from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.held import Array, drawn, verified
+from fanin.frameworks.keras.given import warn_of_overridden
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
 from fanin.graph import Held
@@ -73,13 +76,15 @@ def logical(model: Any) -> Callable[[str], Array]:
 def write_(model: Any, plan: Plan, seed: int) -> None:
     """Draw every parameter of the plan and assign it: all of them, or none.
 
-    All values are drawn before the first is assigned; where an assignment fails, those before it are undone.
+    All values are drawn before the first is assigned; where an assignment fails, those before it are undone. Warns of
+    initializers that layers were given and that the plan takes the place of.
 
     Raises:
         CannotWrite: the plan and the model disagree; lists every such parameter.
         BadInput: the seed is not an integer in [0, 2¹²⁸), or the model is not built.
     """
     own = variables(model)
+    warn_of_overridden(model, plan)
     values = [(own.stored[held.path], array) for held, array in drawn(plan, own.held.values(), seed)]
     before: list[tuple[Any, Any]] = []
     try:
@@ -100,3 +105,18 @@ def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verific
         return read(own.stored[held.path])
 
     return verified(plan, own.held.values(), stored, seed, blocks)
+
+
+def save(model: Any, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
+    """The model's variables as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
+    return save_logical(plan, logical(model), path, metadata)
+
+
+def seed_everything(seed: int) -> None:
+    """The generators that a model's constructor draws from, so that the same command builds the same model."""
+    keras.utils.set_random_seed(seed % 2**32)
+
+
+def example_input(shape: tuple[int, ...]) -> Array:
+    """A batch of white noise."""
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
