@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fanin.errors import BadInput, CannotWrite
+from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.held import Array, verified
 from fanin.frameworks.jax.drawn import held_by, values_of
 from fanin.frameworks.jax.models import library_of
@@ -71,6 +73,25 @@ def initialized(model: Any, plan: Plan, seed: Any) -> Any:
     """The model, or its variables, with new arrays; under `jax.jit` too."""
     own = opened(model)
     return own.rebuilt(values_of(own, plan, seed))
+
+
+def started(model: Any, plan: Plan, seed: Any, *example: Any) -> Any:
+    """A model with new arrays that every function here takes: of a pair, the pair."""
+    known = bound(model, *example)
+    new = initialized(known, plan, seed)
+    return (known[0], new) if isinstance(known, tuple) else new
+
+
+def save(model: Any, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
+    """The parameters as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
+    own = opened(model)
+    values, held = with_values(own), held_by(own, plan)
+    return save_logical(plan, lambda name: held[name].layout.logical(as_numpy(values[name])), path, metadata)
+
+
+def example_input(shape: tuple[int, ...]) -> Any:
+    """A batch of white noise."""
+    return jax.random.normal(jax.random.key(0), shape, jnp.float32)
 
 
 def write_(model: Any, plan: Plan, seed: Any) -> None:
