@@ -35,7 +35,7 @@ LEVELS = {
     "": 9,  # fanin itself
     "testing": 10,
 }
-FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
+FRAMEWORKS = {"torch", "jax", "flax", "equinox", "keras", "tensorflow", "paddle", "sklearn", "triton"}
 MAY_IMPORT_FRAMEWORKS = (
     *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/"),
     *("compat/torch/", "compat/jax.py", "compat/keras/", "compat/paddle/"),
