@@ -81,7 +81,7 @@ def test_a_view_is_what_its_steps_make(data: st.DataObject) -> None:
 def test_an_activation_is_known_by_what_it_computes(function: Callable[..., Any], name: str, dtype: Any) -> None:
     graph = graph_of(lambda w, x: function(x @ w), WEIGHT.astype(dtype), jnp.ones((4, 8), dtype))
     assert [str(n.activation) for n in graph.nodes if n.activation] == [name]
-    assert [n.op for n in graph.nodes][0] == "linear"
+    assert graph.nodes[0].op == "linear"
     assert len(graph.nodes) == 2
 
 

@@ -85,7 +85,7 @@ def test_a_loss_with_a_target_takes_the_last_of_the_batch() -> None:
         fanin.diagnose(net, X, loss=each)
     with pytest.raises(BadInput, match="an array with one element"):
         fanin.measure(net, X, loss=lambda output: output)
-    with pytest.raises(BadInput, match="failed under jax.jit"):
+    with pytest.raises(BadInput, match=r"failed under jax\.jit"):
         fanin.measure(net, X, loss=lambda output: float(output.mean()))
 
 

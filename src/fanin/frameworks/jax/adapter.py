@@ -42,6 +42,12 @@ def trace(model: Any, *example: Any) -> Traced:
     return traced(opened(bound(model, *example)), example)
 
 
+def current(made: Traced, model: Any) -> Opened:
+    """The model as it is now, which may have changed since it was traced."""
+    bare = (library_of(model) or "").endswith("linen")
+    return made.opened if bare else opened(model)
+
+
 def read_modules(model: Any) -> NoReturn:
     """Without a batch, JAX shows no more than names and shapes.
 

@@ -14,9 +14,9 @@ from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.described import input_axes, sweep_of
 from fanin.frameworks.held import Array
-from fanin.frameworks.jax.adapter import as_numpy, with_values
+from fanin.frameworks.jax.adapter import as_numpy, current, with_values
 from fanin.frameworks.jax.observe import Loss, logical, moments, name_of
-from fanin.frameworks.jax.opened import Opened, is_array
+from fanin.frameworks.jax.opened import Opened, is_array, opened
 from fanin.frameworks.jax.trace import Traced, call_of, is_key
 from fanin.graph import Graph
 from fanin.plans import Plan, Sweep
@@ -133,14 +133,12 @@ def reader(graph: Graph, own: Opened) -> Callable[[str], Array]:
 
 def seen(model: Any, graph: Graph) -> Plan:
     """The plan "as built": the law of each parameter, from its values."""
-    from fanin.frameworks.jax.opened import opened
-
     return as_seen(graph, reader(graph, opened(model)))
 
 
-def sweep(traced: Traced, _: Any, __: tuple[Any, ...]) -> Sweep:
+def sweep(traced: Traced, model: Any, _: tuple[Any, ...]) -> Sweep:
     """Predict forward from a plan, tuning; where an operation has no rule, widths stay as the recipe has them."""
-    swept = sweep_of(_described(traced), reader(traced.graph, traced.opened))
+    swept = sweep_of(_described(traced), reader(traced.graph, current(traced, model)))
 
     def tuned(plan: Plan, tune: Tune) -> Mapping[str, float]:
         try:
@@ -153,7 +151,7 @@ def sweep(traced: Traced, _: Any, __: tuple[Any, ...]) -> Sweep:
 
 def predict(
     traced: Traced,
-    _: Any,
+    model: Any,
     example: tuple[Any, ...],
     plan: Plan | None = None,
     loss: Any = None,
@@ -167,7 +165,7 @@ def predict(
     if loss is not None:
         raise BadInput("fanin.predict takes no loss for models of JAX: give none, or measure(model, x, loss=…).")
     arrays = {name: as_numpy(a) for name, a in given(traced, example).items()}
-    return described.predict(_described(traced), arrays, plan, reader(traced.graph, traced.opened), rules)
+    return described.predict(_described(traced), arrays, plan, reader(traced.graph, current(traced, model)), rules)
 
 
 def _described(traced: Traced) -> described.Described:

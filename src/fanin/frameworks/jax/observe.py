@@ -15,7 +15,7 @@ import numpy as np
 from fanin.errors import BadInput, CannotWrite, ShapeMismatch
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
-from fanin.frameworks.jax.adapter import as_numpy, with_values, write_
+from fanin.frameworks.jax.adapter import as_numpy, current, with_values, write_
 from fanin.frameworks.jax.opened import is_floating, opened
 from fanin.frameworks.jax.reading import NOWHERE, Fixed, Program
 from fanin.frameworks.jax.trace import Traced, call_of
@@ -52,8 +52,8 @@ def observe(
         BadInput: arrays without values, a loss that fails or is no scalar, or nothing to differentiate.
         ShapeMismatch: the example is not of the shapes that the model was traced with.
     """
-    own = traced.opened
-    with_values(own)
+    own = current(traced, model)
+    stored = with_values(own)
     arrays = _checked(traced, example)
     graph = traced.graph
     names = [*(one.name for one in graph.inputs), *(node.name for node in graph.nodes)]
@@ -94,7 +94,7 @@ def observe(
     return Signals(
         _of_nodes(traced, stats, alone=False),
         _of_nodes(traced, gradients, alone=True),
-        {p.path: _parameter(p, with_values(own)[p.path], of_weight.get(p.path)) for p in graph.parameters},
+        {p.path: _parameter(p, stored[p.path], of_weight.get(p.path)) for p in graph.parameters},
         float(value),
         name_of(loss) if loss else RANDOM_COTANGENT,
         graph=graph,

@@ -91,25 +91,27 @@ def recognised(what: Expression, dtype: Any) -> ActivationCall | None:
     if not np.isfinite(wide).all():
         return None
     eps = float(jnp.finfo(dtype).eps)  # type: ignore[no-untyped-call]
-    off, best = min(((_off(call, wide), call) for call in _candidates(wide)), key=lambda pair: pair[0])
+    digits = 6 if eps < TOLERANCE else 3
+    off, best = min(((_off(call, wide), call) for call in _candidates(wide, digits)), key=lambda pair: pair[0])
     return best if off <= max(TOLERANCE, ROUNDINGS * eps) else None
 
 
-def _candidates(values: Values) -> Iterator[ActivationCall]:
-    """Every activation of the table, those with parameters as the values ask for."""
+def _candidates(values: Values, digits: int) -> Iterator[ActivationCall]:
+    """Every activation of the table, those with parameters as the values ask for, to so many digits."""
     at = dict(zip(GRID.tolist(), values.tolist(), strict=True))
     far, bounds = at[-8.0], (float(values.min()), float(values.max()))
     for name in TABLE:
         if name != "identity":
             yield ActivationCall(name)
-    yield ActivationCall("leaky_relu", {"negative_slope": -at[-1.0]})
+    fitted = [("leaky_relu", {"negative_slope": -at[-1.0]})]
     if far < 0:
-        yield ActivationCall("elu", {"alpha": -at[-1.0] / (1 - np.exp(-1.0))})
-        yield ActivationCall("celu", {"alpha": -far})
+        fitted += [("elu", {"alpha": -at[-1.0] / (1 - np.exp(-1.0))}), ("celu", {"alpha": -far})]
     if at[0.0] > 0:
-        yield ActivationCall("softplus", {"beta": np.log(2.0) / at[0.0]})
+        fitted += [("softplus", {"beta": np.log(2.0) / at[0.0]})]
     if bounds[0] < bounds[1]:
-        yield ActivationCall("hardtanh", {"min_val": bounds[0], "max_val": bounds[1]})
+        fitted += [("hardtanh", {"min_val": bounds[0], "max_val": bounds[1]})]
+    for name, parameters in fitted:
+        yield ActivationCall(name, {key: float(f"{value:.{digits}g}") for key, value in parameters.items()})
 
 
 def _off(call: ActivationCall, values: Values) -> float:
