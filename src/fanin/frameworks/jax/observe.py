@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fanin.errors import BadInput, CannotWrite, ShapeMismatch
+from fanin.errors import BadInput, CannotWrite, FaninError, ShapeMismatch
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
 from fanin.frameworks.jax.adapter import as_numpy, current, with_values, write_
@@ -49,7 +49,7 @@ def observe(
         axes, classes: of a closer look, which there is none of outside PyTorch.
 
     Raises:
-        BadInput: arrays without values, a loss that fails or is no scalar, or nothing to differentiate.
+        BadInput: arrays without values, a loss that fails or is no scalar, or what cannot be differentiated.
         ShapeMismatch: the example is not of the shapes that the model was traced with.
     """
     own = current(traced, model)
@@ -87,7 +87,13 @@ def observe(
 
     trained = [v for v, is_one in zip(own.values, split, strict=True) if is_one]
     state = [v for v, is_one in zip(own.values, split, strict=True) if not is_one]
-    value, stats, gradients, by_weight = jax.jit(measured)(trained, state, list(arrays))
+    try:
+        value, stats, gradients, by_weight = jax.jit(measured)(trained, state, list(arrays))
+    except FaninError:
+        raise
+    except Exception as error:  # whatever a step of the user's cannot do is explained and re-raised
+        line = str(error).strip().partition("\n")[0]
+        raise BadInput(f"{own.name} could not be run and differentiated: {type(error).__name__}: {line}") from error
     of_weight = dict(
         zip([t.path for t, is_one in zip(own.tensors, split, strict=True) if is_one], by_weight, strict=True)
     )
