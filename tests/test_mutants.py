@@ -982,9 +982,9 @@ OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
         Mutant(
             "axes are not followed through a transpose",
             lambda patch: patch.setattr(
-                "fanin.frameworks.jax.reading.views.View.order", lambda view, source, of: tuple(sorted(of))
+                "fanin.frameworks.jax.reading.views.View.order", lambda view, source, of: tuple(of)
             ),
-            ("frameworks/test_jax_reading.py::test_a_weight_is_laid_out_by_what_it_is_contracted_with",),
+            ("frameworks/test_jax_reading.py::test_a_weight_is_followed_through_a_transpose",),
         ),
     ),
     "paddle": (

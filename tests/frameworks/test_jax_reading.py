@@ -18,7 +18,7 @@ from fanin.frameworks.jax import trace
 from fanin.frameworks.jax.reading.views import View, steps, whole
 from fanin.graph import Fans, Graph, Role
 
-WEIGHT = jnp.zeros((8, 8))
+WEIGHT, X = jnp.zeros((8, 8)), jnp.ones((4, 8))
 
 
 def graph_of(net: Callable[..., Any], params: Any, *x: Any) -> Graph:
@@ -105,6 +105,14 @@ def test_a_weight_is_laid_out_by_what_it_is_contracted_with(
     graph = graph_of(lambda w, x: jnp.einsum(equation, x, w), jnp.zeros(shape), jnp.ones((4, 8)))
     (parameter,) = graph.parameters
     assert (parameter.shape, parameter.fans, parameter.role) == (logical, Fans(8, 6), Role.WEIGHT)
+
+
+def test_a_weight_is_followed_through_a_transpose() -> None:
+    graph = graph_of(lambda w, x: x @ w.reshape(3, 2, 8).transpose(2, 0, 1).reshape(8, 6), jnp.zeros((6, 8)), X)
+    (parameter,) = graph.parameters
+    assert (parameter.shape, parameter.stored, parameter.role) == ((6, 8), (), Role.WEIGHT)
+    graph = graph_of(lambda w, x: x @ w.T, jnp.zeros((6, 8)), X)
+    assert (graph.parameters[0].shape, graph.parameters[0].fans) == ((6, 8), Fans(8, 6))
 
 
 def test_heads_get_a_bias_along_their_outputs() -> None:
