@@ -28,11 +28,13 @@ LEVELS = {
     "diagnosis": 5,
     "frameworks": 5,
     "experiments": 6,
+    "monitor": 6,
     "reports": 7,
     "compat": 8,
     "api": 9,
     "cli": 9,
     "": 9,  # fanin itself
+    "__main__": 10,
     "testing": 10,
 }
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}

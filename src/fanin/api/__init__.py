@@ -9,9 +9,11 @@ from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
 from fanin.api.start import calibrate, fill_, initialize, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.training import clip_, watch
 
 __all__ = [
     "calibrate",
+    "clip_",
     "compare",
     "diagnose",
     "edge_of_chaos",
@@ -27,4 +29,5 @@ __all__ = [
     "predict",
     "repair_",
     "verify",
+    "watch",
 ]
