@@ -135,5 +135,5 @@ def clip_(
     if callable(getattr(model, "__next__", None)) or isinstance(model, list | tuple):
         raise BadInput(f"clip_ takes the model itself, not its parameters: fanin.clip_(model, {how}={threshold:g}).")
     globs = (skip,) if isinstance(skip, str) else tuple(skip)
-    found: Clipped = adapter_of(model).clip_(model, how, threshold, globs)
+    found: Clipped = adapter_of(model, "clip_").clip_(model, how, threshold, globs)
     return found

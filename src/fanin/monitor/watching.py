@@ -50,7 +50,7 @@ class Watching:
             raise BadInput(f"every takes a whole number of steps, 1 or more; got {every!r}.")
         if to is None and (option := "tensorboard" if tensorboard else "keep_step" if keep_step else ""):
             raise BadInput(f"{option}=True needs a folder to write to: fanin.watch(model, to='runs/', …).")
-        self._adapter = adapter_of(model)
+        self._adapter = adapter_of(model, "Watcher")
         self._watcher = self._adapter.Watcher(model, optimizer, histograms=tensorboard)
         self._every, self._to, self._tensorboard, self._log = every, to, tensorboard, log
         self._say, self._alarms = say or _to_stderr, alarms
