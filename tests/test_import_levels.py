@@ -41,7 +41,7 @@ FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "trito
 MAY_IMPORT_FRAMEWORKS = (
     *("frameworks/torch/", "frameworks/jax/"),
     *("compat/torch/", "compat/jax.py", "compat/keras/", "compat/paddle/"),
-    *("experiments/", "cli/"),
+    *("experiments/", "cli/", "monitor/keras.py"),
     "testing/signals.py",  # it runs the operations themselves
     "testing/zoo/",
 )
