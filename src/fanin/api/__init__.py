@@ -8,7 +8,7 @@ from fanin.api.compare import compare
 from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
-from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.start import calibrate, fill_, initialize, initialize_, materialize_, on_meta, plan, verify
 from fanin.api.training import clip_, watch
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "edge_of_chaos",
     "fill_",
     "gain",
+    "initialize",
     "initialize_",
     "materialize_",
     "mean_field",

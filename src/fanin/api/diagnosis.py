@@ -71,7 +71,7 @@ def diagnose(
         >>> fanin.diagnose(net, torch.randint(0, 256, (32, 64)).float()).summary
         'input not normalised'
     """
-    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
+    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model, "has_values")
     if not adapter.has_values(model):
         seen = foreseen(model, *example, plan=plan, loss=loss, follows=follows)
     else:
@@ -131,7 +131,7 @@ def repair_(
         60 of 60 parameters start anew, seed 0: healthy
     """
     key(seed, "")  # refuses what is no seed, before a trial could be blamed for it
-    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
+    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model, "has_values")
     if not adapter.has_values(model):
         raise BadInput(
             "The model is on the meta device and has no values to repair. Give it others to start with: "

@@ -151,7 +151,8 @@ class Parameter:
     """One tensor to initialize.
 
     Attributes:
-        path: its first name in the model; the name under which it is drawn.
+        path: its first name in the model; the name under which it is drawn, unless `name` says another.
+        shape: of the logical weight, (out, in, kernel, …) as PyTorch has it, however the framework stores it.
         fans: None where the operation gives no meaning to fans; of one part, where there are parts.
         also: further names of the same tensor (tied weights).
         node: the operation that first reads it, None if none does.
@@ -175,6 +176,12 @@ class Parameter:
     further: tuple[Role, ...] = ()
     branch: Branch | None = None
     owner: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def drawn_as(self) -> str:
+        """The name under which its values are drawn."""
+        return self.name or self.path
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import paddle
 
-from fanin.compat.layout import Layout, as_stored, check_fan, draw
+from fanin.compat.layout import draw
 from fanin.compat.paddle.gains import calculate_gain
 from fanin.compat.paddle.layouts import layer_in_the_making, layout_of
 from fanin.errors import BadInput
+from fanin.graph.layout import Layout, as_stored, check_fan
 from fanin.initializers import Bilinear as BilinearLaw
 from fanin.initializers import CutNormal, Initializer, VarianceScaling, initializer
 from fanin.initializers import Normal as NormalLaw

@@ -11,8 +11,8 @@ from typing import Any, Final
 import paddle
 
 from fanin.compat.callers import callers
-from fanin.compat.layout import Layout, as_stored, conv_fans, matrix
 from fanin.graph import Axis, Fans, WeightUse, fans
+from fanin.graph.layout import Layout, as_stored, conv_fans, matrix
 
 Shape = tuple[int, ...]
 

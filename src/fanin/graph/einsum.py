@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanin.graph import Axis, Fans, WeightUse, fans
+from fanin.graph.fans import Axis, Fans, WeightUse, fans
 
 
 def einsum_fans(equation: str, position: int, shape: tuple[int, ...]) -> Fans | None:

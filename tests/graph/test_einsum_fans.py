@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fanin.frameworks.torch.einsum import einsum_fans
 from fanin.graph import Fans
+from fanin.graph.einsum import einsum_fans
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanin.compat.callers import callers
-from fanin.compat.layout import (
+from fanin.errors import BadInput
+from fanin.frameworks.held import as_numbers
+from fanin.graph import Fans
+from fanin.graph.layout import (
     Layout,
     as_stored,
-    bfloat16_as_float32,
     by_axes,
     by_equation,
     by_rank,
@@ -17,8 +19,6 @@ from fanin.compat.layout import (
     kernel_first,
     matrix,
 )
-from fanin.errors import BadInput
-from fanin.graph import Fans
 from fanin.stream import to_bfloat16_bits
 
 
@@ -77,7 +77,7 @@ def test_a_fan_is_a_finite_number_above_0(fan: float) -> None:
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**100), max_value=2.0**100)))
 def test_bfloat16_bits_stand_for_these_numbers(numbers: list[float]) -> None:
     bits = to_bfloat16_bits(np.array(numbers, np.float32))
-    assert np.array_equal(to_bfloat16_bits(bfloat16_as_float32(bits)), bits)
+    assert np.array_equal(to_bfloat16_bits(as_numbers(bits, "bfloat16")), bits)
 
 
 class Layer:
