@@ -33,8 +33,8 @@ def sweep(vary: dict[str, tuple[Any, ...]], recipes: tuple[str, ...] = ("a", "b"
             for seed in range(3):
                 level = 0.2 + 0.1 * number + at + 0.001 * seed
                 flow = Flow(("one", "two"), (level, 2 * level), (level, None), (0.1, 1.0))
-                ended = (3,) if recipe == lost else (None,)
-                runs.append(Run(recipe, seed, RATE, (level,) * 20, *ended, level, 0.9, 1.0, {}, flow, flow))
+                ended = 3 if recipe == lost else None
+                runs.append(Run(recipe, seed, RATE, (level,) * 20, ended, level, 0.9, 1.0, {}, flow, flow))
         return Study("net", "data", 2.0, Training(20), (0, 1, 2), (RATE,), recipes, tuple(runs), 1.0)
 
     return Sweep(vary, tuple(study(n) for n in range(len(cells(vary)))))
