@@ -12,7 +12,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib.util import find_spec
 from itertools import islice
@@ -32,6 +32,10 @@ from fanin.diagnosis.checks import alike
 from fanin.diagnosis.checks.input_scale import MOVES
 from fanin.diagnosis.checks.value_range import Range
 from fanin.diagnosis.progress import Progress
+from fanin.experiments.optimizers import OPTIMIZERS
+from fanin.experiments.settings import Training
+from fanin.experiments.statistics import paired
+from fanin.experiments.vary import cells
 from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.frameworks.torch.same_elements import same_elements
@@ -81,6 +85,10 @@ def by_the_reference(*patches: Patch) -> Patch:
             one(patch)
 
     return patch_all
+
+
+def _without_decay(optimizer: Any) -> Any:
+    return lambda parameters, momentum, decay: optimizer(parameters, momentum)
 
 
 def ignoring(ignored: str, mask: int) -> Patch:
@@ -198,8 +206,38 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a trial that is known without its training",
-        put("fanin.experiments.trial", "asdict", lambda how: {}),
+        put("fanin.experiments.settings", "asdict", lambda how: {}),
         (f"{COMPARING}::test_whatever_decides_a_trial_makes_another_one",),
+    ),
+    Mutant(
+        "a stack for each trial of a sweep",
+        put("fanin.experiments.conduct", "LARGEST_STACK", 1),
+        ("experiments/test_sweep.py::test_cells_of_one_net_are_trained_in_one_stack",),
+    ),
+    Mutant(
+        "signals taken for kept where only losses are",
+        put("fanin.experiments.conduct", "has", lambda result, signals: result is not None),
+        ("experiments/test_sweep.py::test_a_result_without_signals_is_trained_again_where_they_are_asked_for",),
+    ),
+    Mutant(
+        "weight decay left out in a stack",
+        put("fanin.experiments.together", "OPTIMIZERS", {n: _without_decay(one) for n, one in OPTIMIZERS.items()}),
+        ("experiments/test_training.py::test_weight_decay_is_that_of_torch",),
+    ),
+    Mutant(
+        "trials of any weight decay under one name",
+        lambda patch: patch.setattr(Training, "to_dict", lambda how: asdict(replace(how, weight_decay=0.0))),
+        ("experiments/test_sweep.py::test_weight_decay_is_another_trial",),
+    ),
+    Mutant(
+        "claims looked for the other way round",
+        put("fanin.experiments.lessons.claims", "paired", lambda first, second: paired(second, first)),
+        ("experiments/test_lessons.py::test_what_is_looked_for_is_what_is_said",),
+    ),
+    Mutant(
+        "values of a sweep put into the wrong cells",
+        put("fanin.experiments.sweep", "cells", lambda vary: cells(vary)[::-1]),
+        ("experiments/test_sweep.py::test_the_last_name_changes_fastest_and_values_find_their_study",),
     ),
     Mutant(
         "one name for all results",
@@ -208,7 +246,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "every recipe judged at the first rate",
-        put("fanin.experiments.comparison", "min", lambda whole, **_: whole[0]),
+        put("fanin.experiments.study", "min", lambda whole, **_: whole[0]),
         (f"{COMPARING}::test_each_recipe_is_judged_at_its_own_best_rate",),
     ),
     Mutant(

@@ -37,7 +37,7 @@ def test_the_face_of_the_library_is_this() -> None:
     """Change this list together with the README and the changelog."""
     verbs = {"plan", "initialize_", "calibrate", "fill_", "on_meta", "materialize_", "measure", "predict", "diagnose"}
     verbs |= {"gain", "edge_of_chaos", "mean_field", "verify", "watch"}
-    verbs |= {"repair_", "compare", "clip_", "initialize"}
+    verbs |= {"repair_", "compare", "sweep", "clip_", "initialize"}
     nouns = {"Plan", "Signals", "Diagnosis", "Finding", "Gain", "Graph", "Activation", "Initializer", "FaninError"}
     nouns |= {"EdgeOfChaos", "MeanField", "Verification", "Role", "Repair", "Watch"}
     laws = {

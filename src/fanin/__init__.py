@@ -7,6 +7,7 @@
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     r    = fanin.repair_(model, x, loss=loss)   # the remedies, tried one by one; what helped is written
+    s    = fanin.compare(build, data, recipes=…)# which start trains better; fanin.sweep: over depths, decays, …
     with fanin.watch(model) as w: ...           # w.step(loss): a warning when training begins to go wrong
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
     fanin.gain("gelu")                          # what an activation does to a signal
@@ -33,6 +34,7 @@ from fanin.api import (
     plan,
     predict,
     repair_,
+    sweep,
     verify,
     watch,
 )
@@ -113,6 +115,7 @@ __all__ = [
     "plan",
     "predict",
     "repair_",
+    "sweep",
     "verify",
     "watch",
 ]

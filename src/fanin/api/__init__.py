@@ -4,7 +4,7 @@ Each is a few lines: it finds the framework's adapter, traces the model once, an
 decides.
 """
 
-from fanin.api.compare import compare
+from fanin.api.compare import compare, sweep
 from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
@@ -28,6 +28,7 @@ __all__ = [
     "plan",
     "predict",
     "repair_",
+    "sweep",
     "verify",
     "watch",
 ]
