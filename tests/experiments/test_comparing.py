@@ -22,7 +22,7 @@ import torch
 import fanin
 from fanin.errors import BadInput, ShapeMismatch, UnknownName
 from fanin.experiments import Study
-from fanin.experiments.compare import Stopped
+from fanin.experiments.conduct import Stopped
 from fanin.experiments.store import MARK
 from fanin.experiments.subject import subject
 
@@ -305,7 +305,7 @@ def test_a_worker_that_dies_loses_its_job_only_if_it_dies_again(
     monkeypatch.setenv("FANIN_TEST_DEATHS", str(mark))
     monkeypatch.setenv("FANIN_TEST_PARENT", str(os.getpid()))
     mark.write_text(str(deaths))
-    monkeypatch.setattr("fanin.experiments.compare.LARGEST_STACK", 4)
+    monkeypatch.setattr("fanin.experiments.conduct.LARGEST_STACK", 4)
     study = compare(builders().Deadly, recipes=["he"], seeds=4, workers=2, to=tmp_path / "runs")
     assert len(study.runs) + len(study.failed) == 8
     if lost == 0:

@@ -60,6 +60,11 @@ VERBS: Final = {
     "initialized": "fanin.initialize",
     "write_": "fanin.initialize_",
     "seen": "the recipe as_built",
+    "Watcher": "fanin.watch",
+    "Keeping": "fanin.watch(…, keep_step=True)",
+    "load_step": "fanin.monitor.replay",
+    "clip_": "fanin.clip_",
+    "save": "fanin init",
 }
 
 
