@@ -182,12 +182,22 @@ def _marginal(cubes: Sequence[torch.Tensor], state: State) -> Array | None:
     rows, start = [], 0
     for size in state.sizes:
         columns = torch.cat([cube[..., start : start + size].reshape(-1) for cube in cubes])
-        columns = columns[:: max(1, math.ceil(len(columns) / MANY))].detach().double()
-        ordered = np.sort(columns.numpy())
-        rows.append(ordered[np.minimum((_PROBABILITIES * len(ordered)).astype(int), len(ordered) - 1)])
+        rows.append(quantiles(columns))
         start += int(size)
     found = np.stack(rows)
     zero, one = np.zeros(len(found)), np.ones(len(found))
     distance = np.sqrt(latent.expectation((latent.moved(found, zero, one) - latent.NODES) ** 2))
     worst = distance[state.variance > 0].max(initial=0.0)
-    return found if worst > NOT_GAUSSIAN + 4 / math.sqrt(len(columns)) else None
+    return found if worst > NOT_GAUSSIAN + 4 / math.sqrt(min(len(columns), MANY)) else None
+
+
+def quantiles(values: torch.Tensor) -> Array:
+    """Of the values of a vector, at the nodes of the latent.
+
+    Example:
+        >>> quantiles(torch.linspace(0, 1, 1001))[[0, 200, -1]].round(2).tolist()
+        [0.0, 0.51, 1.0]
+    """
+    some = values[:: max(1, math.ceil(len(values) / MANY))].detach().double()
+    ordered = np.sort(some.numpy())
+    return np.asarray(ordered[np.minimum((_PROBABILITIES * len(ordered)).astype(int), len(ordered) - 1)])

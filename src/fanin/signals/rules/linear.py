@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
+from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
 from fanin.signals.bins_back import met
 from fanin.signals.gradient import Gradient, GradientMoments, total
@@ -13,6 +15,8 @@ from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
+
+DECIDES: Final = 0.3  # of the variance of a sum: from that on the law of its bias is seen in its own
 
 
 def linear(call: Call) -> Outcome:
@@ -67,6 +71,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         spread=x.band_variance,
         marks=x.marks,
     ).moved_by(second)
+    out = _shaped_by(bias, out)
     if x.bins is not None:
         gain = out.average(second) / (x.average(x.second) or 1.0)
         out = out.binned(x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean)))
@@ -113,6 +118,18 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
             return bias.mean, bias.second
         return _average(bias, bias.mean), _average(bias, bias.second)
     return np.zeros(1), np.zeros(1)
+
+
+def _shaped_by(bias: Any, out: State) -> State:
+    """The sum over inputs is Gaussian; a bias that decides where a unit stands, as that of steps in time, may not be."""
+    if not isinstance(bias, Weight) or bias.marginal is None or len(bias.mean) != len(out.sizes):
+        return out
+    rest = out.variance - bias.variance
+    if not (bias.variance > DECIDES * out.variance).all():
+        return out
+    around = np.sqrt(np.maximum(rest, 0.0))[:, None] * latent.NODES
+    values = latent.independent(np.add, bias.marginal, around)
+    return replace(out, marginal=latent.moved(values, out.mean, out.variance))
 
 
 def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
