@@ -118,6 +118,27 @@ def cube_of(x: torch.Tensor, axes: Axes) -> torch.Tensor:
     return x.reshape(factors).permute(_order(axes)).reshape([count(axes, kind) for kind in KINDS])
 
 
+def cubes_of(draws: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """Several draws of a tensor, along a first axis that `axes` does not count, as (draws, samples, positions, features)."""
+    factors = [size for a in axes for _, size in a]
+    order = [0, *(at + 1 for at in _order(axes))]
+    return draws.reshape(len(draws), *factors).permute(order).reshape(-1, *(count(axes, kind) for kind in KINDS))
+
+
+def seen_in_draws(cubes: torch.Tensor) -> tuple[float, tuple[float, float, float]]:
+    """The mean over (draws, samples, positions, features) of x, and of x x' for each kind of pair within a draw."""
+    x = cubes.double()
+    _, b, p, _ = x.shape
+    mean, squares = float(x.mean()), x.square().sum(2)
+    of_sample = x.sum(2)
+    of_samples = of_sample.square()
+    second = float(squares.mean()) / p
+    positions = float((of_samples - squares).mean()) / (p * (p - 1)) if p > 1 else second
+    pairs = of_sample.sum(1).square() - of_samples.sum(1)
+    samples = float(pairs.mean()) / (b * (b - 1) * p * p) if b > 1 else mean**2
+    return mean, (second, positions, samples)
+
+
 def _order(axes: Axes) -> list[int]:
     kinds = [kind for a in axes for kind, _ in a]
     return [i for kind in KINDS for i, k in enumerate(kinds) if k is kind]
