@@ -17,18 +17,21 @@ from torch.fx.node import Node as FxNode
 
 from fanin.frameworks.torch.stand_ins import other, run
 from fanin.frameworks.torch.state import fixed_randomness, unchanged_randomness
-from fanin.frameworks.torch.structured import cotangent, cubes_of, drawn, noise, seen_in_draws, state_of
+from fanin.frameworks.torch.structured import cotangent, cubes_of, drawn, laid_out_draws, noise, seen_in_draws, state_of
 from fanin.frameworks.torch.trace import Traced
 from fanin.graph import Node
-from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, shape_of, size_of
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals import latent
+from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of, shape_of, size_of
+from fanin.signals.gradient import Gradient, GradientMoments, total, with_factor
+from fanin.signals.latent import Array
 from fanin.signals.loops import MARK, SUMS, Joint, Loop, Returned, RunLoop, label, tensors_of
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Constant, Value, Weight, WeightGradient
 
-FEW_FEATURES: Final = 16
-ELEMENTS: Final = 1 << 19  # of the largest tensor, over all draws
-DRAWS: Final = 32  # at most
+FEW_FEATURES: Final = 8
+ELEMENTS: Final = 1 << 20  # of the largest tensor, over all draws
+DRAWS: Final = 128  # at most
+LEVELS: Final = 32  # of a latent that are told apart
 LARGEST: Final = 1 << 22  # elements of one tensor: beyond, nothing is run
 
 Tensors = dict[str, torch.Tensor]
@@ -142,20 +145,17 @@ class _Whole:
     def _drawn(self) -> Tensors:
         """All draws of each argument; states of one root are functions of one noise."""
         fixed_randomness()
-        of_draws = [self._drawn_once(torch.Generator().manual_seed(draw)) for draw in range(self.draws)]
-        return {name: torch.stack([one[name] for one in of_draws]) for name in self.small}
-
-    def _drawn_once(self, generator: torch.Generator) -> Tensors:
+        generator = torch.Generator().manual_seed(0)
         noises: dict[Any, Any] = {}
         found: Tensors = {}
         for name, value in self.small.items():
             if isinstance(value, State):
                 key = (id(value.root), *(count(value.axes, kind) for kind in Kind))
                 if key not in noises:
-                    noises[key] = noise(value.axes, generator)
-                found[name] = drawn(value, noises[key])
+                    noises[key] = noise(_beside(value, self.draws).axes, generator)
+                found[name] = _draws_of(drawn(_beside(value, self.draws), noises[key]), value, self.draws)
             else:
-                found[name] = other(value, generator)
+                found[name] = torch.stack([other(value, generator) for _ in range(self.draws)])
         return found
 
     def _run(self, tensors: Mapping[str, torch.Tensor]) -> Tensors:
@@ -169,22 +169,29 @@ class _Whole:
         return made
 
     def back(self, reached: Mapping[str, GradientMoments]) -> Returned:
-        """From gradients with these moments at some of its nodes."""
+        """From gradients with these moments at some of its nodes.
+
+        That of an argument depends on its latent: units that are driven slowly are driven long.
+        """
         largest = max((float(m.second.max()) for m in reached.values()), default=0.0)
         if not largest > 0:
             return Returned({}, ())
         unit = {name: m.times(1 / largest) for name, m in reached.items()}
-        found = {n: self._of_all(n, m.times(largest)) for n, m in self._pulled(unit).items()}
-        inside = {n: _flow(m, self.ruled[n]) for n, m in found.items() if isinstance(self.ruled.get(n), State)}
+        tensors, backs = self._pulled(unit)
+        looks = {n: self._of_all(n, self._look(n, back).times(largest)) for n, back in backs.items()}
+        inside = {n: _flow(m, self.ruled[n]) for n, m in looks.items() if isinstance(self.ruled.get(n), State)}
         outside: list[tuple[Any, Gradient | WeightGradient]] = []
         for name, ref in self.loop.arguments.items():
-            if name in found and isinstance(self.arguments[name], State):
-                outside.append((ref, _flow(found[name], self.arguments[name])))
-            elif name in found:
-                outside.append((ref, WeightGradient(float(found[name].second.mean()))))
+            value = self.arguments[name]
+            if name in looks and isinstance(value, State):
+                given = given_latent(backs[name], tensors[name], value)
+                outside.append((ref, _flow(looks[name], value, given)))
+            elif name in looks:
+                outside.append((ref, WeightGradient(float(looks[name].second.mean()))))
         return Returned(inside, outside)
 
-    def _pulled(self, wanted: Mapping[str, GradientMoments]) -> dict[str, GradientMoments]:
+    def _pulled(self, wanted: Mapping[str, GradientMoments]) -> tuple[Tensors, Tensors]:
+        """The arguments, and the gradients of those and of the nodes."""
         tensors = self._drawn()
         leaves = {n: t.requires_grad_() for n, t in tensors.items() if isinstance(self.arguments[n], (State, Weight))}
         with torch.enable_grad():
@@ -194,15 +201,14 @@ class _Whole:
         deltas = [self._cotangents(n, wanted[n], generator) for n in ends]
         targets = leaves | {n: t for n, t in made.items() if t.requires_grad}
         backs = torch.autograd.grad(list(ends.values()), list(targets.values()), deltas, allow_unused=True)
-        there = {n: back for n, back in zip(targets, backs, strict=True) if back is not None}
-        return {name: self._look(name, back) for name, back in there.items()}
+        return tensors, {n: back for n, back in zip(targets, backs, strict=True) if back is not None}
 
     def _cotangents(self, name: str, moments: GradientMoments, generator: torch.Generator) -> torch.Tensor:
         like = _smaller(self.ruled[name], self.cut)
         assert isinstance(like, State)
-        like = like.pooled([max(count(like.axes, Kind.FEATURE), 1)])
+        wide = _beside(like, self.draws)
         pooled = moments.each(lambda m: np.array([m.mean()]))
-        return torch.stack([cotangent(pooled, like, noise(like.axes, generator)) for _ in range(self.draws)])
+        return _draws_of(cotangent(pooled, wide, noise(wide.axes, generator)), like, self.draws)
 
     def _look(self, name: str, gradient: torch.Tensor) -> GradientMoments:
         value = self.ruled.get(name) or self.arguments.get(name)
@@ -253,7 +259,7 @@ def _smaller(value: Value, cut: tuple[int, int]) -> Value:
         return value
     if isinstance(value, State):
         axes = _smaller_axes(value.axes, cut)
-        return replace(value.pooled([max(count(axes, Kind.FEATURE), 1)]), axes=axes)
+        return replace(value.pooled([max(count(axes, Kind.FEATURE), 1)]), axes=axes).beside(value)
     if isinstance(value, Weight):
         return value.seen(_cut(value.shape, cut), None)
     if isinstance(value, Constant):
@@ -261,6 +267,36 @@ def _smaller(value: Value, cut: tuple[int, int]) -> Value:
     return value
 
 
-def _flow(moments: GradientMoments, value: Any) -> Gradient:
+def _beside(value: State, draws: int) -> State:
+    """Its features several times, which are as many draws: (samples, positions, draws · features)."""
+    features = draws * max(count(value.axes, Kind.FEATURE), 1)
+    sizes = (value.samples, value.positions, features)
+    one = value.pooled([features])
+    return replace(one, axes=axes_of(sizes, (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE))).beside(one)
+
+
+def _draws_of(wide: torch.Tensor, value: State, draws: int) -> torch.Tensor:
+    """From features that are draws of features to a tensor for each draw."""
+    b, p, c = wide.shape
+    cubes = wide.reshape(b, p, draws, c // draws).permute(2, 0, 1, 3)
+    return laid_out_draws(cubes, value.axes)
+
+
+def _flow(moments: GradientMoments, value: Any, given: Array | None = None) -> Gradient:
     """At all segments of a state."""
-    return moments.each(lambda m: np.full(len(value.sizes), float(m.mean()))).flow()
+    rows = len(value.sizes)
+    everywhere = moments.each(lambda m: np.full(rows, float(m.mean())))
+    return everywhere.flow() if given is None else with_factor(np.repeat(given[None], rows, 0), value, everywhere)
+
+
+def given_latent(gradient: torch.Tensor, x: torch.Tensor, state: State) -> Array | None:
+    """√E[δ² | z] at the nodes of z, from draws of δ and of x = F(z); None where F does not rise or fall throughout."""
+    steps = np.diff(state.values.mean(0))
+    rises, falls = bool((steps >= 0).all()), bool((steps <= 0).all())
+    if len(state.sizes) > 1 or rises == falls or x.numel() < LEVELS**2:
+        return None
+    order = x.detach().reshape(-1).argsort(descending=falls)
+    squares = gradient.detach().reshape(-1)[order].double().square()
+    levels = torch.stack([part.mean() for part in squares.tensor_split(LEVELS)]).numpy()
+    middle = np.interp((np.arange(LEVELS) + 0.5) / LEVELS, np.cumsum(latent.WEIGHTS), latent.NODES)
+    return np.asarray(np.sqrt(np.interp(latent.NODES, middle, levels)))

@@ -11,6 +11,7 @@ import numpy as np
 
 from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
+from fanin.signals.bins import MOST, Bins, over_pairs
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
@@ -65,6 +66,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         marks=x.marks,
         profile=gather.profile,
     ).moved_by(second)
+    if spatial == 1 and len(rows) == 1:
+        out = out.binned(_by_border(out, gather.profile[0], float(added[0])))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -82,6 +85,24 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
     return Outcome((out,), pull)
+
+
+def _by_border(out: State, profile: Array, added: float) -> Bins | None:
+    """In one dimension, positions in bins of as many taps: behind a causal convolution the first see few.
+
+    Args:
+        added: what a bias adds to each E x x', whatever the taps.
+    """
+    ends = np.flatnonzero(np.diff(profile, append=np.inf) != 0) + 1
+    counts = np.diff(ends, prepend=0)
+    if not 1 < len(counts) <= MOST:
+        return None
+    at = profile[ends - 1]
+    shares, root = counts / counts.sum(), np.sqrt(at)
+    q, k, s = (out.average(m) - added for m in (out.second, out.across_positions, out.across_samples))
+    of_pairs = over_pairs(counts, np.broadcast_to(np.outer(root, root), (2, len(at), len(at))))
+    across = [m / max(of, 1e-300) * np.outer(root, root) + added for m, of in zip((k, s), of_pairs, strict=True)]
+    return Bins(counts, np.full(len(at), out.average(out.mean)), q * at / (shares @ at) + added, np.array(across))
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
