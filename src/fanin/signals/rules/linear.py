@@ -74,7 +74,10 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
     out = _shaped_by(bias, out)
     if x.bins is not None:
         gain = out.average(second) / (x.average(x.second) or 1.0)
-        out = out.binned(x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean)))
+        bins = x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean))
+        if out.marginal is not None:
+            bins = bins.shaped(np.repeat(out.pooled().values, len(bins.counts), 0))
+        out = out.binned(bins)
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
