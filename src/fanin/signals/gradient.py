@@ -15,6 +15,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.bins_back import Spread
+from fanin.signals.draws import NOTHING, Draws, together
 from fanin.signals.latent import Array
 from fanin.signals.state import Sizes, State
 from fanin.signals.taps import Profile, blended
@@ -33,7 +34,7 @@ class Flow:
         across_samples: E δ_s δ_s'.
         factor: A, of shape (segments, nodes) or (segments, 1).
         spread: Var log E δ² over draws of the weights that δ came through.
-        swing: what one standard deviation of the signals on the way adds to log E δ²; along depth they swing together.
+        swing: how log E δ² moves with the draws of the signals on the way.
         profile: how E δ² is spread along each axis of positions; None where all are alike.
         bins: how it is spread over bins of positions, where the value is in bins.
     """
@@ -43,7 +44,7 @@ class Flow:
     across_samples: Array
     factor: Array
     spread: float = 0.0
-    swing: float = 0.0
+    swing: Draws = NOTHING
     profile: Profile | None = None
     bins: Spread | None = None
 
@@ -86,7 +87,7 @@ class GradientMoments:
     across_samples: Array
     squares: Array | None = None
     spread: float = 0.0
-    swing: float = 0.0
+    swing: Draws = NOTHING
     profile: Profile | None = None
     bins: Spread | None = None
 
@@ -170,14 +171,14 @@ class GradientMoments:
         if g == 0:
             return 0.0
         if g * g == 0:  # below 1e-162 no square is left, and only what came with δ is known
-            return self.spread + self.swing**2
+            return self.spread + self.swing.variance
         squares = _gaussian_squares(self, state) if self.squares is None else self.squares
         own = state.average(squares - self.second**2) / (g * g * state.features)
-        return self.spread + self.swing**2 + max(own, 0.0)
+        return self.spread + self.swing.variance + max(own, 0.0)
 
     def behind_weights(self, state: State) -> GradientMoments:
         """The same, where it has come back to weights at a node with this state: its own spread is now on the way."""
-        return replace(self, squares=None, spread=self.band_variance(state) - self.swing**2)
+        return replace(self, squares=None, spread=self.band_variance(state) - self.swing.variance)
 
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
@@ -208,7 +209,7 @@ def total(gradient: Gradient, state: State) -> GradientMoments:
         whole,
         squares=_gaussian_squares(whole, state) + beyond,
         spread=float(weights**2 @ [m.spread for m in found]),
-        swing=float(weights @ [m.swing for m in found]),
+        swing=together([(float(w), m.swing) for w, m in zip(weights, found, strict=True)]),
         profile=blended([m.profile for m in found], weights.tolist()),
         bins=_together(found, state),
     )
@@ -348,11 +349,6 @@ def _relative(same: Array | float, positions: Array | float, samples: Array | fl
     """How much more covariances change than squares do."""
     q = float(np.mean(same))
     return np.reshape([float(np.mean(k)) / q if q else 0.0 for k in (positions, samples)], (2, 1, 1))
-
-
-def swung(gradient: Gradient, by: float) -> Gradient:
-    """The same, of which one standard deviation of the signal on the way adds `by` to log E δ²."""
-    return {carrier: replace(flow, swing=flow.swing + by) for carrier, flow in gradient.items()} if by else gradient
 
 
 def chosen(gradient: Gradient, rows: Sizes) -> Gradient:

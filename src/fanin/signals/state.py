@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins, over_pairs
+from fanin.signals.draws import NOTHING, Draws
 from fanin.signals.latent import Array
 from fanin.signals.taps import Profile
 
@@ -50,7 +51,7 @@ class State:
         marginal: x = F(z) at the nodes of `latent`, one row a segment; None where x is Gaussian.
         root: which z.
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
-        spread: Var log of what q is on average over the features, over draws of the weights that made them.
+        draws: how what q is on average over the features moves with the draw of the weights that made them.
         profile: how E x² is spread along each axis of positions; None where all are alike.
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
@@ -68,7 +69,7 @@ class State:
     marginal: Array | None = None
     root: Root = field(default_factory=Root)
     latents: tuple[Array, Array] | None = None
-    spread: float = 0.0
+    draws: Draws = NOTHING
     marks: frozenset[str] = frozenset()
     mean_of: State | None = None
     fixed: bool = False
@@ -147,9 +148,14 @@ class State:
         return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
 
     @property
+    def drawn(self) -> Draws:
+        """And what the mean over its own features adds, for what is made of them."""
+        return self.draws.with_own(self.own_spread)
+
+    @property
     def band_variance(self) -> float:
         """Var log q of this tensor over draws of the weights."""
-        return self.spread + self.own_spread
+        return self.draws.variance + self.own_spread
 
     def moved_by(self, part: Array) -> State:
         """The same, where only a part of E x² moves with what it was made of, and a bias adds the rest.
@@ -158,7 +164,7 @@ class State:
         """
         whole = self.average(self.second)
         share = min(self.average(part) / whole, 1.0) if whole > 0 else 1.0
-        return replace(self, spread=self.spread * share**2)
+        return replace(self, draws=self.draws.times(share))
 
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
@@ -228,7 +234,7 @@ class State:
             self.axes,
             new,
             *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
-            spread=self.spread,
+            draws=self.draws,
             marks=self.marks,
             profile=self.profile,
         )
@@ -314,7 +320,7 @@ def gaussian(
     across_positions: Array | float,
     across_samples: Array | float,
     *,
-    spread: float = 0.0,
+    draws: Draws = NOTHING,
     marks: frozenset[str] = frozenset(),
     profile: Profile | None = None,
 ) -> State:
@@ -331,7 +337,7 @@ def gaussian(
     q = np.maximum(q, m**2)
     v = q - m**2
     k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
-    return State(axes, n, m, q, k, s, spread=spread, marks=marks, profile=profile)
+    return State(axes, n, m, q, k, s, draws=draws, marks=marks, profile=profile)
 
 
 def aligned(*states: State) -> tuple[State, ...]:

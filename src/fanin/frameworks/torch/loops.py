@@ -140,7 +140,7 @@ class _Whole:
         else:
             mean, (q, k, s) = seen_in_draws(cubes)
             found = gaussian(ruled.axes, one, mean, q, k, s)
-        return replace(found, spread=ruled.spread, marks=ruled.marks | {MARK})
+        return replace(found, draws=ruled.draws, marks=ruled.marks | {MARK})
 
     def _drawn(self) -> Tensors:
         """All draws of each argument; states of one root are functions of one noise."""

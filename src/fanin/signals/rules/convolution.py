@@ -62,7 +62,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         second + added,
         positions + added,
         samples + added,
-        spread=x.band_variance,
+        draws=x.drawn,
         marks=x.marks,
         profile=gather.profile,
     ).moved_by(second)

@@ -83,7 +83,7 @@ def _added(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None
         x.second + bias.average(bias.second),
         x.across_positions + bias.average(bias.across_positions),
         x.across_samples + bias.average(bias.second),
-        spread=x.spread,
+        draws=x.draws,
         marks=x.marks | bias.marks,
     ).noted(found)
     if isinstance(hidden, Hidden):

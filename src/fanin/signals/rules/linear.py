@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
+MOST_TOGETHER: Final = 30.0  # in logarithms: beyond, a mean over draws says nothing
 DECIDES: Final = 0.3  # of the variance of a sum: from that on the law of its bias is seen in its own
 
 
@@ -68,7 +70,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         second + 2 * mean * b_mean + b_second,
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
-        spread=x.band_variance,
+        draws=x.drawn,
         marks=x.marks,
     ).moved_by(second)
     out = _shaped_by(bias, out)
@@ -152,12 +154,13 @@ def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: in
 
 def _weight_gradient(x: State, seen: GradientMoments, out: State) -> WeightGradient:
     """E (Σ δ x)²: N (q g + (P − 1) k_pos h_pos + (B − 1) P k_smp h_smp)."""
+    both = math.exp(min(x.draws.along(seen.swing), MOST_TOGETHER))  # E q g of two that move together
     if x.bins is not None and out.bins is not None:
-        return WeightGradient(max(met(x.bins, *seen.in_bins(out, x.bins.counts), out.samples), 0.0))
+        return WeightGradient(both * max(met(x.bins, *seen.in_bins(out, x.bins.counts), out.samples), 0.0))
     n, p = out.samples * out.positions, out.positions
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
-    return WeightGradient(max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
+    return WeightGradient(both * max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
 
 
 def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, n_in: int, n_out: int) -> Outcome:
@@ -172,7 +175,7 @@ def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, n_in: in
         n_in * w * x.second,
         (n_in * w * x.across_positions) * (kept - 1) / max(kept * n_out - 1, 1),
         n_in * w * x.across_samples / n_out,
-        spread=x.spread,
+        draws=x.draws,
         marks=x.marks,
     )
 

@@ -16,6 +16,7 @@ from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.bins import Bins
 from fanin.signals.bins_back import met
+from fanin.signals.draws import NOTHING
 from fanin.signals.gradient import Gradient, GradientMoments, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State, gaussian
@@ -109,7 +110,7 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
         own = np.zeros(1)
     v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
     by = 1 / math.sqrt(v) if v > 0 else 0.0
-    hat = replace(x.scaled(by, -mean * by if centred else 0.0), spread=0.0, fixed=True, profile=None)
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), draws=NOTHING, fixed=True, profile=None)
     if centred:  # E x m = E m² of the mean m
         across = x.average(x.across_samples)
         positions_, samples_ = (mean**2 + (k - mean**2) / c if p == 1 else float(own[0]) for k in (positions, across))
@@ -236,7 +237,7 @@ def _normalised(x: State, v: Array, taken: tuple[Array, Array, Array]) -> State:
         across_samples=samples,
         marginal=None if x.marginal is None else latent.moved(x.marginal, zero, second),
         latents=None,
-        spread=0.0,
+        draws=NOTHING,
         fixed=True,
         profile=_flattened(x, taken[0]),
     )
