@@ -25,7 +25,7 @@ from fanin.frameworks.torch.whole import any_sharded, unwrapped
 from fanin.graph import Graph, Node, Ref
 from fanin.plans import Plan
 from fanin.signals import Moments, ParameterSignal, Signals
-from fanin.signals.bands import BACKWARD, band_of
+from fanin.signals.bands import BACKWARD, band_of, band_of_draws
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS
 from fanin.signals.model import RANDOM_COTANGENT
@@ -143,7 +143,7 @@ def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
         saturated=saturated,
         across_positions=state.average(state.across_positions) if state.positions > 1 else None,
         across_samples=state.average(state.across_samples) if state.samples > 1 else None,
-        band=band_of(second, state.band_variance),
+        band=band_of_draws(second, state.drawn),
     )
 
 

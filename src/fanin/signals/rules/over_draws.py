@@ -49,7 +49,7 @@ class Response:
         """The result with its mean over draws, and how it moves with them."""
         if not self.matters:
             return out
-        mean, draws = self._over_draws(self.function, np.ones(1), self.x.draws.scales())
+        mean, draws = self._over_draws(self.function, np.ones(1), np.exp(self.x.draws.quantiles))
         at_mean = out.average(out.second)
         if not (mean > 0 and at_mean > 0):
             return replace(out, draws=draws)
@@ -69,7 +69,7 @@ class Response:
 
     def _back(self, flow: Flow, before: Flow, slope: Array) -> Flow:
         squares = before.factor**2
-        scales = self.x.draws.scales(before.swing.along(self.x.draws))
+        scales = np.exp(self.x.draws.quantiles + before.swing.along(self.x.draws))
         mean, draws = self._over_draws(self.derivative, squares, scales)
         known = float(self.x.shares @ latent.expectation(np.broadcast_to(squares * slope**2, slope.shape)))
         by = np.sqrt(mean / known) if known > 0 and mean > 0 else 1.0
