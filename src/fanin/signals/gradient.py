@@ -17,6 +17,7 @@ from fanin.signals import latent
 from fanin.signals.bins_back import Spread
 from fanin.signals.draws import NOTHING, Draws, together
 from fanin.signals.latent import Array
+from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.state import Sizes, State
 from fanin.signals.taps import Profile, blended
 
@@ -37,6 +38,8 @@ class Flow:
         swing: how log E δ² moves with the draws of the signals on the way.
         profile: how E δ² is spread along each axis of positions; None where all are alike.
         bins: how it is spread over bins of positions, where the value is in bins.
+        normed: what a norm has done to the part as it is; None where another operation has changed it since.
+        blind: to which functions of the latent the carrier is orthogonal.
     """
 
     second: Array
@@ -47,13 +50,15 @@ class Flow:
     swing: Draws = NOTHING
     profile: Profile | None = None
     bins: Spread | None = None
+    normed: Normed | None = None
+    blind: Blind | None = None
 
     def times(self, factor: Array | float, by_bin: Array | None = None) -> Flow:
         """δ·A·B; `by_bin` is B in each bin, without which it is as large in all."""
         bins = self.bins
         if bins is not None:
             bins = bins.times(_size(factor) if by_bin is None else by_bin)
-        return replace(self, factor=self.factor * factor, bins=bins)
+        return replace(self, factor=self.factor * factor, bins=bins, normed=None)
 
     def squares(self, shape: tuple[int, ...]) -> Array:
         """E[(δA)² | z] at the nodes."""
@@ -67,6 +72,8 @@ class Flow:
             across_positions=self.across_positions[chosen],
             across_samples=self.across_samples[chosen],
             factor=self.factor[chosen],
+            normed=None,
+            blind=None,
         )
 
 
@@ -79,7 +86,7 @@ class GradientMoments:
 
     Attributes:
         squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
-        spread, swing, profile, bins: as of a `Flow`.
+        spread, swing, profile, bins, normed: as of a `Flow`.
     """
 
     second: Array
@@ -90,6 +97,7 @@ class GradientMoments:
     swing: Draws = NOTHING
     profile: Profile | None = None
     bins: Spread | None = None
+    normed: Normed | None = None
 
     @property
     def moments(self) -> tuple[Array, Array, Array]:
@@ -105,6 +113,7 @@ class GradientMoments:
             across_samples=self.across_samples + other.across_samples,
             squares=None,
             bins=None,
+            normed=None,
         )
 
     def each(self, change: Callable[[Array], Array]) -> GradientMoments:
@@ -115,6 +124,7 @@ class GradientMoments:
             across_positions=change(self.across_positions),
             across_samples=change(self.across_samples),
             squares=None,
+            normed=None,
         )
 
     def times(self, by: Array | float) -> GradientMoments:
@@ -129,6 +139,7 @@ class GradientMoments:
             across_positions=self.across_positions * positions,
             across_samples=self.across_samples * samples,
             squares=None,
+            normed=None,
             bins=None if self.bins is None else self.bins.scaled(1.0, _relative(same, positions, samples)),
         )
 
@@ -186,7 +197,9 @@ class GradientMoments:
         return {next(_carriers): self._carrying(ones, self.across_positions, self.across_samples)}
 
     def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
-        return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile, self.bins)
+        return Flow(
+            self.second, positions, samples, factor, self.spread, self.swing, self.profile, self.bins, self.normed
+        )
 
 
 def total(gradient: Gradient, state: State) -> GradientMoments:
@@ -259,6 +272,7 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
             flow.spread,
             flow.swing,
             flow.profile,
+            normed=flow.normed,
         )
     squares = flow.factor**2
     alike = latent.covariances(flow.factor, state.correlations)
@@ -273,6 +287,7 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
         flow.spread,
         flow.swing,
         flow.profile,
+        normed=flow.normed,
     )
 
 
@@ -285,7 +300,10 @@ def merged(gradients: Iterable[Gradient]) -> Gradient:
             if known is None:
                 found[carrier] = flow
             elif known.factor.shape[0] == flow.factor.shape[0]:
-                found[carrier] = replace(known, factor=known.factor + flow.factor, bins=_added(known, flow))
+                both = known.blind if known.blind is flow.blind else None
+                found[carrier] = replace(
+                    known, factor=known.factor + flow.factor, bins=_added(known, flow), normed=None, blind=both
+                )
             else:  # the same, seen through other segments
                 found[next(_carriers)] = flow
     return found

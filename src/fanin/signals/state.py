@@ -56,6 +56,7 @@ class State:
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        terms: how many independent squares of weights each feature's size is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
     """
@@ -74,6 +75,7 @@ class State:
     mean_of: State | None = None
     fixed: bool = False
     profile: Profile | None = None
+    terms: float = field(default=math.inf, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
 
@@ -243,6 +245,10 @@ class State:
     def average(self, of: Array) -> float:
         """Over all features."""
         return float(of[0]) if len(of) == 1 else float(self.shares @ of)
+
+    def of_terms(self, terms: float) -> State:
+        """With features that are sums of so many terms each."""
+        return self._also(replace(self), terms=terms, bins=self.bins)
 
     def noted(self, note: Any) -> State:
         """With a note."""

@@ -14,6 +14,7 @@ from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
+from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import Sizes, State, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
@@ -69,6 +70,9 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     if spatial == 1 and len(rows) == 1:
         out = out.binned(_by_border(out, gather.profile[0], float(added[0])))
 
+    if not isinstance(call["bias"], Weight):
+        out = out.of_terms(_terms(x, weight, groups))
+
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
         profile = fitting(seen.profile, sizes_out)
@@ -76,7 +80,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         if weight.structure is Structure.ISOMETRY:
             spread = _everywhere(weight, sizes_in)
         back = handed_back(gradients[0], out, weight)
-        yield "input", _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
+        of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
+        yield "input", _kept_apart(of_input, seen.normed, x, alone=groups == x.features == n_out)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -103,6 +108,14 @@ def _by_border(out: State, profile: Array, added: float) -> Bins | None:
     of_pairs = over_pairs(counts, np.broadcast_to(np.outer(root, root), (2, len(at), len(at))))
     across = [m / max(of, 1e-300) * np.outer(root, root) + added for m, of in zip((k, s), of_pairs, strict=True)]
     return Bins(counts, np.full(len(at), out.average(out.mean)), q * at / (shares @ at) + added, np.array(across))
+
+
+def _terms(x: State, weight: Weight, groups: int) -> float:
+    """(Σ λ)²/Σ λ² of the eigenvalues of what the weights of one feature meet: taps are as alike as two positions."""
+    channels, k = x.features // groups, math.prod(weight.shape[2:])
+    second, across = (x.average(m) - x.average(x.channel_second) for m in (x.second, x.across_positions))
+    alike = min(max(across / second, 0.0), 1.0) if second > 0 else 0.0
+    return channels * k / (1 + (k - 1) * alike**2)
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
@@ -198,6 +211,18 @@ def _back(
         lambda m: channels * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
     )
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
+
+
+def _kept_apart(gradient: Gradient, normed: Normed | None, x: State, *, alone: bool) -> Gradient:
+    """What a norm behind the convolution leaves.
+
+    Where each feature goes alone, δ stays orthogonal to the signal and to 1.
+    """
+    if normed is None:
+        return gradient
+    blind = Blind(x.values, normed.along) if alone else None
+    by = normed.by_weights**-0.5
+    return {carrier: replace(flow.times(by), blind=blind) for carrier, flow in gradient.items()}
 
 
 def _weight_gradient(

@@ -17,8 +17,9 @@ from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.bins import Bins
 from fanin.signals.bins_back import met
 from fanin.signals.draws import NOTHING
-from fanin.signals.gradient import Gradient, GradientMoments, depending, total
+from fanin.signals.gradient import Flow, Gradient, GradientMoments, depending, total
 from fanin.signals.latent import Array
+from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.state import State, gaussian
 from fanin.signals.taps import Profile
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -33,27 +34,30 @@ def batch_norm(call: Call) -> Outcome:
     Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
     """
     x = _channels(call.state("input"))
-    v = x.second - x.channel_second + call.get("eps", 1e-5)
+    eps = call.get("eps", 1e-5)
+    v = x.second - x.channel_second + eps
     hat = _normalised(x, v, (x.channel_second,) * 3)
     own = np.maximum(x.second - x.across_positions, 0.0)
     of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
-    jensen = _inverse_moment((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
+    freedom = _freedom((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
+    jensen = _inverse_moment(1 / (1 / freedom + 1 / x.terms))
+    of_weights = x.average(jensen / _inverse_moment(freedom))
     out, affine = _affine(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield from affine.weights(seen, out, hat)
-        back = affine.back(seen)
-        left = _projected(back, hat, x.positions, x.samples).times(jensen / v)
+        squares = affine.squares(gradients[0], out, hat)
+        yield from affine.weights(squares)
+        along = float(np.mean(affine.second * (eps / v) ** 2)) * squares[0]
+        left = _projected(affine.back(seen), hat, x.positions, x.samples).times(jensen / v)
+        left = replace(left, normed=Normed(of_weights, along))
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
 
 
-def _inverse_moment(*spectrum: tuple[float, Array]) -> Array:
-    """E v E 1/v = ν/(ν − 2) of a variance v over a population, ν = (Σ λ)²/Σ λ² of its covariance's eigenvalues.
-
-    Not for: ν below 4, where 1/v has no variance; the factor stays at 2.
+def _freedom(*spectrum: tuple[float, Array]) -> Array:
+    """ν = (Σ λ)²/Σ λ² of a variance over a population, λ the eigenvalues of its covariance.
 
     Args:
         spectrum: how often an eigenvalue occurs, and the eigenvalue.
@@ -61,8 +65,16 @@ def _inverse_moment(*spectrum: tuple[float, Array]) -> Array:
     whole = sum(times * value for times, value in spectrum)
     squares = sum(times * value**2 for times, value in spectrum)
     with np.errstate(all="ignore"):
-        freedom = np.maximum(np.nan_to_num(np.asarray(whole**2 / squares), nan=4.0), 4.0)
-    return np.asarray(freedom / (freedom - 2))
+        return np.maximum(np.nan_to_num(np.asarray(whole**2 / squares), nan=4.0), 1.0)
+
+
+def _inverse_moment(freedom: Array) -> Array:
+    """E v E 1/v = ν/(ν − 2).
+
+    Not for: ν below 4, where 1/v has no variance; the factor stays at 2.
+    """
+    bounded = np.maximum(freedom, 4.0)
+    return np.asarray(bounded / (bounded - 2))
 
 
 def batch_norm_eval(call: Call) -> Outcome:
@@ -75,7 +87,7 @@ def batch_norm_eval(call: Call) -> Outcome:
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield from affine.weights(seen, out, hat)
+        yield from affine.weights(affine.squares(gradients[0], out, hat))
         yield call_name(call), affine.through(gradients[0], x, out, affine.back(seen).times(1 / std**2))
 
     return Outcome((out, *_further(call, out)), pull)
@@ -129,7 +141,7 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield from affine.weights(seen, out, hat)
+        yield from affine.weights(affine.squares(gradients[0], out, hat))
         left = affine.back(seen).times(jensen * by**2 * max(1 - lost / (c * p), 0.0))
         if x.bins is not None and scales is not None:
             more = scales / (by or 1.0)
@@ -182,11 +194,11 @@ def group_norm(call: Call) -> Outcome:
     hat = _normalised(x, v, (of_group, of_group, of_samples))
     out, affine = _affine(call, hat)
     own = np.maximum(second - k, 0.0)
-    jensen = _inverse_moment((c - 1, own + p * np.maximum(k - mean**2, 0.0)), (c * (p - 1), own))
+    jensen = _inverse_moment(_freedom((c - 1, own + p * np.maximum(k - mean**2, 0.0)), (c * (p - 1), own)))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
-        yield from affine.weights(seen, out, hat)
+        yield from affine.weights(affine.squares(gradients[0], out, hat))
         back = affine.back(seen)
         left = _projected(back, hat, p, 1, c).times(jensen / v)
         yield call_name(call), affine.through(gradients[0], x, out, left)
@@ -291,20 +303,40 @@ class _Affine:
         """
         return depending(gradient, x, left) if out.root is x.root and x.marginal is not None else left.flow()
 
-    def weights(self, seen: GradientMoments, out: State, hat: State) -> Any:
+    def squares(self, gradient: Gradient, out: State, hat: State) -> tuple[float, float]:
+        """E (Σ δ x̂)² and E (Σ δ)² of a feature, over samples and positions."""
+        if len(gradient) == 1:
+            (flow,) = gradient.values()
+            if flow.blind is not None and len(flow.blind.signal) == len(out.sizes):
+                one = np.broadcast_to(flow.factor, out.values.shape)
+                return _beside(flow, flow.blind, one * hat.values, out), _beside(flow, flow.blind, one, out)
+        seen = total(gradient, out)
         n, p = out.samples * out.positions, out.positions
+        if hat.bins is not None:
+            return met(hat.bins, *seen.in_bins(out, hat.bins.counts), out.samples), seen.summed(out)
+        squared = (
+            seen.second * hat.second
+            + (p - 1) * seen.across_positions * hat.across_positions
+            + (n - p) * seen.across_samples * hat.across_samples
+        )
+        return n * out.average(squared), seen.summed(out)
+
+    def weights(self, squares: tuple[float, float]) -> Pulled:
+        """The gradients of γ and β."""
         if self.scale is not None:
-            squared = (
-                seen.second * hat.second
-                + (p - 1) * seen.across_positions * hat.across_positions
-                + (n - p) * seen.across_samples * hat.across_samples
-            )
-            of_all = n * out.average(squared)
-            if hat.bins is not None:
-                of_all = met(hat.bins, *seen.in_bins(out, hat.bins.counts), out.samples)
-            yield "weight", WeightGradient(max(of_all, 0.0))
+            yield "weight", WeightGradient(max(squares[0], 0.0))
         if self.shift is not None:
-            yield "bias", WeightGradient(max(seen.summed(out), 0.0))
+            yield "bias", WeightGradient(max(squares[1], 0.0))
+
+
+def _beside(flow: Flow, blind: Blind, values: Array, out: State) -> float:
+    """E (Σ δ f(z))² of a carrier that is orthogonal to x and to 1, but for what is left of that along x."""
+    rest, share = blind.beside(values)
+    n, p = out.samples * out.positions, out.positions
+    alike = latent.covariances(rest, out.correlations)
+    squared = flow.second * latent.expectation(rest**2)
+    squared = squared + (p - 1) * flow.across_positions * alike[0] + (n - p) * flow.across_samples * alike[1]
+    return max(n * out.average(squared) + float(np.mean(share**2)) * blind.along, 0.0)
 
 
 def _affine(call: Call, hat: State) -> tuple[State, _Affine]:
