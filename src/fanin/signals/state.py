@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,18 @@ from fanin.signals.latent import Array
 from fanin.signals.taps import Profile
 
 Sizes = NDArray[np.int64]
+
+
+class Terms(NamedTuple):
+    """What each feature is a sum of.
+
+    Attributes:
+        count: independent terms, each with a weight of its own.
+        excess: kurtosis of one of them, less the 3 of a Gaussian.
+    """
+
+    count: float
+    excess: float
 
 
 class Root:
@@ -56,7 +68,7 @@ class State:
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
-        terms: how many independent squares of weights each feature's size is a sum of, as long as it is fresh.
+        terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
     """
@@ -75,7 +87,7 @@ class State:
     mean_of: State | None = None
     fixed: bool = False
     profile: Profile | None = None
-    terms: float = field(default=math.inf, init=False)
+    terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
 
@@ -246,8 +258,8 @@ class State:
         """Over all features."""
         return float(of[0]) if len(of) == 1 else float(self.shares @ of)
 
-    def of_terms(self, terms: float) -> State:
-        """With features that are sums of so many terms each."""
+    def of_terms(self, terms: Terms) -> State:
+        """With features that are sums of few terms."""
         return self._also(replace(self), terms=terms, bins=self.bins)
 
     def noted(self, note: Any) -> State:

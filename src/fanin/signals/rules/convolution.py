@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from fanin.initializers import Structure
+from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.pairs import handed_back, heard
-from fanin.signals.state import Sizes, State, gaussian
+from fanin.signals.state import Sizes, State, Terms, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
@@ -110,12 +111,14 @@ def _by_border(out: State, profile: Array, added: float) -> Bins | None:
     return Bins(counts, np.full(len(at), out.average(out.mean)), q * at / (shares @ at) + added, np.array(across))
 
 
-def _terms(x: State, weight: Weight, groups: int) -> float:
+def _terms(x: State, weight: Weight, groups: int) -> Terms:
     """(Σ λ)²/Σ λ² of the eigenvalues of what the weights of one feature meet: taps are as alike as two positions."""
     channels, k = x.features // groups, math.prod(weight.shape[2:])
     second, across = (x.average(m) - x.average(x.channel_second) for m in (x.second, x.across_positions))
     alike = min(max(across / second, 0.0), 1.0) if second > 0 else 0.0
-    return channels * k / (1 + (k - 1) * alike**2)
+    fourth = latent.expectation((x.values - x.mean[:, None]) ** 4)
+    excess = x.average(fourth) / max(x.average(x.variance) ** 2, 1e-300) - 3
+    return Terms(channels * k / (1 + (k - 1) * alike**2), excess)
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
