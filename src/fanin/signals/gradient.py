@@ -23,6 +23,7 @@ from fanin.signals.taps import Profile, blended
 
 _carriers = counter()
 TINY = 1e-300
+FEW_TERMS = 64  # of a sum, of which one is seen in the gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -348,6 +349,20 @@ def with_factor(factor: Array, state: State, wanted: GradientMoments) -> Gradien
         across = wanted.bins.across / np.maximum(latent.between(rows, state.bins.correlations), TINY)
         carrier = replace(carrier, bins=replace(wanted.bins, across=across, factor=rows))
     return {next(_carriers): carrier}
+
+
+def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradient:
+    """What has come back to x from sums of few terms, of which each moves its sum: δ² is large where x² makes it so.
+
+    Of n terms one makes the variance of the sum (x̂² − 1)/n larger, and E δ² grows with that as E (z² − 1) A(z)².
+    """
+    if out.terms is None or out.terms.count > FEW_TERMS or all(f.factor.shape[1] == 1 for f in gradient.values()):
+        return back
+    squares = out.shares @ np.sum([flow.squares(out.values.shape) for flow in gradient.values()], axis=0)
+    grows = float(latent.expectation(squares * (latent.NODES**2 - 1)) / max(latent.expectation(squares), TINY))
+    off = (x.values - x.mean[:, None]) ** 2 / np.maximum(x.variance, TINY)[:, None] - 1
+    factor = np.sqrt(np.maximum(1 + grows / out.terms.count * off, 0.0))
+    return with_factor(factor, x, total(back, x))
 
 
 def scaled(gradient: Gradient, factor: Array | float, by_bin: Array | None = None) -> Gradient:

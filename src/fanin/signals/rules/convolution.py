@@ -13,7 +13,7 @@ from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.gradient import Gradient, GradientMoments, leaning, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.pairs import handed_back, heard
@@ -82,6 +82,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
             spread = _everywhere(weight, sizes_in)
         back = handed_back(gradients[0], out, weight)
         of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
+        of_input = leaning(of_input, x, gradients[0], out)
         yield "input", _kept_apart(of_input, seen.normed, x, alone=groups == x.features == n_out)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)

@@ -17,7 +17,7 @@ from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.bins import Bins
 from fanin.signals.bins_back import met
 from fanin.signals.draws import NOTHING
-from fanin.signals.gradient import Flow, Gradient, GradientMoments, depending, total
+from fanin.signals.gradient import FEW_TERMS, Flow, Gradient, GradientMoments, depending, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.state import State, Terms, gaussian
@@ -323,9 +323,10 @@ class _Affine:
     def through(self, gradient: Gradient, x: State, out: State, left: GradientMoments) -> Gradient:
         """What is left of a gradient before the norm.
 
-        It depends on the latent as it did behind it, but for a Gaussian: what made that will not ask.
+        It depends on the latent as it did behind it, but for a Gaussian that is a sum of many: what made that will not ask.
         """
-        return depending(gradient, x, left) if out.root is x.root and x.marginal is not None else left.flow()
+        asked = x.marginal is not None or (x.terms is not None and x.terms.count <= FEW_TERMS)
+        return depending(gradient, x, left) if out.root is x.root and asked else left.flow()
 
     def squares(self, gradient: Gradient, out: State, hat: State) -> tuple[float, float]:
         """E (Σ δ x̂)² and E (Σ δ)² of a feature, over samples and positions."""
