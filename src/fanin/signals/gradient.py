@@ -41,6 +41,8 @@ class Flow:
         bins: how it is spread over bins of positions, where the value is in bins.
         normed: what a norm has done to the part as it is; None where another operation has changed it since.
         blind: to which functions of the latent the carrier is orthogonal.
+        owed: how much larger E δ² is than what will come back through the weights in front, as norms behind divide by
+            what those make large.
     """
 
     second: Array
@@ -53,6 +55,7 @@ class Flow:
     bins: Spread | None = None
     normed: Normed | None = None
     blind: Blind | None = None
+    owed: float = 1.0
 
     def times(self, factor: Array | float, by_bin: Array | None = None) -> Flow:
         """δ·A·B; `by_bin` is B in each bin, without which it is as large in all."""
@@ -87,7 +90,7 @@ class GradientMoments:
 
     Attributes:
         squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
-        spread, swing, profile, bins, normed: as of a `Flow`.
+        spread, swing, profile, bins, normed, owed: as of a `Flow`.
     """
 
     second: Array
@@ -99,6 +102,7 @@ class GradientMoments:
     profile: Profile | None = None
     bins: Spread | None = None
     normed: Normed | None = None
+    owed: float = 1.0
 
     @property
     def moments(self) -> tuple[Array, Array, Array]:
@@ -199,7 +203,16 @@ class GradientMoments:
 
     def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
         return Flow(
-            self.second, positions, samples, factor, self.spread, self.swing, self.profile, self.bins, self.normed
+            self.second,
+            positions,
+            samples,
+            factor,
+            self.spread,
+            self.swing,
+            self.profile,
+            self.bins,
+            self.normed,
+            owed=self.owed,
         )
 
 
@@ -226,6 +239,7 @@ def total(gradient: Gradient, state: State) -> GradientMoments:
         swing=together([(float(w), m.swing) for w, m in zip(weights, found, strict=True)]),
         profile=blended([m.profile for m in found], weights.tolist()),
         bins=_together(found, state),
+        owed=float(weights @ [m.owed for m in found]) if weights.any() else 1.0,
     )
 
 
@@ -274,6 +288,7 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
             flow.swing,
             flow.profile,
             normed=flow.normed,
+            owed=flow.owed,
         )
     squares = flow.factor**2
     alike = latent.covariances(flow.factor, state.correlations)
@@ -289,6 +304,7 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
         flow.swing,
         flow.profile,
         normed=flow.normed,
+        owed=flow.owed,
     )
 
 

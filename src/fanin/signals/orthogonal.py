@@ -25,10 +25,12 @@ class Normed(NamedTuple):
     Attributes:
         by_weights: how much larger E δ² is as each feature is divided by its own size, which is that of its weights:
             the way back through those takes it away.
+        by_features: likewise as its inputs are few, or made of few: what those are made by takes it away.
         along: E (Σ δ x)² of a feature, which only ε leaves.
     """
 
     by_weights: float
+    by_features: float
     along: float
 
 

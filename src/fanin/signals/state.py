@@ -32,10 +32,12 @@ class Terms(NamedTuple):
     Attributes:
         count: independent terms, each with a weight of its own.
         excess: kurtosis of one of them, less the 3 of a Gaussian.
+        alone: of one feature, whose terms have nothing to do with those of another.
     """
 
     count: float
     excess: float
+    alone: bool
 
 
 class Root:
@@ -68,6 +70,7 @@ class State:
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        scatter: variance of the latents' correlation over pairs of positions and samples: 1/n for each layer of n units.
         terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
@@ -87,6 +90,7 @@ class State:
     mean_of: State | None = None
     fixed: bool = False
     profile: Profile | None = None
+    scatter: float = 0.0
     terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
@@ -139,6 +143,15 @@ class State:
             safe = np.where(variance > 0, variance, 1.0)
             return tuple(np.clip((k - self.mean**2) / safe, -1.0, 1.0) for k in both)  # type: ignore[return-value]
         return tuple(latent.correlation_of(self.marginal, k) for k in both)  # type: ignore[return-value]
+
+    @property
+    def own_scatter(self) -> float:
+        """Of the correlations of x itself, where it is another function of the latent: as its kernel's slope."""
+        if self.marginal is None or not self.scatter:
+            return self.scatter
+        a = latent.coefficients(self.marginal)[:, 1:-1] ** 2
+        slope = (a * np.arange(1, a.shape[1] + 1) * latent.powers(self.correlations[1])[:, : a.shape[1]]).sum(-1)
+        return self.scatter * self.average(slope / np.maximum(self.variance, 1e-300)) ** 2
 
     @property
     def channel_second(self) -> Array:

@@ -71,8 +71,10 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     if spatial == 1 and len(rows) == 1:
         out = out.binned(_by_border(out, gather.profile[0], float(added[0])))
 
+    terms = _terms(x, weight, groups)
+    out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.count)).beside(out)
     if not isinstance(call["bias"], Weight):
-        out = out.of_terms(_terms(x, weight, groups))
+        out = out.of_terms(terms)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -83,7 +85,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         back = handed_back(gradients[0], out, weight)
         of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
         of_input = leaning(of_input, x, gradients[0], out)
-        yield "input", _kept_apart(of_input, seen.normed, x, alone=groups == x.features == n_out)
+        yield "input", _kept_apart(of_input, seen, x, alone=groups == x.features == n_out)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -119,7 +121,7 @@ def _terms(x: State, weight: Weight, groups: int) -> Terms:
     alike = min(max(across / second, 0.0), 1.0) if second > 0 else 0.0
     fourth = latent.expectation((x.values - x.mean[:, None]) ** 4)
     excess = x.average(fourth) / max(x.average(x.variance) ** 2, 1e-300) - 3
-    return Terms(channels * k / (1 + (k - 1) * alike**2), excess)
+    return Terms(channels * k / (1 + (k - 1) * alike**2), excess, groups == x.features)
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
@@ -217,16 +219,16 @@ def _back(
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
 
 
-def _kept_apart(gradient: Gradient, normed: Normed | None, x: State, *, alone: bool) -> Gradient:
-    """What a norm behind the convolution leaves.
+def _kept_apart(gradient: Gradient, seen: GradientMoments, x: State, *, alone: bool) -> Gradient:
+    """What norms behind the convolution leave.
 
     Where each feature goes alone, δ stays orthogonal to the signal and to 1.
     """
-    if normed is None:
-        return gradient
-    blind = Blind(x.values, normed.along) if alone else None
-    by = normed.by_weights**-0.5
-    return {carrier: replace(flow.times(by), blind=blind) for carrier, flow in gradient.items()}
+    normed = seen.normed or Normed(1.0, 1.0, 0.0)
+    blind = Blind(x.values, normed.along) if alone and seen.normed else None
+    owed = normed.by_features * (seen.owed if alone else 1.0)
+    by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
+    return {carrier: replace(flow.times(by), blind=blind, owed=owed) for carrier, flow in gradient.items()}
 
 
 def _weight_gradient(

@@ -74,6 +74,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         marks=x.marks,
     ).moved_by(second)
     out = _shaped_by(bias, out)
+    out = replace(out, scatter=1 / n_in + x.own_scatter)
     if x.bins is not None:
         gain = out.average(second) / (x.average(x.second) or 1.0)
         bins = x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean))

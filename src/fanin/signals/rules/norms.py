@@ -43,9 +43,13 @@ def batch_norm(call: Call) -> Outcome:
     own = np.maximum(x.second - x.across_positions, 0.0)
     of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
     freedom = _freedom((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own))
-    with_weights = freedom if x.terms is None else 1 / (1 / freedom + 1 / x.terms.count)
+    own = 0.0 if x.terms is None else 1 / x.terms.count  # of the weights in front
+    spread_by = 1 / freedom + x.scatter + (own if x.terms is not None and x.terms.alone else 0.0)
+    with_weights = 1 / spread_by
     jensen = _inverse_moment(with_weights)
-    of_weights = x.average(jensen / _inverse_moment(freedom))
+    of_features = _inverse_moment(1 / (spread_by - own))
+    of_weights = x.average(jensen / of_features)
+    of_features = x.average(of_features / _inverse_moment(freedom))
     hat = _heavy(hat, x.terms)
     out, affine = _affine(call, hat)
 
@@ -55,7 +59,7 @@ def batch_norm(call: Call) -> Outcome:
         yield from affine.weights(squares)
         along = float(np.mean(affine.second * (eps / v) ** 2 * _inverse_square(with_weights))) * squares[0]
         left = _projected(affine.back(seen), hat, x.positions, x.samples).times(jensen / v)
-        left = replace(left, normed=Normed(of_weights, along))
+        left = replace(left, normed=Normed(of_weights, of_features, along), owed=seen.owed)
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *_further(call, out)), pull)
