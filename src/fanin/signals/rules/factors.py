@@ -119,4 +119,5 @@ def _independent_product(x: State, y: State) -> State:
         profile=x.profile or y.profile,
     )
     values = latent.independent(lambda u, v: u * v, x.values, y.values)
+    out = replace(out, scatter=max(x.own_scatter, y.own_scatter))  # a gate leaves what it lets through as alike
     return replace(out, marginal=latent.moved(values, out.mean, out.variance))
