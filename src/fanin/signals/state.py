@@ -71,6 +71,7 @@ class State:
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
         scatter: variance of the latents' correlation over pairs of positions and samples: 1/n for each layer of n units.
+        shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
@@ -91,6 +92,7 @@ class State:
     fixed: bool = False
     profile: Profile | None = None
     scatter: float = 0.0
+    shared: float = 0.0
     terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
@@ -207,6 +209,7 @@ class State:
             latents=(positions, samples),
             mean_of=None,
             fixed=False,
+            shared=0.0,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
@@ -227,6 +230,7 @@ class State:
             marginal=marginal,
             latents=self.correlations if marginal is not None else self.latents,
             mean_of=None,
+            shared=float(np.mean(by)) ** 2 * self.shared,
         )
 
     def split_at(self, ends: Sizes) -> State:

@@ -58,7 +58,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
     n_in, n_out = (x.axes[-1] and int(np.prod([s for _, s in x.axes[-1]]))) or 1, shape[-1]
     axes = (*x.axes[:-1], axis(Kind.FEATURE, n_out))
     if kinds_of(x.axes[-1]) == {Kind.POSITION}:
-        return _over_positions(x, x_name, weight, w_name, n_in, n_out)
+        return _over_positions(x, x_name, weight, w_name, bias, n_in, n_out)
     kept = count(x.axes[:-1], Kind.FEATURE)  # heads, say, that share the weight
     sizes = _rows_out(weight, n_out, kept)
     mean, second, positions, samples = _sum(*heard(x, weight), n_in, len(sizes))
@@ -164,25 +164,35 @@ def _weight_gradient(x: State, seen: GradientMoments, out: State) -> WeightGradi
     return WeightGradient(both * max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
 
 
-def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, n_in: int, n_out: int) -> Outcome:
-    """A product over positions, as a mixer's: each new position has weights of its own."""
+def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, n_in: int, n_out: int) -> Outcome:
+    """A product over positions, as a mixer's: each new position has weights of its own.
+
+    All features of a position have these in common: what the features had in common, their mean, is in each of them
+    Σ w μ, another number at each position.
+    """
     w = float(weight.sizes @ weight.second / weight.sizes.sum())
+    _, added = _bias(bias, np.array([n_out]))
+    b = float(np.mean(added))
     axes: Axes = (*x.axes[:-1], axis(Kind.POSITION, n_out))
     kept = count(x.axes[:-1], Kind.POSITION)
     out = gaussian(
         axes,
         x.sizes,
         0.0,
-        n_in * w * x.second,
-        (n_in * w * x.across_positions) * (kept - 1) / max(kept * n_out - 1, 1),
-        n_in * w * x.across_samples / n_out,
+        n_in * w * x.second + b,
+        (n_in * w * x.across_positions + b) * (kept - 1) / max(kept * n_out - 1, 1),
+        (n_in * w * x.across_samples + b) / n_out,
         draws=x.draws,
         marks=x.marks,
     )
+    out = replace(out, shared=n_in * w * x.average(x.mean) ** 2 + b)
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
         yield x_name, seen.behind_weights(out).scaled(n_out * w, 0.0, n_out * w / n_in).flow()
         yield w_name, WeightGradient(out.samples * out.features * out.average(seen.second) * x.average(x.second))
+        if isinstance(bias, Weight):
+            g, r = (out.average(m) for m in (seen.second, seen.across_samples))
+            yield "bias", WeightGradient(out.features * out.samples * max(g + (out.samples - 1) * r, 0.0))
 
     return Outcome((out,), pull)

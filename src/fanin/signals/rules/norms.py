@@ -145,12 +145,13 @@ def _over_features(call: Call, *, centred: bool, lost: int) -> Outcome:
     mean, second = x.average(x.mean), x.average(x.second)
     positions = x.average(x.across_positions)
     # the mean over c features and p positions, each feature having a mean of its own
-    own = np.array([mean**2 + ((second - mean**2) + (p - 1) * (positions - mean**2)) / (c * p)])
+    apart = (second - mean**2) + (p - 1) * (positions - mean**2) - x.shared
+    own = np.array([mean**2 + x.shared + apart / (c * p)])
     if not centred:
         own = np.zeros(1)
     v = second - float(own[0]) + (call["eps"] if call["eps"] is not None else 1e-6)
     by = 1 / math.sqrt(v) if v > 0 else 0.0
-    hat = replace(x.scaled(by, -mean * by if centred else 0.0), draws=NOTHING, fixed=True, profile=None)
+    hat = replace(x.scaled(by, -mean * by if centred else 0.0), draws=NOTHING, fixed=True, profile=None, shared=0.0)
     if centred:  # E x m = E m² of the mean m
         across = x.average(x.across_samples)
         positions_, samples_ = (mean**2 + (k - mean**2) / c if p == 1 else float(own[0]) for k in (positions, across))

@@ -105,6 +105,7 @@ def sum_of(x: State, y: State, a: float, b: float) -> State:
         marks=x.marks | y.marks,
         profile=blended([x.profile, y.profile], [share, 1 - share]),
     )
+    state = replace(state, shared=a * a * x.shared + b * b * y.shared)
     state = replace(state, scatter=share**2 * x.own_scatter + (1 - share) ** 2 * y.own_scatter)
     if x.marginal is None and y.marginal is None:
         return state
