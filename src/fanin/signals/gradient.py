@@ -372,12 +372,13 @@ def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradien
 
     Of n terms one makes the variance of the sum (x̂² − 1)/n larger, and E δ² grows with that as E (z² − 1) A(z)².
     """
-    if out.terms is None or out.terms.count > FEW_TERMS or all(f.factor.shape[1] == 1 for f in gradient.values()):
+    if out.terms is None or out.terms.number > FEW_TERMS or all(f.factor.shape[1] == 1 for f in gradient.values()):
         return back
     squares = out.shares @ np.sum([flow.squares(out.values.shape) for flow in gradient.values()], axis=0)
-    grows = float(latent.expectation(squares * (latent.NODES**2 - 1)) / max(latent.expectation(squares), TINY))
+    bent = float(latent.expectation(squares * (latent.NODES**2 - 1)))
+    grows = bent / max(float(latent.expectation(squares)), TINY)
     off = (x.values - x.mean[:, None]) ** 2 / np.maximum(x.variance, TINY)[:, None] - 1
-    factor = np.sqrt(np.maximum(1 + grows / out.terms.count * off, 0.0))
+    factor = np.sqrt(np.maximum(1 + grows / out.terms.number * off, 0.0))
     return with_factor(factor, x, total(back, x))
 
 

@@ -1,8 +1,8 @@
 """Loops over positions that are written out in a graph: a selective scan, a cell that is applied step by step.
 
-A rule sees one operation, and takes its operands for independent unless they are functions of one latent. In a loop the
-operands of every step are made of the same tensors: the decay of a unit is slow at all steps or at none, and what drives
-it is alike from step to step. So a loop is found as a whole, and run as a whole.
+A rule sees one operation, and takes its operands for independent unless they are functions of one latent. In a loop
+the operands of every step are made of the same tensors: the decay of a unit is slow at all steps or at none, and what
+drives it is alike from step to step. So a loop is found as a whole, and run as a whole.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def tensors_of(node: Node) -> Iterator[tuple[str, Ref]]:
     for name, argument in node.arguments.items():
         if isinstance(argument, Ref):
             yield name, argument
-        elif isinstance(argument, (list, tuple)) and not isinstance(argument, str):
+        elif isinstance(argument, (list, tuple)):
             for at, each in enumerate(argument):
                 if isinstance(each, Ref):
                     yield f"{name}.{at}", each

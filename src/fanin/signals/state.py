@@ -30,12 +30,12 @@ class Terms(NamedTuple):
     """What each feature is a sum of.
 
     Attributes:
-        count: independent terms, each with a weight of its own.
+        number: of independent terms, each with a weight of its own.
         excess: kurtosis of one of them, less the 3 of a Gaussian.
         alone: of one feature, whose terms have nothing to do with those of another.
     """
 
-    count: float
+    number: float
     excess: float
     alone: bool
 
@@ -70,7 +70,7 @@ class State:
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
-        scatter: variance of the latents' correlation over pairs of positions and samples: 1/n for each layer of n units.
+        scatter: variance of the latents' correlation over pairs of positions and samples: 1/n a layer of n units.
         shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that

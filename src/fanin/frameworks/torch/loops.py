@@ -215,7 +215,8 @@ class _Whole:
         if not isinstance(value, State):
             return GradientMoments(np.array([float(gradient.double().square().mean())]), np.zeros(1), np.zeros(1))
         _, moments = seen_in_draws(cubes_of(gradient, _smaller_axes(value.axes, self.cut)))
-        return GradientMoments(*(np.array([m]) for m in moments))
+        second, positions, samples = (np.array([m]) for m in moments)
+        return GradientMoments(second, positions, samples)
 
     def _of_all(self, name: str, moments: GradientMoments) -> GradientMoments:
         """Where the features that were left out add up, as many times more of it."""

@@ -131,7 +131,7 @@ def cube_of(x: torch.Tensor, axes: Axes) -> torch.Tensor:
 
 
 def cubes_of(draws: torch.Tensor, axes: Axes) -> torch.Tensor:
-    """Several draws of a tensor, along a first axis that `axes` does not count, as (draws, samples, positions, features)."""
+    """Draws of a tensor, along a first axis that `axes` does not count: (draws, samples, positions, features)."""
     factors = [size for a in axes for _, size in a]
     order = [0, *(at + 1 for at in _order(axes))]
     return draws.reshape(len(draws), *factors).permute(order).reshape(-1, *(count(axes, kind) for kind in KINDS))

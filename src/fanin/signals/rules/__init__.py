@@ -13,6 +13,7 @@ from typing import Final
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import (
     attention,
+    batch_norms,
     choice,
     convolution,
     cross_entropy,
@@ -66,12 +67,12 @@ _GENERAL: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution.convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution.transposed_convolution),
     **dict.fromkeys(
-        ("batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional"), norms.batch_norm
+        ("batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional"), batch_norms.batch_norm
     ),
-    "_native_batch_norm_legit_no_training": norms.batch_norm_eval,
+    "_native_batch_norm_legit_no_training": batch_norms.batch_norm_eval,
     "layer_norm": norms.layer_norm,
     "rms_norm": norms.rms_norm,
-    **dict.fromkeys(("group_norm", "instance_norm"), norms.group_norm),
+    **dict.fromkeys(("group_norm", "instance_norm"), batch_norms.group_norm),
     **{f"avg_pool{d}d": pooling.average_pool for d in (1, 2, 3)},
     **{f"adaptive_avg_pool{d}d": pooling.adaptive_average_pool for d in (1, 2, 3)},
     **{f"max_pool{d}d{s}": pooling.max_pool for d in (1, 2, 3) for s in ("", "_with_indices")},

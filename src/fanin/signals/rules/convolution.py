@@ -72,7 +72,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         out = out.binned(_by_border(out, gather.profile[0], float(added[0])))
 
     terms = _terms(x, weight, groups)
-    out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.count)).beside(out)
+    out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
     if not isinstance(call["bias"], Weight):
         out = out.of_terms(terms)
 

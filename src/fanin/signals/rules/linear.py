@@ -127,7 +127,7 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
 
 
 def _shaped_by(bias: Any, out: State) -> State:
-    """The sum over inputs is Gaussian; a bias that decides where a unit stands, as that of steps in time, may not be."""
+    """A sum over inputs is Gaussian; a bias that decides where a unit stands, as that of steps in time, may not be."""
     if not isinstance(bias, Weight) or bias.marginal is None or len(bias.mean) != len(out.sizes):
         return out
     rest = out.variance - bias.variance
