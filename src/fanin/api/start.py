@@ -147,7 +147,8 @@ def initialize(
         >>> import fanin, numpy as np
         >>> from fanin.compat.numpy import Net, layer
         >>> empty = {"W": np.zeros((64, 32), np.float32), "b": np.zeros(32, np.float32)}
-        >>> net = fanin.initialize(Net(empty, [layer("linear", weight="W", bias="b")]), recipe="lecun", seed=0)
+        >>> layers = [layer("linear", weight="W", bias="b", axes=("in", "out"))]
+        >>> net = fanin.initialize(Net(empty, layers), recipe="lecun", seed=0)
         >>> net["W"].std().round(3), empty["W"].std()
         (np.float32(0.125), np.float32(0.0))
     """

@@ -51,8 +51,10 @@ VERBS: Final = {
     "write_": "fanin.initialize_",
     "seen": "the recipe as_built",
     "Watcher": "fanin.watch",
-    "clip_": "fanin.clip_",
+    "Keeping": "fanin.watch(…, keep_step=True)",
     "load_step": "fanin.monitor.replay",
+    "clip_": "fanin.clip_",
+    "save": "fanin init",
 }
 
 
