@@ -43,8 +43,8 @@ def load_model(
         adapter = adapter_of(model)
     except BadInput as error:
         raise BadInput(
-            f"{reference}() must return a torch.nn.Module, a model of Keras or a net of NumPy arrays, or a tuple of "
-            f"one and its example inputs; got {type(model).__name__}."
+            f"{reference}() must return a torch.nn.Module, a model of Keras, Flax or Equinox or a net of NumPy arrays, "
+            f"or a tuple of one and its example inputs; got {type(model).__name__}."
         ) from error
     if shape is not None:
         return model, (adapter.example_input(parse_shape(shape)),)

@@ -26,10 +26,20 @@ ADAPTERS: Final[dict[Kind, str]] = {
     ("torch", "Module"): "fanin.frameworks.torch",
     ("keras", "Layer"): "fanin.frameworks.keras",
     ("fanin", "Net"): "fanin.frameworks.numpy",
+    ("flax", "Module"): "fanin.frameworks.jax",
+    ("equinox", "Module"): "fanin.frameworks.jax",
 }
 
-# A model that is a dict, list or tuple of arrays: the class of its first array → the adapter.
-TREES: Final[dict[Kind, str]] = {("numpy", "ndarray"): "fanin.frameworks.numpy"}
+# A model that is a dict, list or tuple: the class of the first in it that is here → the adapter. A pair of JAX is a
+# module of Flax, or a function, with its arrays.
+TREES: Final[dict[Kind, str]] = {
+    ("numpy", "ndarray"): "fanin.frameworks.numpy",
+    ("flax", "Module"): "fanin.frameworks.jax",
+    ("jax", "Array"): "fanin.frameworks.jax",
+    ("jaxlib", "ArrayImpl"): "fanin.frameworks.jax",
+    ("jax", "Tracer"): "fanin.frameworks.jax",
+    ("jax", "ShapeDtypeStruct"): "fanin.frameworks.jax",
+}
 
 # The framework and class of a tensor that can be written in place → the adapter that fills it.
 TENSORS: Final[dict[Kind, str]] = {
@@ -100,7 +110,8 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        f"Expected a torch.nn.Module, a model of Keras, or arrays of NumPy with their layers (docs/frameworks.md); "
+        f"Expected a torch.nn.Module, a model of Keras, Flax or Equinox, or arrays with what is done with them "
+        f"(docs/frameworks.md); "
         f"got {type(model).__name__}."
     )
 
