@@ -33,6 +33,7 @@ LEVELS = {
     "api": 9,
     "cli": 9,
     "": 9,  # fanin itself
+    "__main__": 10,
     "testing": 10,
 }
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}

@@ -27,6 +27,7 @@ def compare(
     momentum: float = 0.9,
     to: str | os.PathLike[str] | None = None,
     engine: str = "local",
+    address: str | None = None,
     workers: int | None = None,
     progress: bool = True,
     bar: float = 0.5,
@@ -48,15 +49,18 @@ def compare(
         learning_rates: a grid wide enough that no recipe is best at its end.
         optimizer: "sgd", with momentum, or "adam", whose β₁ is the momentum.
         to: the folder of results; None keeps none. Several calls may use one, at once, too.
-        engine: "local".
-        workers: processes; as many as there are cores by default. 1 trains in this one.
+        engine: "local", processes of this machine; or "ray", tasks of a Ray cluster.
+        address: of the cluster, such as "auto" or "ray://HOST:10001"; None is the one that this process is connected
+            to, or else one that is started on this machine.
+        workers: trials, or stacks of them, at once; as many as there are cores by default. 1 trains in this process.
         progress: a bar on standard error.
         bar: the loss that steps and seconds are counted to, as a share of chance.
 
     Raises:
         UnknownName: no net, data, recipe or optimizer of that name; the message names the nearest.
         BadInput: settings that make no sense, a function that raises or cannot be found by other processes, a folder
-            that cannot be written to.
+            that cannot be written to, a cluster that does not answer.
+        MissingExtra: Ray is not installed.
         KeyboardInterrupt: Ctrl-C; what is done is kept, and the message says how much that is.
 
     Example:
@@ -82,6 +86,7 @@ def compare(
         momentum=momentum,
         to=None if to is None else Path(to),
         engine=engine,
+        address=address,
         workers=workers,
         progress=progress,
         bar=bar,

@@ -8,6 +8,8 @@ import typer
 def compare(
     spec: str = typer.Argument(help="A TOML file: net, data, recipes; seeds, learning_rates, steps, …"),
     workers: int | None = typer.Option(None, min=1, help="Processes; as many as there are cores by default."),
+    engine: str | None = typer.Option(None, help="local (the default): processes; or ray: tasks of a Ray cluster."),
+    address: str | None = typer.Option(None, help="Of the Ray cluster, such as auto or ray://HOST:10001."),
     quick: bool = typer.Option(False, "--quick", help="A fifth of the steps, two seeds, the middle rate: does it run?"),
     to: str | None = typer.Option(None, help="The folder of results; else what the file says, or runs/NAME-OF-FILE."),
     html: str | None = typer.Option(None, help="Also write curves and tables to this file."),
@@ -30,12 +32,12 @@ def compare(
         check_target(html)
     asked: Spec = read_spec(Path(spec))
     asked = asked.quick() if quick else asked
+    given = {"to": to or asked.to, "engine": engine, "address": address}
+    settings = {**asked.settings, **{name: value for name, value in given.items() if value is not None}}
     started = time.perf_counter()
     try:
         with asked.pointing():
-            study = api.compare(
-                load_net(asked), asked.data, to=to or asked.to, workers=workers, recipes=asked.recipes, **asked.settings
-            )
+            study = api.compare(load_net(asked), asked.data, recipes=asked.recipes, workers=workers, **settings)
     except KeyboardInterrupt as stop:
         typer.echo(f"fanin: {str(stop) or 'Interrupted.'}", err=True)
         raise typer.Exit(130) from None

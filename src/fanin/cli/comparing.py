@@ -13,7 +13,17 @@ from typing import Any, Final
 from fanin.errors import BadInput, UnknownName
 
 NEEDED: Final = ("net", "data", "recipes")
-SETTINGS: Final = ("seeds", "learning_rates", "steps", "batch_size", "optimizer", "momentum", "engine", "bar")
+SETTINGS: Final = (
+    "seeds",
+    "learning_rates",
+    "steps",
+    "batch_size",
+    "optimizer",
+    "momentum",
+    "engine",
+    "address",
+    "bar",
+)
 QUICK_SEEDS: Final = 2
 EXAMPLE: Final = 'net = "perceptron(depth=30)", data = "digits", recipes = ["auto", "he"]'
 

@@ -1,7 +1,7 @@
 """EVIDENCE: starts compared by real training.
 
 `compare` trains a net from several recipes and gives a `Study`: its `Run`s, and what can be said of them. A `Store`
-keeps results on disk, an engine (`ENGINES`) does the work in processes. To add an engine: a function in `engine.py`.
+keeps results on disk; an engine does the work, in processes or on a cluster. To add an engine: a file in `engines/`.
 The demonstration has its own small form of it: `Trial`s, functions of their `TrialSpec`, run by `run_trials`.
 """
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import torch
 
 from fanin.errors import BadInput, FaninError, UnknownName
 from fanin.experiments.comparison import BAR, Study
-from fanin.experiments.engine import ENGINES
+from fanin.experiments.engines import ENGINES, Engine
 from fanin.experiments.optimizers import OPTIMIZERS
 from fanin.experiments.progress import bar as progress_bar
 from fanin.experiments.stack import Report, Stack, Worker, gains
@@ -28,7 +28,6 @@ from fanin.experiments.trial import Cell, Run
 from fanin.plans import Plan
 from fanin.plans.recipes import recipe as recipe_named
 from fanin.stream import key
-from fanin.stream.parallel import cores
 
 LARGEST_STACK: Final = 16  # models: the gain levels off there (docs/compare.md), and a stack is what a kill loses
 AGAIN: Final = 0.5  # seconds between two looks at trials that another run works on
@@ -65,6 +64,7 @@ def compare(
     momentum: float = 0.9,
     to: str | Path | None = None,
     engine: str = "local",
+    address: str | None = None,
     workers: int | None = None,
     progress: bool = True,
     bar: float = BAR,
@@ -74,13 +74,13 @@ def compare(
         raise UnknownName("engine", engine, ENGINES)
     what, grid = subject(net, data), _grid(seeds, learning_rates)
     how = _training(what, steps, batch_size, optimizer, momentum)
-    count = cores() if workers is None else workers
-    if type(count) is not int or count < 1:
+    if workers is not None and (type(workers) is not int or workers < 1):
         raise BadInput(f"workers must be an integer, at least 1; got {workers!r}.")
     named = _named(recipes)
-    with torch.random.fork_rng(devices=[]), ExitStack() as folders:  # a net may draw when it is traced
-        folder = folders.enter_context(tempfile.TemporaryDirectory(prefix="fanin-compare-")) if to is None else to
-        return _compare(what, grid, how, named, Path(folder), engine, count, progress, bar)
+    with torch.random.fork_rng(devices=[]), ExitStack() as stack:  # a net may draw when it is traced
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fanin-compare-")) if to is None else to
+        crew = stack.enter_context(ENGINES[engine](workers, address))
+        return _compare(what, grid, how, named, Path(folder), crew, progress, bar)
 
 
 def _compare(
@@ -89,8 +89,7 @@ def _compare(
     how: Training,
     recipes: Mapping[str, Any],
     folder: Path,
-    engine: str,
-    workers: int,
+    engine: Engine,
     progress: bool,
     bar: float,
 ) -> Study:
@@ -98,11 +97,11 @@ def _compare(
     store = Store(folder, _Collected(notes))
     plans, left_out = _plans(what, recipes)
     worker = Worker(what, how, Store(folder, _silent))  # what is damaged is said once, here
-    if workers > 1:
+    if engine.near and engine.workers > 1:
         _check_that_it_travels(worker)
     store.check()
     keys = {(name, cell): worker.key(plan, cell) for name, plan in plans.items() for cell in grid.cells}
-    trained, failed = _train(worker, plans, keys, store, engine, workers, progress)
+    trained, failed = _train(worker, plans, keys, store, engine, progress)
     found = {at: store.get(what_decides) for at, what_decides in keys.items()}
     return Study(
         what.name,
@@ -129,8 +128,7 @@ def _train(
     plans: Mapping[str, Plan],
     keys: Mapping[At, Mapping[str, Any]],
     store: Store,
-    engine: str,
-    workers: int,
+    engine: Engine,
     progress: bool,
 ) -> tuple[int, dict[At, str]]:
     """How many trials were run, and those that failed; afterwards the store has all others."""
@@ -142,6 +140,8 @@ def _train(
 
     def done(stack: Stack, report: Report) -> None:
         nonlocal trained
+        for cell, result in report.results:
+            store.put(keys[stack.recipe, cell], result)
         trained += report.trained
         failed.update({(stack.recipe, cell): error for cell, error in report.failed})
 
@@ -153,8 +153,9 @@ def _train(
     with progress_bar(what, len(missing) * worker.how.steps, progress) as advance:
         try:
             while missing:
-                stacks = _stacks(worker, plans, missing, workers)
-                ENGINES[engine](stacks, worker, workers=workers, on_done=done, on_lost=lost, on_progress=advance)
+                stacks = _stacks(worker, plans, missing, engine.workers)
+                work = worker if engine.near else replace(worker, store=None)
+                engine(stacks, work, on_done=done, on_lost=lost, on_progress=advance)
                 missing = [at for at in missing if at not in failed and store.get(keys[at]) is None]
                 missing = _waited(store, {at: keys[at] for at in missing})
         except KeyboardInterrupt as stop:

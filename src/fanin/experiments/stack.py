@@ -41,37 +41,56 @@ class Stack:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a stack: how many trials it trained; those that failed, with the error; others are elsewhere."""
+    """What became of a stack; trials that are neither trained nor failed are elsewhere.
+
+    Attributes:
+        trained: how many.
+        failed: with the error.
+        results: of those that are trained, where the worker has no store to keep them in.
+    """
 
     trained: int = 0
     failed: tuple[tuple[Cell, str], ...] = ()
+    results: tuple[tuple[Cell, dict[str, Any]], ...] = ()
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Trains what it is given, unless the store has it or another run works on it; a function of its fields."""
+    """Trains what it is given, unless the store has it or another run works on it; a function of its fields.
+
+    Attributes:
+        store: None where it is out of reach, as on another machine: results go into the report.
+    """
 
     subject: Subject
     how: Training
-    store: Store
+    store: Store | None
 
     def __call__(self, stack: Stack, tell: Callable[[int], None]) -> Report:
         """Claim, look, train, store."""
-        with ExitStack() as claims, one_core():
+        if self.store is None:
+            return self._train(stack.plan, stack.cells, tell)
+        with ExitStack() as claims:
             keys = {c: self.key(stack.plan, c) for c in stack.cells}
             claimed = [c for c, key in keys.items() if claims.enter_context(self.store.claim(key))]
             cells = [c for c in claimed if self.store.get(keys[c]) is None]
-            if not cells:
-                return Report()
-            started = time.perf_counter()
-            ended = train_stack(self.subject, stack.plan, cells, self.how, tell)
-            seconds = (time.perf_counter() - started) / len(cells)
-            facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(cells)}
-            good = {c: result for c, result in zip(cells, ended, strict=True) if not isinstance(result, Exception)}
-            for cell, result in good.items():
-                self.store.put(keys[cell], {**result, "seconds": seconds, "facts": facts})
-            failed = [(c, e) for c, e in zip(cells, ended, strict=True) if isinstance(e, Exception)]
-            return Report(len(good), tuple((c, f"{type(e).__name__}: {e}") for c, e in failed))
+            found = self._train(stack.plan, cells, tell)
+            for cell, result in found.results:
+                self.store.put(keys[cell], result)
+            return replace(found, results=())
+
+    def _train(self, plan: Plan, cells: Sequence[Cell], tell: Callable[[int], None]) -> Report:
+        if not cells:
+            return Report()
+        started = time.perf_counter()
+        with one_core():
+            ended = train_stack(self.subject, plan, cells, self.how, tell)
+        seconds = (time.perf_counter() - started) / len(cells)
+        facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(cells)}
+        pairs = list(zip(cells, ended, strict=True))
+        failed = tuple((c, f"{type(e).__name__}: {e}") for c, e in pairs if isinstance(e, Exception))
+        good = tuple((c, {**r, "seconds": seconds, "facts": facts}) for c, r in pairs if not isinstance(r, Exception))
+        return Report(len(good), failed, good)
 
     def key(self, plan: Plan, cell: Cell) -> dict[str, Any]:
         """Of a trial in the store."""

@@ -1,8 +1,4 @@
-"""Jobs done side by side, in processes of one machine.
-
-An engine is a function `run(jobs, work, workers=…, on_done=…, on_lost=…, on_progress=…)`. It knows nothing of training
-and keeps nothing: `work` stores what it finds before it answers, so that any engine may die at any moment.
-"""
+"""Jobs done side by side, in processes of one machine."""
 
 from __future__ import annotations
 
@@ -10,101 +6,94 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from fanin.errors import BadInput, FaninError
+from fanin.experiments.engines.engine import TRIES, Answer, Job, Tell, Work
+from fanin.stream.parallel import cores
 
-Job = TypeVar("Job")
-Answer = TypeVar("Answer")
-Tell = Callable[[int], None]
-Work = Callable[[Job, Tell], Answer]  # tells how much it has done, and answers
-TRIES: Final = 2  # a process that was killed for memory may have had a greedy neighbour; twice, the job itself is
 OFTEN: Final = 0.1  # seconds between two words on progress
 
 
-class Engine(Protocol):
-    """What `fanin.compare` asks of an engine."""
+@contextmanager
+def local(workers: int | None, address: str | None) -> Iterator[Local]:
+    """Processes of this machine, as many as it has cores by default.
+
+    Raises:
+        BadInput: an address, which only a cluster has.
+    """
+    if address is not None:
+        raise BadInput(f"address {address!r} is a Ray cluster's, but the engine is 'local'. Ask for engine='ray'.")
+    yield Local(cores() if workers is None else workers)
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of one machine; with one worker, this process itself.
+
+    A process that dies takes nothing but its job with it, which another one tries again. Processes end by themselves
+    when this one is killed: the idle ones at once, the others when they next tell of their work.
+    """
+
+    workers: int
+    near: bool = True
 
     def __call__(
         self,
         jobs: Sequence[Job],
         work: Work[Job, Answer],
         *,
-        workers: int,
         on_done: Callable[[Job, Answer], None],
         on_lost: Callable[[Job, str], None],
         on_progress: Tell,
     ) -> None:
-        """Do all jobs; whatever is raised, Ctrl-C included, no process is left behind."""
+        """See `Engine`.
 
+        Raises:
+            BadInput: processes cannot be started.
+        """
+        if self.workers <= 1:
+            for job in jobs:
+                on_done(job, work(job, on_progress))
+            return
+        todo, deaths = deque(jobs), Counter[int]()
 
-def run(
-    jobs: Sequence[Job],
-    work: Work[Job, Answer],
-    *,
-    workers: int,
-    on_done: Callable[[Job, Answer], None],
-    on_lost: Callable[[Job, str], None],
-    on_progress: Tell,
-) -> None:
-    """In `workers` processes; in this one if it is 1.
-
-    A process that dies takes nothing but its job with it, which another one tries again. Processes end by themselves
-    when this one is killed: the idle ones at once, the others when they next tell of their work.
-
-    Args:
-        work: can be pickled; what it raises ends the whole and is raised here.
-        on_done: called here with each job and its answer, in the order they end.
-        on_lost: called here with each job whose process died `TRIES` times, and how.
-        on_progress: called here with what `work` tells.
-
-    Raises:
-        BadInput: processes cannot be started.
-    """
-    if workers <= 1:
-        for job in jobs:
-            on_done(job, work(job, on_progress))
-        return
-    todo, deaths = deque(jobs), Counter[int]()
-
-    def buried(worker: _Worker, code: int) -> _Worker:
-        """Another in its place, for its job, too, unless that has killed it before."""
-        job = worker.job.pop()
-        worker.end()
-        deaths[id(job)] += 1
-        if deaths[id(job)] < TRIES:
-            todo.appendleft(job)
-        else:
-            on_lost(job, f"its process ended with exit code {code}, {TRIES} times")
-        return _Worker(work)
-
-    crew = [_Worker(work) for _ in range(min(workers, len(jobs)))]
-    try:
-        while todo or any(worker.busy for worker in crew):
-            for worker in [worker for worker in crew if not worker.busy][: len(todo)]:
-                worker.give(todo.popleft())
-            for ready in wait([worker.connection for worker in crew if worker.busy]):
-                at = next(i for i, worker in enumerate(crew) if worker.connection is ready)
-                kind, content = crew[at].hear()
-                if kind == "told":
-                    on_progress(content)
-                elif kind == "done":
-                    on_done(crew[at].job.pop(), content)
-                elif kind == "raised":
-                    raise content
-                elif kind == "died":
-                    crew[at] = buried(crew[at], content)
-    finally:
-        for worker in crew:
+        def buried(worker: _Worker, code: int) -> _Worker:
+            """Another in its place, for its job, too, unless that has killed it before."""
+            job = worker.job.pop()
             worker.end()
+            deaths[id(job)] += 1
+            if deaths[id(job)] < TRIES:
+                todo.appendleft(job)
+            else:
+                on_lost(job, f"its process ended with exit code {code}, {TRIES} times")
+            return _Worker(work)
 
-
-ENGINES: Final[dict[str, Engine]] = {"local": run}
+        crew = [_Worker(work) for _ in range(min(self.workers, len(jobs)))]
+        try:
+            while todo or any(worker.busy for worker in crew):
+                for worker in [worker for worker in crew if not worker.busy][: len(todo)]:
+                    worker.give(todo.popleft())
+                for ready in wait([worker.connection for worker in crew if worker.busy]):
+                    at = next(i for i, worker in enumerate(crew) if worker.connection is ready)
+                    kind, content = crew[at].hear()
+                    if kind == "told":
+                        on_progress(content)
+                    elif kind == "done":
+                        on_done(crew[at].job.pop(), content)
+                    elif kind == "raised":
+                        raise content
+                    elif kind == "died":
+                        crew[at] = buried(crew[at], content)
+        finally:
+            for worker in crew:
+                worker.end()
 
 
 class _Worker:
