@@ -67,7 +67,8 @@ def plan(
         ('normal 1/√fan_in', 0.125)
     """
     adapter = adapter_of(model)
-    traced = adapter.trace(model, *example) if example else None
+    known = hasattr(adapter, "knows_inputs") and adapter.knows_inputs(model)
+    traced = adapter.trace(model, *example) if example or known else None
     graph = traced.graph if traced else adapter.read_modules(model)
     if hasattr(recipe, "built"):
         decided = override(recipe.built(model, graph).plan, overrides or {})

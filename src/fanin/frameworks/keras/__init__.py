@@ -4,7 +4,18 @@
 PyTorch's operations (`layers.py`, `operations.py`); `read_modules` is what can be said without an example.
 """
 
-from fanin.frameworks.keras.model import constrained, draw_seed_for, verify, write_
-from fanin.frameworks.keras.trace import Traced, read_modules, trace
+from fanin.frameworks.keras.model import constrained, draw_seed_for, predict, sweep, verify, write_
+from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
 
-__all__ = ["Traced", "constrained", "draw_seed_for", "read_modules", "trace", "verify", "write_"]
+__all__ = [
+    "Traced",
+    "constrained",
+    "draw_seed_for",
+    "knows_inputs",
+    "predict",
+    "read_modules",
+    "sweep",
+    "trace",
+    "verify",
+    "write_",
+]

@@ -138,9 +138,9 @@ class Description:
             return array.item()
         return self.constant(array)
 
-    def constant(self, array: Any) -> Ref:
+    def constant(self, array: Any, kind: str = "constant") -> Ref:
         """A tensor that is the same in every call."""
-        name = f"constant_{len(self.constants)}"
+        name = f"{kind}_{len(self.constants)}"
         self.constants[name] = array
         return Ref(name, 0, tuple(array.shape))
 

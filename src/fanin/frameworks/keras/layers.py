@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from fanin.activations import TABLE
+from fanin.frameworks.described import NO_BIAS
 from fanin.frameworks.keras.describe import Description, channels_first, snake
 from fanin.frameworks.keras.layouts import is_weight
 from fanin.frameworks.keras.operations import same_padding
@@ -239,26 +241,32 @@ def _recurrent(d: Description, call: Recorded) -> None:
     op, gates = CELLS[kind]
     if kind == "SimpleRNNCell" and getattr(cell.activation, "__name__", "") == "relu":
         op = "rnn_relu"
-    params = [
+    params: list[Any] = [
         d.parameter(cell.kernel, packed(gates)),
         d.parameter(cell.recurrent_kernel, packed(gates, Role.RECURRENT)),
     ]
+    further: dict[str, Any] = {}
     if cell.use_bias:
-        two = len(cell.bias.shape) == 2  # the GRU of cuDNN adds one bias to the input and one to the state
-        params.append(d.parameter(cell.bias, Slot(Role.BIAS) if two else packed_bias(gates)))
+        none = [d.constant(np.zeros(max(len(gates), 1) * cell.units, np.float32), NO_BIAS) for _ in range(2)]
+        if len(cell.bias.shape) == 2:  # one bias for the input and one for the state, in one variable
+            params += none
+            further["bias"] = d.parameter(cell.bias, Slot(Role.BIAS))
+        else:  # PyTorch has a second one
+            params += [d.parameter(cell.bias, packed_bias(gates)), none[0]]
     batch, steps = int(x.shape[0]), int(x.shape[1])
     sequence = (batch, steps, cell.units)
     state = (1, batch, cell.units)
     shapes = (sequence, state, state) if op == "lstm" else (sequence, state)
     arguments = {
         "input": d.last(x),
-        "params": tuple(p for p in params if p is not None),
+        "params": tuple(params),
         "has_biases": bool(cell.use_bias),
         "num_layers": 1,
         "dropout": 0.0,
         "train": True,
         "bidirectional": False,
         "batch_first": True,
+        **further,
     }
     made = d.emit(op, arguments, sequence, shapes=shapes)
     results = list(call.outputs)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
+from fanin.errors import BadInput
+from fanin.frameworks import described
+from fanin.frameworks.described import sweep_of
 from fanin.frameworks.held import Array, drawn, verified
+from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
 from fanin.graph import Held
-from fanin.plans import Plan, Verification
+from fanin.plans import Plan, Sweep, Verification
 from fanin.plans.model import Decision
+from fanin.signals import Signals
+from fanin.signals.propagate import Rule
+from fanin.signals.rules import RULES
 
 
 def constrained(_: Any) -> Mapping[str, Decision]:
@@ -23,6 +31,43 @@ def constrained(_: Any) -> Mapping[str, Decision]:
 def draw_seed_for(_: Any) -> int:
     """63 bits from Python's generator, which `keras.utils.set_random_seed` sets."""
     return random.getrandbits(63)
+
+
+def sweep(traced: Traced, model: Any, _: tuple[Any, ...]) -> Sweep:
+    """Predict forward from a plan, tuning; the values of the example do not count."""
+    return sweep_of(traced, logical(model))
+
+
+def predict(
+    traced: Traced,
+    model: Any,
+    example: tuple[Any, ...],
+    plan: Plan | None = None,
+    loss: Any = None,
+    rules: Mapping[str, Rule] = RULES,
+) -> Signals:
+    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+
+    Raises:
+        BadInput: a loss, which would be differentiated on predicted outputs, or an operation that has no rule.
+    """
+    if loss is not None:
+        raise BadInput("fanin.predict takes no loss for Keras models: give none, or measure(model, x, loss=…).")
+    arrays = [x for x in keras.tree.flatten(example) if hasattr(x, "shape")]
+    given = {
+        one.name: np.asarray(keras.ops.convert_to_numpy(x)) for one, x in zip(traced.graph.inputs, arrays, strict=False)
+    }
+    return described.predict(traced, given, plan, logical(model), rules)
+
+
+def logical(model: Any) -> Callable[[str], Array]:
+    """The values of a parameter in the order of PyTorch's axes, by path."""
+    own = variables(model)
+
+    def of(path: str) -> Array:
+        return own.held[path].layout.logical(read(own.stored[path]))
+
+    return of
 
 
 def write_(model: Any, plan: Plan, seed: int) -> None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from fanin.errors import BadInput, CannotTrace, FaninError, ShapeMismatch
+from fanin.frameworks.described import Described
 from fanin.frameworks.keras.describe import Description
 from fanin.frameworks.keras.layers import describer_of, opaque
 from fanin.frameworks.keras.operations import describe_operation
@@ -20,18 +21,11 @@ from fanin.graph import Graph, Held, Input, LayerCall, Ref, graph_of
 
 
 @dataclass(frozen=True)
-class Traced:
-    """A model's graph.
+class Traced(Described):
+    """A model's graph, and the calls that it was made of."""
 
-    Attributes:
-        constants: the tensors that it reads and that are no parameters, by name.
-        description: which symbolic tensor each node stands for.
-    """
-
-    graph: Graph
-    constants: dict[str, Any]
-    description: Description
-    outputs: tuple[Any, ...] = field(default=())
+    recorder: Recorder = field(default=None, kw_only=True)  # type: ignore[assignment]  # always given
+    description: Description = field(default=None, kw_only=True)  # type: ignore[assignment]
 
 
 def trace(model: Any, *example: Any) -> Traced:
@@ -76,7 +70,16 @@ def trace(model: Any, *example: Any) -> Traced:
     ]
     calls = needed(description.calls, outputs)
     graph = graph_of(type(model).__name__, own.held.values(), calls, declared, outputs, notes)
-    return Traced(graph, description.constants, description, (made, recorder))
+    return Traced(graph, description.constants, recorder=recorder, description=description)
+
+
+def knows_inputs(model: Any) -> bool:
+    """Whether it says what it is called with, so that no example is needed."""
+    try:
+        inputs_of(model)
+    except BadInput:
+        return False
+    return True
 
 
 def read_modules(model: Any) -> Graph:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
 from fanin.errors import BadInput, CannotWrite
+from fanin.frameworks.described import Described, sweep_of
+from fanin.frameworks.described import predict as predicted
 from fanin.frameworks.held import Array, drawn, verified
 from fanin.frameworks.numpy.array import draw_seed
 from fanin.frameworks.numpy.describe import described, held_by
 from fanin.frameworks.numpy.net import Net
 from fanin.graph import Graph, Held
-from fanin.plans import Plan, Verification
+from fanin.plans import Plan, Sweep, Verification
 from fanin.plans.model import Decision
+from fanin.signals import Signals
+from fanin.signals.propagate import Rule
+from fanin.signals.rules import RULES
 
 
-@dataclass(frozen=True)
-class Traced:
-    """What a net does with a batch."""
-
-    graph: Graph
-
-
-def trace(model: Net, *example: Any) -> Traced:
+def trace(model: Net, *example: Any) -> Described:
     """The graph for one batch, of which only the shape matters.
 
     Raises:
@@ -34,12 +31,46 @@ def trace(model: Net, *example: Any) -> Traced:
     _require(model)
     if len(example) > 1 or (example and not hasattr(example[0], "shape")):
         raise BadInput("A NumPy net is called with one array: plan(net, x).")
-    return Traced(described(model, tuple(map(int, example[0].shape)) if example else ()))
+    return Described(described(model, tuple(map(int, example[0].shape)) if example else ()))
+
+
+def knows_inputs(_: Net) -> bool:
+    """Its layers are declared, and no batch is needed to see them."""
+    return True
 
 
 def read_modules(model: Net) -> Graph:
     """The same without a batch: the layers are declared, so they are known."""
     return trace(model).graph
+
+
+def sweep(traced: Described, model: Net, _: tuple[Any, ...]) -> Sweep:
+    """Predict forward from a plan, tuning; the values of the example do not count."""
+    return sweep_of(traced, _logical(model))
+
+
+def predict(
+    traced: Described,
+    model: Net,
+    example: tuple[Any, ...],
+    plan: Plan | None = None,
+    loss: Any = None,
+    rules: Mapping[str, Rule] = RULES,
+) -> Signals:
+    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+
+    Raises:
+        BadInput: a loss, of which NumPy knows no gradient.
+    """
+    if loss is not None:
+        raise BadInput("fanin.predict takes no loss for a net of NumPy arrays, which cannot differentiate it.")
+    given = {one.name: np.asarray(x) for one, x in zip(traced.graph.inputs, example, strict=False)}
+    return predicted(traced, given, plan, _logical(model), rules)
+
+
+def _logical(model: Net) -> Callable[[str], Array]:
+    held = {one.path: one for one in held_by(model)}
+    return lambda path: held[path].layout.logical(model[path])
 
 
 def constrained(_: Net) -> Mapping[str, Decision]:
