@@ -25,6 +25,7 @@ Kind: TypeAlias = tuple[str, str]  # a framework's top-level module, and the nam
 ADAPTERS: Final[dict[Kind, str]] = {
     ("torch", "Module"): "fanin.frameworks.torch",
     ("keras", "Layer"): "fanin.frameworks.keras",
+    ("paddle", "Layer"): "fanin.frameworks.paddle",
     ("fanin", "Net"): "fanin.frameworks.numpy",
 }
 
@@ -83,7 +84,7 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        f"Expected a torch.nn.Module, a model of Keras, or arrays of NumPy with their layers (docs/frameworks.md); "
+        f"Expected a torch.nn.Module, a model of Keras or Paddle, or arrays of NumPy with their layers (docs/frameworks.md); "
         f"got {type(model).__name__}."
     )
 

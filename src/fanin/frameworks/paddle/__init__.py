@@ -1,0 +1,35 @@
+"""Paddle: describe a layer, write a plan into it, verify it, measure what flows through it.
+
+`trace` runs the model once on symbolic values and reads the program that Paddle makes of it (`record.py`); layers that
+hold weights are described from outside (`layers.py`), everything else operation by operation (`operations.py`).
+`read_modules` is what can be said without an example.
+"""
+
+from fanin.frameworks.paddle.model import (
+    constrained,
+    draw_seed,
+    draw_seed_for,
+    drawn,
+    has_values,
+    predict,
+    sweep,
+    verify,
+    write_,
+)
+from fanin.frameworks.paddle.modules import read_modules
+from fanin.frameworks.paddle.trace import Traced, trace
+
+__all__ = [
+    "Traced",
+    "constrained",
+    "draw_seed",
+    "draw_seed_for",
+    "drawn",
+    "has_values",
+    "predict",
+    "read_modules",
+    "sweep",
+    "trace",
+    "verify",
+    "write_",
+]

@@ -1,0 +1,155 @@
+"""A Paddle model as fanin's verbs see it: write a plan into it, compare it with one, predict and tune."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import paddle
+
+from fanin.errors import BadInput
+from fanin.frameworks import described
+from fanin.frameworks.held import Array, verified
+from fanin.frameworks.held import drawn as drawn_values
+from fanin.frameworks.paddle.parameters import initializers_of, parameters, read
+from fanin.frameworks.paddle.trace import Traced
+from fanin.graph import Held
+from fanin.plans import Plan, Sweep, Verification
+from fanin.plans.model import Decision, writes
+from fanin.signals import Signals
+from fanin.signals.propagate import Rule
+from fanin.signals.rules import RULES
+
+
+def constrained(_: Any) -> Mapping[str, Decision]:
+    """Nothing binds a parameter of Paddle beyond its layer."""
+    return {}
+
+
+def draw_seed_for(_: Any) -> int:
+    """See `draw_seed`."""
+    return draw_seed()
+
+
+def draw_seed() -> int:
+    """62 bits of Paddle's generator, so that `paddle.seed` keeps its meaning; advances it."""
+    high, low = paddle.randint(0, 2**31 - 1, [2]).tolist()
+    return int(high) << 31 | int(low)
+
+
+def has_values(_: Any) -> bool:
+    """A layer has memory; under `paddle.LazyGuard` it gets it when it is written."""
+    return True
+
+
+def write_(model: Any, plan: Plan, seed: int) -> None:
+    """Draw every parameter of the plan and set it: all of them, or none.
+
+    All values are drawn before the first is set; where that fails, those before it are undone. Warns of parameters for
+    which the user gave a layer an initializer of Paddle's: the plan's values take the place of its own.
+
+    Raises:
+        CannotWrite: the plan and the model disagree; lists every such parameter.
+        BadInput: the seed is not an integer in [0, 2¹²⁸), or the model is none of Paddle.
+    """
+    own = parameters(model)
+    values = [(own.stored[held.path], array) for held, array in drawn_values(plan, own.held.values(), seed)]
+    _set(values)
+    _warn(model, plan)
+
+
+def _set(values: list[tuple[Any, Array]]) -> None:
+    before: list[tuple[Any, Any]] = []
+    try:
+        for tensor, array in values:
+            if not tensor._is_initialized():
+                tensor.initialize()
+            before.append((tensor, tensor.detach().clone()))
+            tensor.set_value(paddle.to_tensor(array, dtype=tensor.dtype, place=tensor.place))
+    except BaseException:
+        for tensor, old in before:
+            tensor.set_value(old)
+        raise
+
+
+def _warn(model: Any, plan: Plan) -> None:
+    given = [
+        f"{path} ({type(own).__name__} of the layer, {plan[path].initializer} of the plan)"
+        for path, own in initializers_of(model)
+        if path in {e.parameter.path for e in plan} and writes(plan[path])
+    ]
+    if given:
+        warnings.warn(
+            f"{len(given)} parameter(s) have an initializer of their own, which the plan replaced: "
+            f"{'; '.join(given[:5])}{'; …' if len(given) > 5 else ''}. "
+            "To keep what a layer says, pass overrides={path: fanin.keep()}, or leave its ParamAttr without initializer.",
+            stacklevel=4,
+        )
+
+
+def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verification:
+    """Compare the parameters with the stream; see `fanin.verify`."""
+    own = parameters(model)
+
+    def stored(held: Held) -> Array:
+        return read(own.stored[held.path])
+
+    return verified(plan, own.held.values(), stored, seed, blocks)
+
+
+@contextmanager
+def drawn(model: Any, plan: Plan, seed: int) -> Iterator[None]:
+    """The model as the plan starts it, for as long as the block lasts."""
+    own = parameters(model)
+    values = [(own.stored[held.path], array) for held, array in drawn_values(plan, own.held.values(), seed)]
+    before = [(tensor, tensor.detach().clone()) for tensor, _ in values]
+    try:
+        _set(values)
+        yield
+    finally:
+        for tensor, old in before:
+            tensor.set_value(old)
+
+
+def logical(model: Any) -> Callable[[str], Array]:
+    """The values of a parameter in the order of PyTorch's axes, by path."""
+    own = parameters(model)
+
+    def of(path: str) -> Array:
+        return own.held[path].layout.logical(read(own.stored[path]))
+
+    return of
+
+
+def sweep(traced: Traced, model: Any, _: tuple[Any, ...]) -> Sweep:
+    """Predict forward from a plan, tuning; the values of the example do not count."""
+    return described.sweep_of(traced, logical(model))
+
+
+def predict(
+    traced: Traced,
+    model: Any,
+    example: tuple[Any, ...],
+    plan: Plan | None = None,
+    loss: Any = None,
+    rules: Mapping[str, Rule] = RULES,
+) -> Signals:
+    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+
+    Raises:
+        BadInput: a loss, which would be differentiated on predicted outputs, or an operation that has no rule.
+    """
+    if loss is not None:
+        raise BadInput("fanin.predict takes no loss for Paddle models: give none, or measure(model, x, loss=…).")
+    return described.predict(traced, feed(traced, example), plan, logical(model), rules)
+
+
+def feed(traced: Traced, example: tuple[Any, ...]) -> dict[str, Array]:
+    """The batch, by the names of the graph's inputs."""
+    arrays = [x for x in paddle.utils.flatten(list(example)) if hasattr(x, "shape") and hasattr(x, "dtype")]
+    return {
+        one.name: read(x) if isinstance(x, paddle.Tensor) else x
+        for one, x in zip(traced.graph.inputs, arrays, strict=False)
+    }

@@ -1,0 +1,123 @@
+"""What a Paddle model holds: its parameters by path, and their values through NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import paddle
+
+from fanin.errors import BadInput, NoParameters
+from fanin.frameworks.held import Array
+from fanin.frameworks.paddle.layouts import known_layout
+from fanin.graph import Held
+from fanin.graph.layout import as_stored
+
+# What Paddle keeps among the parameters of its norms, and nothing is drawn for: running statistics.
+STATISTICS: Final = frozenset({"_mean", "_variance"})
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a model, in the order of `named_parameters`.
+
+    Attributes:
+        held: each with its layout, by path.
+        stored: the tensors themselves, by path.
+        path_of: a tensor's id → its path.
+    """
+
+    held: Mapping[str, Held]
+    stored: Mapping[str, Any]
+    path_of: Mapping[int, str]
+
+
+def parameters(model: Any) -> Parameters:
+    """Read a model; a tensor that several layers share has the first of its names.
+
+    Raises:
+        BadInput: not a layer of Paddle.
+        NoParameters: it has none.
+    """
+    require(model)
+    names: dict[int, list[str]] = {}
+    stored: dict[str, Any] = {}
+    owner: dict[int, Any] = {}
+    for path, layer in model.named_sublayers(include_self=True):
+        for name, tensor in layer._parameters.items():
+            if tensor is None or (name in STATISTICS and _is_norm(layer)):
+                continue
+            own = f"{path}.{name}" if path else name
+            if id(tensor) not in names:
+                stored[own] = tensor
+            names.setdefault(id(tensor), []).append(own)
+            if known_layout(layer, tuple(tensor.shape)) is not None:
+                owner[id(tensor)] = layer  # a cell's, where the layer around it names the cell's tensors as well
+            else:
+                owner.setdefault(id(tensor), layer)
+    if not stored:
+        raise NoParameters(f"{type(model).__name__} has no parameters: there is nothing to initialize.")
+    path_of = {id(tensor): path for path, tensor in stored.items()}
+    held = {path: _held(path, tensor, owner[id(tensor)], names[id(tensor)]) for path, tensor in stored.items()}
+    return Parameters(held, stored, path_of)
+
+
+def _held(path: str, tensor: Any, layer: Any, names: list[str]) -> Held:
+    shape = tuple(map(int, tensor.shape))
+    layout = known_layout(layer, shape) or as_stored(shape)
+    frozen = bool(tensor.stop_gradient)
+    return Held(path, shape, layout, dtype_of(tensor), frozen, tuple(names[1:]), classes_of(layer))
+
+
+def _is_norm(layer: Any) -> bool:
+    return any(base.__module__ == "paddle.nn.layer.norm" for base in type(layer).__mro__)
+
+
+def classes_of(layer: Any) -> tuple[str, ...]:
+    """The classes of a layer, Paddle's own also as users import them, such as paddle.nn.Linear."""
+    found: dict[str, None] = {}
+    for base in type(layer).__mro__:
+        if base is object:
+            continue
+        found[f"{base.__module__}.{base.__qualname__}"] = None
+        if base.__module__.startswith("paddle.nn.") and getattr(paddle.nn, base.__name__, None) is base:
+            found[f"paddle.nn.{base.__name__}"] = None
+    return tuple(found)
+
+
+def dtype_of(tensor: Any) -> str:
+    """The name of its dtype, as the stream has it."""
+    return str(tensor.dtype).rpartition(".")[2]
+
+
+def require(model: Any) -> None:
+    """A layer, in dynamic mode.
+
+    Raises:
+        BadInput: neither.
+    """
+    if not isinstance(model, paddle.nn.Layer):
+        raise BadInput(f"Expected a paddle.nn.Layer; got {type(model).__name__}.")
+    if not paddle.in_dynamic_mode():
+        raise BadInput(
+            "The parameters of a static program have no values to write: call paddle.disable_static() first."
+        )
+
+
+def read(tensor: Any) -> Array:
+    """Its values, on the host; of a dtype that NumPy does not have, as float32."""
+    return np.asarray((tensor.astype("float32") if dtype_of(tensor) == "bfloat16" else tensor).numpy())
+
+
+def initializers_of(model: Any) -> Iterator[tuple[str, Any]]:
+    """Path of a parameter, and the initializer that the user gave its layer."""
+    known = parameters(model)
+    for path, layer in model.named_sublayers(include_self=True):
+        for name, attributes in (("weight", ("_weight_attr", "_param_attr")), ("bias", ("_bias_attr",))):
+            tensor = layer._parameters.get(name)
+            given = next((attr for a in attributes if (attr := getattr(layer, a, None))), None)
+            own = given if isinstance(given, paddle.nn.initializer.Initializer) else getattr(given, "initializer", None)
+            if tensor is not None and own is not None and id(tensor) in known.path_of:
+                yield f"{path}.{name}" if path else name, own
