@@ -38,7 +38,7 @@ LEVELS = {
 }
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
 MAY_IMPORT_FRAMEWORKS = (
-    *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/"),
+    *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/", "frameworks/paddle/"),
     *("compat/torch/", "compat/jax.py", "compat/keras/", "compat/paddle/"),
     *("experiments/", "cli/"),
     "testing/signals.py",  # it runs the operations themselves

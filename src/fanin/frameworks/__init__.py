@@ -84,8 +84,8 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        f"Expected a torch.nn.Module, a model of Keras or Paddle, or arrays of NumPy with their layers (docs/frameworks.md); "
-        f"got {type(model).__name__}."
+        "Expected a torch.nn.Module, a model of Keras or Paddle, or arrays of NumPy with their layers "
+        f"(docs/frameworks.md); got {type(model).__name__}."
     )
 
 

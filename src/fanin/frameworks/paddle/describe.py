@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fanin.frameworks.paddle.parameters import Parameters
+from fanin.frameworks.paddle.parameters import Parameters, classes_of
 from fanin.frameworks.paddle.record import LayerRun, Recorded, source_of
 from fanin.graph import ActivationCall, Held, LayerCall, Ref
 from fanin.graph.operations import Slot
@@ -41,17 +41,25 @@ class Description:
         shape: Shape,
         *,
         activation: ActivationCall | None = None,
-        **also: Any,
+        shapes: tuple[Shape, ...] = (),
     ) -> Ref:
         """One call of an operation of PyTorch's; returns its result."""
         number = self.counts[op]
         self.counts[op] += 1
         name = f"{op}_{number}" if number else op
-        where = (
-            {"module": self.run.path, "module_type": f"paddle.nn.{type(self.run.layer).__name__}"} if self.run else {}
+        self.calls.append(
+            LayerCall(
+                name,
+                op,
+                arguments,
+                shape,
+                activation=activation,
+                module=self.run.path if self.run else "",
+                module_type=classes_of(self.run.layer)[0] if self.run else "",
+                shapes=shapes,
+                source=self.source,
+            )
         )
-        call = LayerCall(name, op, arguments, shape, activation=activation, source=self.source, **where, **also)
-        self.calls.append(call)
         return Ref(name, 0, shape)
 
     def gives(self, value: Any, ref: Ref) -> None:

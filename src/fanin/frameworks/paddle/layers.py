@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import paddle
-
 from fanin.frameworks.paddle.describe import Description, shape_of
 from fanin.frameworks.paddle.operations import same_padding
 from fanin.frameworks.paddle.record import LayerRun
@@ -63,22 +61,15 @@ def _conv(d: Description, run: LayerRun) -> None:
 
 def _padding(layer: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """On each side; where the sides differ, that before."""
-    given, kernel = layer._padding, tuple(layer._kernel_size)
+    given, kernel, last = layer._padding, tuple(layer._kernel_size), _last(layer)
     if isinstance(given, str):
-        sizes = shape[1:-1] if _last(layer) else shape[2:]
-        same = given.upper() == "SAME"
-        return (
-            tuple(same_padding(sizes, kernel, tuple(layer._stride), tuple(layer._dilation)))
-            if same
-            else (0,) * len(kernel)
-        )
-    flat = (
-        [n for one in given for n in (one if isinstance(one, (list, tuple)) else [one])]
-        if not isinstance(given, int)
-        else [given]
-    )
+        sizes = shape[1:-1] if last else shape[2:]
+        same = same_padding(sizes, kernel, tuple(layer._stride), tuple(layer._dilation))
+        return tuple(same) if given.upper() == "SAME" else (0,) * len(kernel)
+    listed = [given] if isinstance(given, int) else given
+    flat = [n for one in listed for n in (one if isinstance(one, (list, tuple)) else [one])]
     if len(flat) == 2 * len(kernel) + 4:  # batch and channels too
-        flat = flat[2:-2] if _last(layer) else flat[4:]
+        flat = flat[2:-2] if last else flat[4:]
     return tuple(flat[::2]) if len(flat) == 2 * len(kernel) else _each(flat, len(kernel))
 
 
@@ -221,17 +212,16 @@ def describer_of(layer: Any) -> Describe | None:
 
     A weight that is made anew at each call, as by weight normalisation, is looked into; so is a cell of the user's.
     """
-    own = type(layer)
     describe = next((LAYERS[name] for name in _names(layer) if name in LAYERS), None)
-    if describe is None or own.forward is not next(
-        base.forward for base in own.__mro__ if base.__module__.partition(".")[0] == "paddle"
-    ):
+    if describe is None or not _runs_as_paddle(layer):
         return None
     if describe is _recurrent:
         return describe if cells_of(layer) else None
     weight = getattr(layer, "weight", None)
-    return describe if weight is None or (isinstance(weight, paddle.Tensor) and _is_its_own(layer)) else None
+    return describe if weight is None or "weight" in layer._parameters else None
 
 
-def _is_its_own(layer: Any) -> bool:
-    return "weight" in layer._parameters
+def _runs_as_paddle(layer: Any) -> bool:
+    """A class derived from one of Paddle's may do something else with its weight."""
+    bases: list[Any] = [base for base in type(layer).__mro__ if base.__module__.partition(".")[0] == "paddle"]
+    return bool(type(layer).forward is bases[0].forward)

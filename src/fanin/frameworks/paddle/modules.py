@@ -72,13 +72,13 @@ def _call(own: Parameters, path: str, layer: Any) -> LayerCall | None:
     name, kind = path or layer_name(layer).lower(), layer_name(layer)
     if cell_op(layer):
         slots = {"w_ih": "weight_ih", "w_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
-        arguments = {ours: held(layer._parameters.get(theirs)) for ours, theirs in slots.items()}
-        return LayerCall(name, f"{cell_op(layer)}_cell", {"input": Ref("x"), **arguments}, module=path)
+        gates = {ours: held(layer._parameters.get(theirs)) for ours, theirs in slots.items()}
+        return LayerCall(name, f"{cell_op(layer)}_cell", {"input": Ref("x"), **gates}, module=path)
     norm = "BatchNorm" in kind or "InstanceNorm" in kind
     op = "batch_norm" if norm else _OPS.get(kind)
     if op is None or cells_of(layer):
         return None
-    arguments = {"input": Ref("x"), **layer_arguments(held, layer)}
+    arguments: dict[str, Any] = {"input": Ref("x"), **layer_arguments(held, layer)}
     if "InstanceNorm" in kind:
         arguments["weight"] = held(layer._parameters.get("scale"))
     if op.startswith("conv"):

@@ -104,11 +104,10 @@ def _scale(d: Description, operation: Any) -> None:
     x, out, attrs = operands(operation)[0], operation.results()[0], operation.attrs()
     shape, ref = shape_of(out), d.read(x)
     given = operand(operation, "scale")
-    scale = 1.0 if given is None else d.read(given)
+    scale = 1.0 if given is None else d.read(given) if literal(given) is None else _short(literal(given))
     steps: list[tuple[str, Any]] = [("mul", scale), ("add", _short(attrs["bias"]))]
     for op, by in steps if attrs["bias_after_scale"] else steps[::-1]:
         if by != (1.0 if op == "mul" else 0.0):
-            by = _short(by) if isinstance(by, float) else by
             ref = d.emit(op, {"self": ref, "other": by} | ({"alpha": 1} if op == "add" else {}), shape)
     d.gives(out, ref if isinstance(ref, Ref) else d.emit("alias", {"self": ref}, shape))
 
@@ -266,7 +265,7 @@ def _pool(d: Description, operation: Any) -> None:
     shape, before = shape_of(out), shape_of(x)
     ref = d.read(x)
     if not first:
-        before, shape = (_channels_first(one) for one in (before, shape))
+        before, shape = (channels_first(one) for one in (before, shape))
         ref = d.emit("permute", {"self": ref, "dims": (0, spatial + 1, *range(1, spatial + 1))}, before)
     kind = str(attrs.get("pooling_type", "max"))
     if attrs.get("global_pooling") or attrs.get("adaptive"):
@@ -288,14 +287,15 @@ def _pool(d: Description, operation: Any) -> None:
     d.gives(out, made)
 
 
-def _channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(batch, *positions, channels) → (batch, channels, *positions)."""
     return (shape[0], shape[-1], *shape[1:-1])
 
 
 def same_padding(
     sizes: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...] = ()
 ) -> list[int]:
-    """ "SAME" on each side: half of what is added, where the halves differ the smaller."""
+    """What "SAME" adds on each side: half of what is added, where the halves differ the smaller."""
     dilation = dilation or (1,) * len(kernel)
     return [
         max((math.ceil(n / s) - 1) * s + (k - 1) * by + 1 - n, 0) // 2

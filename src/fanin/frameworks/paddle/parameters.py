@@ -44,24 +44,31 @@ def parameters(model: Any) -> Parameters:
     require(model)
     names: dict[int, list[str]] = {}
     stored: dict[str, Any] = {}
-    owner: dict[int, Any] = {}
-    for path, layer in model.named_sublayers(include_self=True):
+    owner: dict[str, Any] = {}
+    for path, layer in _layers(model):
         for name, tensor in layer._parameters.items():
             if tensor is None or (name in STATISTICS and _is_norm(layer)):
                 continue
             own = f"{path}.{name}" if path else name
             if id(tensor) not in names:
-                stored[own] = tensor
+                stored[own], owner[own] = tensor, layer
             names.setdefault(id(tensor), []).append(own)
-            if known_layout(layer, tuple(tensor.shape)) is not None:
-                owner[id(tensor)] = layer  # a cell's, where the layer around it names the cell's tensors as well
-            else:
-                owner.setdefault(id(tensor), layer)
     if not stored:
         raise NoParameters(f"{type(model).__name__} has no parameters: there is nothing to initialize.")
     path_of = {id(tensor): path for path, tensor in stored.items()}
-    held = {path: _held(path, tensor, owner[id(tensor)], names[id(tensor)]) for path, tensor in stored.items()}
+    held = {path: _held(path, tensor, owner[path], names[id(tensor)]) for path, tensor in stored.items()}
     return Parameters(held, stored, path_of)
+
+
+def _layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every layer but the cells in an LSTM and its like, which itself has their tensors, under PyTorch's names."""
+    inside: list[str] = []
+    for path, layer in model.named_sublayers(include_self=True):
+        if any(path.startswith(one) for one in inside):
+            continue
+        if isinstance(layer, paddle.nn.layer.rnn.RNNBase):
+            inside.append(f"{path}." if path else "")
+        yield path, layer
 
 
 def _held(path: str, tensor: Any, layer: Any, names: list[str]) -> Held:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +21,7 @@ import paddle
 from fanin.errors import BadInput, CannotTrace, FaninError, ShapeMismatch
 
 FRAME: Final = re.compile(r'^\s*File "(.+)", line (\d+)')
-LIBRARIES: Final = tuple(
-    str(Path(inspect.getfile(one)).parent) for one in (paddle, inspect.getmodule(FaninError)) if one
-)
+LIBRARIES: Final = (str(Path(paddle.__file__).parent), str(Path(__file__).parents[2]))  # Paddle's files, and fanin's
 ERROR_LINE: Final = re.compile(r"^\s*(?:\((\w+)\)\s*)(.+)$|^(\w*Error): (.+)$")
 
 
@@ -120,8 +119,8 @@ def _program(model: Any, called: Callable[..., Any], specs: Sequence[Any]) -> An
             raise ShapeMismatch(f"{type(model).__name__} cannot be called with this example: {cause}.") from error
         raise CannotTrace(
             f"{type(model).__name__} cannot be recorded as a program: {type(error).__name__}: {cause}. "
-            "What depends on values, such as `if x.sum() > 0` or x.numpy(), cannot be; plan(model), without an example, "
-            "runs nothing."
+            "What depends on values, such as `if x.sum() > 0` or x.numpy(), cannot be. plan(model), without an "
+            "example, runs nothing."
         ) from error
 
 
@@ -218,11 +217,10 @@ def _undisturbed(model: Any) -> Iterator[None]:
 @contextmanager
 def _names_of_their_own(model: Any) -> Iterator[None]:
     """A program knows tensors by name: those that have one name in two places have others for a while."""
-    tensors = {
-        id(t): t for layer in model.sublayers(include_self=True) for t in layer._parameters.values() if t is not None
-    }
-    names = [t.name for t in tensors.values()]
-    twice = [(t, t.name) for t in tensors.values() if names.count(t.name) > 1] if len(set(names)) < len(names) else []
+    layers = model.sublayers(include_self=True)
+    tensors = {id(t): t for layer in layers for t in layer._parameters.values() if t is not None}
+    count = Counter(t.name for t in tensors.values())
+    twice = [(t, t.name) for t in tensors.values() if count[t.name] > 1]
     try:
         for i, (tensor, name) in enumerate(twice):
             tensor.name = f"{name}.{i}"
@@ -236,9 +234,8 @@ def source_of(callstack: Sequence[str]) -> str:
     """The innermost line of the user's own, as "file.py:12"; "" if there is none."""
     frames = [found.groups() for line in callstack if (found := FRAME.match(line))]
     for file, line in reversed(frames):
-        if file.startswith(LIBRARIES):
-            if "/fanin/" in file:
-                return ""
-        else:
+        if file.startswith(LIBRARIES[1]):
+            return ""
+        if not file.startswith(LIBRARIES[0]):
             return f"{Path(file).name}:{line}"
     return ""
