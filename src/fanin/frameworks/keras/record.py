@@ -34,6 +34,7 @@ class Recorded:
         layer: the innermost layer that was running; None for the model itself.
         source: "file.py:line" of the user's code.
         unseen: why the layer was not looked into, where it has layers inside.
+        bare: what it makes is before the layer's own activation, which is a call of its own.
     """
 
     what: Any
@@ -43,6 +44,7 @@ class Recorded:
     layer: Any
     source: str = ""
     unseen: str = ""
+    bare: bool = False
 
 
 @dataclass
@@ -93,7 +95,7 @@ class Recorder:
         activation = getattr(layer, "activation", None)
         if activation is None or not isinstance(made, keras.KerasTensor) or hasattr(layer, "cell"):
             return self.take(layer, args, kwargs, made)
-        self.take(layer, args, kwargs, made)
+        self.take(layer, args, kwargs, made, bare=True)
         self.stack.append(layer)
         try:
             return activation(made)
@@ -102,10 +104,20 @@ class Recorder:
         finally:
             self.stack.pop()
 
-    def take(self, what: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any, unseen: str = "") -> Any:
+    def take(
+        self,
+        what: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        made: Any,
+        unseen: str = "",
+        *,
+        bare: bool = False,
+    ) -> Any:
         """Take down one call; returns what it makes."""
         layer = what if isinstance(what, keras.layers.Layer) else self.stack[-1] if self.stack else None
-        self.calls.append(Recorded(what, args, kwargs, tuple(keras.tree.flatten(made)), layer, users_line(), unseen))
+        outputs = tuple(keras.tree.flatten(made))
+        self.calls.append(Recorded(what, args, kwargs, outputs, layer, users_line(), unseen, bare))
         return made
 
 

@@ -22,10 +22,17 @@ from fanin.graph import Graph, Held, Input, LayerCall, Ref, graph_of
 
 @dataclass(frozen=True)
 class Traced(Described):
-    """A model's graph, and the calls that it was made of."""
+    """A model's graph, and the calls that it was made of.
+
+    Attributes:
+        inputs: the symbolic tensors that the model was called with.
+        result: what it returned, of symbolic tensors.
+    """
 
     recorder: Recorder = field(default=None, kw_only=True)  # type: ignore[assignment]  # always given
     description: Description = field(default=None, kw_only=True)  # type: ignore[assignment]
+    inputs: tuple[Any, ...] = field(default=(), kw_only=True)
+    result: Any = field(default=None, kw_only=True)
 
 
 def trace(model: Any, *example: Any) -> Traced:
@@ -70,7 +77,9 @@ def trace(model: Any, *example: Any) -> Traced:
     ]
     calls = needed(description.calls, outputs)
     graph = graph_of(type(model).__name__, own.held.values(), calls, declared, outputs, notes)
-    return Traced(graph, description.constants, recorder=recorder, description=description)
+    return Traced(
+        graph, description.constants, recorder=recorder, description=description, inputs=tuple(inputs), result=made
+    )
 
 
 def knows_inputs(model: Any) -> bool:
