@@ -5,6 +5,7 @@ hold weights are described from outside (`layers.py`), everything else operation
 `read_modules` is what can be said without an example.
 """
 
+from fanin.frameworks.paddle.circumstances import batches_of, chance, inputs_seen, seen, stake, training
 from fanin.frameworks.paddle.model import (
     constrained,
     draw_seed,
@@ -17,19 +18,27 @@ from fanin.frameworks.paddle.model import (
     write_,
 )
 from fanin.frameworks.paddle.modules import read_modules
+from fanin.frameworks.paddle.observe import observe
 from fanin.frameworks.paddle.trace import Traced, trace
 
 __all__ = [
     "Traced",
+    "batches_of",
+    "chance",
     "constrained",
     "draw_seed",
     "draw_seed_for",
     "drawn",
     "has_values",
+    "inputs_seen",
+    "observe",
     "predict",
     "read_modules",
+    "seen",
+    "stake",
     "sweep",
     "trace",
+    "training",
     "verify",
     "write_",
 ]

@@ -84,7 +84,7 @@ def _warn(model: Any, plan: Plan) -> None:
         warnings.warn(
             f"{len(given)} parameter(s) have an initializer of their own, which the plan replaced: "
             f"{'; '.join(given[:5])}{'; …' if len(given) > 5 else ''}. "
-            "To keep what a layer says: overrides={path: fanin.Keep()}. To say nothing: a ParamAttr without initializer.",
+            "To keep what a layer says: overrides={path: fanin.Keep()}.",
             stacklevel=4,
         )
 

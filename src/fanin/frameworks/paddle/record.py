@@ -108,8 +108,9 @@ def _program(model: Any, called: Callable[..., Any], specs: Sequence[Any]) -> An
         ShapeMismatch, CannotTrace: see `recorded`.
     """
     try:
-        with warnings.catch_warnings():  # norms say that a program always tracks its statistics; this one is not kept
+        with warnings.catch_warnings():  # what Paddle says of programs that are kept; this one is not
             warnings.filterwarnings("ignore", "When training, we now always track")
+            warnings.filterwarnings("ignore", "Tensor do not have 'place' interface")
             return paddle.jit.to_static(called, input_spec=[specs], full_graph=True).concrete_program
     except FaninError:
         raise
