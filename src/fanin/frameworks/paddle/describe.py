@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fanin.frameworks.paddle.parameters import Parameters, classes_of
-from fanin.frameworks.paddle.record import LayerRun, Recorded, source_of
+from fanin.frameworks.paddle.record import Recorded, source_of
+from fanin.frameworks.paddle.watch import LayerRun
 from fanin.graph import ActivationCall, Held, LayerCall, Ref
 from fanin.graph.operations import Slot
 
@@ -74,8 +75,7 @@ class Description:
 
     def held(self, value: Any) -> Held | None:
         """The parameter that it is."""
-        tensor = self.recorded.tensors.get(value.id)
-        path = self.parameters.path_of.get(id(tensor))
+        path = self.parameters.path_of.get(id(self.recorded.tensor_of(value)))
         return None if path is None else self.parameters.held[path]
 
     def parameter(self, tensor: Any, slot: Slot | None = None) -> Held | None:
@@ -113,7 +113,7 @@ def shape_of(value: Any) -> Shape:
 
 def literal(value: Any) -> Any:
     """What a value is made with, if that stands in the program: a number, or a list of integers; None otherwise."""
-    made = value.get_defining_op() if value.initialized() else None
+    made = value.get_defining_op() if value is not None else None
     if made is None or made.name() not in {"pd_op.full", "pd_op.full_int_array"}:
         return None
     given = made.attrs()["value"]

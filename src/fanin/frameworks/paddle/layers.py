@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fanin.frameworks.paddle.describe import Description, shape_of
 from fanin.frameworks.paddle.operations import same_padding
-from fanin.frameworks.paddle.record import LayerRun
+from fanin.frameworks.paddle.watch import LayerRun
 from fanin.graph import Held, Ref
 
 Describe = Callable[[Description, LayerRun], None]
@@ -160,7 +160,8 @@ def _recurrent(d: Description, run: LayerRun) -> None:
         "bidirectional": both == 2,
         "batch_first": not layer.time_major,
     }
-    shapes = (shape_of(y), *map(shape_of, states))
+    whole = (*shape_of(x)[:2], shape_of(y)[-1])  # where the program loops over the steps, it does not know them
+    shapes = (whole, *map(shape_of, states))
     made = d.emit(op, arguments, shapes[0], shapes=shapes)
     for i, value in enumerate((y, *states)):
         d.gives(value, Ref(made.name, i, shapes[i]))

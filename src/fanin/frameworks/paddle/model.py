@@ -13,7 +13,7 @@ from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.held import Array, verified
 from fanin.frameworks.held import drawn as drawn_values
-from fanin.frameworks.paddle.parameters import initializers_of, parameters, read
+from fanin.frameworks.paddle.parameters import initializers_of, parameters, read, require_values
 from fanin.frameworks.paddle.trace import Traced
 from fanin.graph import Held
 from fanin.plans import Plan, Sweep, Verification
@@ -39,9 +39,9 @@ def draw_seed() -> int:
     return int(high) << 31 | int(low)
 
 
-def has_values(_: Any) -> bool:
-    """A layer has memory; under `paddle.LazyGuard` it gets it when it is written."""
-    return True
+def has_values(model: Any) -> bool:
+    """Whether its parameters have memory; under `paddle.LazyGuard` they get it when they are written."""
+    return all(tensor._is_initialized() for tensor in parameters(model).stored.values())
 
 
 def write_(model: Any, plan: Plan, seed: int) -> None:
@@ -103,6 +103,7 @@ def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verific
 def drawn(model: Any, plan: Plan, seed: int) -> Iterator[None]:
     """The model as the plan starts it, for as long as the block lasts."""
     own = parameters(model)
+    require_values(own)
     values = [(own.stored[held.path], array) for held, array in drawn_values(plan, own.held.values(), seed)]
     before = [(tensor, tensor.detach().clone()) for tensor, _ in values]
     try:
@@ -118,6 +119,7 @@ def logical(model: Any) -> Callable[[str], Array]:
     own = parameters(model)
 
     def of(path: str) -> Array:
+        require_values(own)
         return own.held[path].layout.logical(read(own.stored[path]))
 
     return of
@@ -146,10 +148,12 @@ def predict(
     return described.predict(traced, feed(traced, example), plan, logical(model), rules)
 
 
+def fed(traced: Traced, example: tuple[Any, ...]) -> dict[str, Any]:
+    """The tensors of a batch, by the names of the graph's inputs."""
+    tensors = [x for x in paddle.utils.flatten(list(example)) if hasattr(x, "shape") and hasattr(x, "dtype")]
+    return dict(zip((one.name for one in traced.graph.inputs), tensors, strict=False))
+
+
 def feed(traced: Traced, example: tuple[Any, ...]) -> dict[str, Array]:
-    """The batch, by the names of the graph's inputs."""
-    arrays = [x for x in paddle.utils.flatten(list(example)) if hasattr(x, "shape") and hasattr(x, "dtype")]
-    return {
-        one.name: read(x) if isinstance(x, paddle.Tensor) else x
-        for one, x in zip(traced.graph.inputs, arrays, strict=False)
-    }
+    """The same as numbers."""
+    return {name: read(x) if isinstance(x, paddle.Tensor) else x for name, x in fed(traced, example).items()}

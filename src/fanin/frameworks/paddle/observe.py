@@ -13,8 +13,9 @@ from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
 from fanin.frameworks.measured import fill, moments, name_of, parameter_signal
 from fanin.frameworks.paddle.describe import shape_of
-from fanin.frameworks.paddle.model import feed, logical
-from fanin.frameworks.paddle.parameters import dtype_of
+from fanin.frameworks.paddle.model import fed, logical
+from fanin.frameworks.paddle.parameters import dtype_of, parameters, require_values
+from fanin.frameworks.paddle.record import quiet
 from fanin.frameworks.paddle.run import fetch, static
 from fanin.frameworks.paddle.trace import Traced, trace
 from fanin.graph import Ref
@@ -46,19 +47,21 @@ def observe(
         BadInput: no example, a loss that fails, is no scalar, or depends on no parameter.
         ShapeMismatch: the example is not of the shapes that the model was traced with.
     """
+    require_values(parameters(model))
     whole = trace(model, *example, loss=loss or _random_cotangent)
+    given = {name: x.numpy() if isinstance(x, paddle.Tensor) else x for name, x in fed(whole, example).items()}
     d, made = whole.description, whole.description.recorded
     if made.scalar.stop_gradient:
         raise BadInput("The loss does not depend on the model's parameters: nothing can be differentiated.")
     nodes = {name: v for name, v in d.values.items() if name in whole.graph.by_name and _is_floating(v)}
     weights = {path: v for path, v in _weights(whole).items() if not v.stop_gradient}
-    with static(), _fixed_randomness():
+    with static(), quiet(), _fixed_randomness():
         with paddle.static.program_guard(made.program):
             reached = [v for v in (*nodes.values(), *weights.values()) if not v.stop_gradient]
             slopes = paddle.static.gradients([made.scalar], reached)
         known = {value.id: slope for value, slope in zip(reached, slopes, strict=True) if slope is not None}
         wanted = [made.scalar, *nodes.values(), *known.values()]
-        scalar, *arrays = fetch(made, made.program, feed(whole, example), wanted)
+        scalar, *arrays = fetch(made, made.program, given, wanted)
     seen = dict(zip(nodes, arrays, strict=False))
     gradient_of = dict(zip(known, arrays[len(nodes) :], strict=True))
     return _signals(
@@ -102,14 +105,8 @@ def _signals(
 def _weights(whole: Traced) -> dict[str, Any]:
     """The values in the program that are the model's parameters, by path."""
     made, path_of = whole.description.recorded, whole.description.parameters.path_of
-    found = {}
-    for operation in made.program.global_block().ops:
-        if operation.name() == "builtin.parameter":
-            value = operation.results()[0]
-            path = path_of.get(id(made.tensors.get(value.id)))
-            if path is not None:
-                found[path] = value
-    return found
+    given = [op.results()[0] for op in made.program.global_block().ops if op.name() == "builtin.parameter"]
+    return {path: value for value in given if (path := path_of.get(id(made.tensor_of(value)))) is not None}
 
 
 def _is_floating(value: Any) -> bool:
@@ -119,6 +116,8 @@ def _is_floating(value: Any) -> bool:
 def _random_cotangent(output: Any) -> Any:
     """⟨output, v⟩/batch."""
     tensors = [x for x in paddle.utils.flatten([output]) if isinstance(x, paddle.pir.Value)]
+    if any(n < 0 for x in tensors for n in x.shape):
+        raise BadInput("How long an output is shows only in the run, since it is made in a loop: give a loss.")
     total: Any = paddle.zeros([])
     for x, v in zip(tensors, cotangents([Ref("", 0, shape_of(x)) for x in tensors]), strict=True):
         if _is_floating(x):

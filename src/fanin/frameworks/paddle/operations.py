@@ -140,14 +140,18 @@ def _transpose(d: Description, operation: Any) -> None:
 
 def _matmul(d: Description, operation: Any) -> None:
     out, attrs = operation.results()[0], operation.attrs()
-    sides = []
+    sides: list[Any] = []
+    if attrs.get("transpose_y") and not attrs.get("transpose_x") and len(operands(operation)[1].shape) == 2:
+        x, weight = map(d.read, operands(operation))
+        if isinstance(weight, Held):
+            return d.gives(out, d.emit("linear", {"input": x, "weight": weight, "bias": None}, shape_of(out)))
     for value, turned in zip(operands(operation), (attrs.get("transpose_x"), attrs.get("transpose_y")), strict=True):
         ref, shape = d.read(value), shape_of(value)
         if turned and len(shape) > 1:
             swapped = (*shape[:-2], shape[-1], shape[-2])
             ref = d.emit("transpose", {"self": ref, "dim0": -2, "dim1": -1}, swapped)
         sides.append(ref)
-    d.gives(out, d.emit("matmul", {"self": sides[0], "other": sides[1]}, shape_of(out)))
+    return d.gives(out, d.emit("matmul", {"self": sides[0], "other": sides[1]}, shape_of(out)))
 
 
 def _einsum(d: Description, operation: Any) -> None:
@@ -202,7 +206,7 @@ def _slice(d: Description, operation: Any) -> None:
         return generic(d, operation)
     ref, shape = d.read(x), list(shape_of(x))
     for axis, start, end in sorted(zip(attrs["axes"], starts, ends, strict=True), reverse=True):
-        first, last, _ = slice(start, end).indices(shape[axis])
+        first, last, _ = slice(start, end).indices(max(shape[axis], 0))
         if axis in attrs["decrease_axis"]:
             arguments = {"self": ref, "dim": axis, "index": first}
             del shape[axis]

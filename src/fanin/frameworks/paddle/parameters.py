@@ -113,6 +113,20 @@ def require(model: Any) -> None:
         )
 
 
+def require_values(own: Parameters) -> None:
+    """Parameters have memory.
+
+    Raises:
+        BadInput: they have none.
+    """
+    empty = [path for path, tensor in own.stored.items() if not tensor._is_initialized()]
+    if empty:
+        raise BadInput(
+            f"{len(empty)} parameter(s) have no values yet, as paddle.LazyGuard leaves them: {', '.join(empty[:5])}"
+            f"{', …' if len(empty) > 5 else ''}. Call initialize_ first, or give a plan to predict from."
+        )
+
+
 def read(tensor: Any) -> Array:
     """Its values, on the host; of a dtype that NumPy does not have, as float32."""
     return np.asarray((tensor.astype("float32") if dtype_of(tensor) == "bfloat16" else tensor).numpy())

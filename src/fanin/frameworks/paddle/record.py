@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,24 +18,12 @@ from typing import Any, Final
 import paddle
 
 from fanin.errors import BadInput, CannotTrace, FaninError, ShapeMismatch
+from fanin.frameworks.measured import name_of
+from fanin.frameworks.paddle.watch import LayerRun, Watch, is_value, names_of_their_own, undisturbed, watched
 
 FRAME: Final = re.compile(r'^\s*File "(.+)", line (\d+)')
 LIBRARIES: Final = (str(Path(paddle.__file__).parent), str(Path(__file__).parents[2]))  # Paddle's files, and fanin's
 ERROR_LINE: Final = re.compile(r"^\s*(?:\((\w+)\)\s*)(.+)$|^(\w*Error): (.+)$")
-
-
-@dataclass(frozen=True)
-class LayerRun:
-    """One call of a layer.
-
-    Attributes:
-        inputs, outputs: the values that it was called with and gave.
-    """
-
-    path: str
-    layer: Any
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -45,19 +32,23 @@ class Recorded:
 
     Attributes:
         program: of Paddle's intermediate representation (PIR).
-        inputs: names of the tensors that it is fed.
         outputs: the values that the model returns, one after the other.
         scalar: what the loss makes of them, if there is one.
         runs: of layers, inner ones before those around them.
-        tensors: parameters, buffers and constants of the model: by the id of the value, each tensor.
+        tensors: parameters, buffers and other tensors of the model's that it reads, by their names in the program.
     """
 
     program: Any
-    inputs: tuple[str, ...]
     outputs: tuple[Any, ...]
     scalar: Any
     runs: tuple[LayerRun, ...]
-    tensors: Mapping[int, Any]
+    tensors: Mapping[str, Any]
+
+    def tensor_of(self, value: Any) -> Any:
+        """The tensor of the model's that a value stands for; None for what is computed."""
+        made = value.get_defining_op()
+        given = made is not None and made.name() == "builtin.parameter"
+        return self.tensors[made.attrs()["parameter_name"]] if given else None
 
 
 def recorded(
@@ -79,7 +70,7 @@ def recorded(
     if not places:
         raise BadInput(f"The example holds no tensor; got {', '.join(type(x).__name__ for x in example) or 'nothing'}.")
     specs = [_spec(leaves[i], f"x_{n}" if n else "x") for n, i in enumerate(places)]
-    runs: list[LayerRun] = []
+    watch, failed = Watch(is_leaf), list[Exception]()
 
     @paddle.jit.not_to_static  # type: ignore[untyped-decorator]  # Paddle has no types
     def called(given: Sequence[Any]) -> Any:
@@ -87,42 +78,50 @@ def recorded(
         for i, value in zip(places, given, strict=True):
             filled[i] = value
         arguments, keywords = _arguments(model, paddle.utils.pack_sequence_as(list(example), filled))
-        with _watched(model, is_leaf, runs):
-            made = model(*arguments, **keywords)
-        outputs = [x for x in paddle.utils.flatten([made]) if _is_value(x)]
-        return [*outputs, _scalar(loss, made)] if loss else outputs
+        try:
+            with watched(model, watch):
+                made = model(*arguments, **keywords)
+            outputs = [x for x in paddle.utils.flatten([made]) if is_value(x)]
+            return [*outputs, _scalar(loss, made)] if loss else outputs
+        except Exception as error:
+            failed.append(error)  # as it was raised: Paddle tells it anew, in other words
+            raise
 
-    with _names_of_their_own(model), _undisturbed(model):
-        concrete = _program(model, called, specs)
-    made = [x for x in paddle.utils.flatten(concrete.outputs) if _is_value(x)]
+    with names_of_their_own(model), undisturbed(model):
+        try:
+            with quiet():
+                concrete = paddle.jit.to_static(called, input_spec=[specs], full_graph=True).concrete_program
+        except Exception as error:
+            raise _explained(model, failed[0] if failed else error, watch) from error
+        tensors = {tensor.name: tensor for tensor in concrete.parameters[0]}
+    made = [x for x in paddle.utils.flatten(concrete.outputs) if is_value(x)]
     scalar = made.pop() if loss else None
-    tensors = {value.id: tensor for tensor, value in zip(*concrete.parameters, strict=True)}
-    names = tuple(op.attrs()["name"] for op in concrete.main_program.global_block().ops if op.name() == "pd_op.data")
-    return Recorded(concrete.main_program, names, tuple(made), scalar, tuple(runs), tensors)
+    return Recorded(concrete.main_program, tuple(made), scalar, tuple(watch.runs), tensors)
 
 
-def _program(model: Any, called: Callable[..., Any], specs: Sequence[Any]) -> Any:
-    """Paddle's record of the call.
+def _explained(model: Any, error: Exception, watch: Watch) -> Exception:
+    """What went wrong, and in which layer."""
+    if isinstance(error, FaninError):
+        return error
+    layers = dict(model.named_sublayers(include_self=True))
+    path = watch.running[-1] if watch.running else ""
+    place = f" Layer {path!r}, {layers[path]}:" if path and not list(layers[path].children()) else ""
+    cause = said(error)
+    if "InvalidArgument" in str(error) or isinstance(error, (AssertionError, IndexError)):
+        return ShapeMismatch(f"{type(model).__name__} cannot be called with this example.{place} {cause}.")
+    return CannotTrace(
+        f"{type(model).__name__} cannot be recorded as a program.{place} {type(error).__name__}: {cause}. What depends "
+        "on values, such as `if x.sum() > 0` or x.numpy(), cannot be; plan(model), without an example, runs nothing."
+    )
 
-    Raises:
-        ShapeMismatch, CannotTrace: see `recorded`.
-    """
-    try:
-        with warnings.catch_warnings():  # what Paddle says of programs that are kept; this one is not
-            warnings.filterwarnings("ignore", "When training, we now always track")
-            warnings.filterwarnings("ignore", "Tensor do not have 'place' interface")
-            return paddle.jit.to_static(called, input_spec=[specs], full_graph=True).concrete_program
-    except FaninError:
-        raise
-    except Exception as error:
-        cause = said(error)
-        if "InvalidArgument" in str(error) or isinstance(error, (AssertionError, IndexError)):
-            raise ShapeMismatch(f"{type(model).__name__} cannot be called with this example: {cause}.") from error
-        raise CannotTrace(
-            f"{type(model).__name__} cannot be recorded as a program: {type(error).__name__}: {cause}. "
-            "What depends on values, such as `if x.sum() > 0` or x.numpy(), cannot be. plan(model), without an "
-            "example, runs nothing."
-        ) from error
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Not what Paddle says of programs that are kept; these are not."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "When training, we now always track")
+        warnings.filterwarnings("ignore", "Tensor do not have 'place' interface")
+        yield
 
 
 def said(error: BaseException) -> str:
@@ -137,8 +136,12 @@ def said(error: BaseException) -> str:
 def _scalar(loss: Callable[[Any], Any], made: Any) -> Any:
     try:
         value = loss(made)
+    except FaninError:
+        raise
     except Exception as error:
-        raise BadInput(f"The loss failed on the model's output: {type(error).__name__}: {said(error)}.") from error
+        raise BadInput(
+            f"The loss, {name_of(loss)}, failed on the model's output: {type(error).__name__}: {said(error)}."
+        ) from error
     if not isinstance(value, paddle.pir.Value) or any(n != 1 for n in value.shape):
         got = f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__
         raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with .mean() or .sum().")
@@ -160,75 +163,6 @@ def _arguments(model: Any, example: list[Any]) -> tuple[list[Any], dict[str, Any
         if any(key in known for key in example[-1]):
             return example[:-1], example[-1]
     return example, {}
-
-
-@contextmanager
-def _watched(model: Any, is_leaf: Callable[[Any], bool], runs: list[LayerRun]) -> Iterator[None]:
-    """Layers say when they ran, for as long as the block lasts; what is inside a leaf says nothing."""
-    inside: list[str] = []  # a leaf that is running
-
-    def enters(path: str, layer: Any) -> Callable[..., None]:
-        def hook(_: Any, __: Any) -> None:
-            if not inside and is_leaf(layer):
-                inside.append(path)
-
-        return hook
-
-    def leaves(path: str, layer: Any) -> Callable[..., None]:
-        def hook(_: Any, given: Any, *rest: Any) -> None:
-            if inside and inside[-1] != path:
-                return
-            inside.clear()
-            inputs, outputs = (tuple(filter(_is_value, paddle.utils.flatten(list(x)))) for x in (given, rest[-1:]))
-            keywords = [x for x in paddle.utils.flatten(list(rest[:-1])) if _is_value(x)]
-            runs.append(LayerRun(path, layer, (*inputs, *keywords), outputs))
-
-        return hook
-
-    hooks = []
-    try:
-        for path, layer in model.named_sublayers(include_self=True):
-            hooks.append(layer.register_forward_pre_hook(enters(path, layer)))
-            hooks.append(layer.register_forward_post_hook(leaves(path, layer), with_kwargs=True))
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _is_value(x: Any) -> bool:
-    return isinstance(x, paddle.pir.Value)
-
-
-@contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
-    """What a `forward` hangs on its layers, a buffer or a cache, is gone afterwards: it would be symbolic."""
-    layers = list(model.sublayers(include_self=True))
-    kept = [(vars(layer), dict(vars(layer)), layer._buffers, dict(layer._buffers)) for layer in layers]
-    try:
-        yield
-    finally:
-        for own, before, buffers, values in kept:
-            own.clear()
-            own.update(before)
-            buffers.clear()
-            buffers.update(values)
-
-
-@contextmanager
-def _names_of_their_own(model: Any) -> Iterator[None]:
-    """A program knows tensors by name: those that have one name in two places have others for a while."""
-    layers = model.sublayers(include_self=True)
-    tensors = {id(t): t for layer in layers for t in layer._parameters.values() if t is not None}
-    count = Counter(t.name for t in tensors.values())
-    twice = [(t, t.name) for t in tensors.values() if count[t.name] > 1]
-    try:
-        for i, (tensor, name) in enumerate(twice):
-            tensor.name = f"{name}.{i}"
-        yield
-    finally:
-        for tensor, name in twice:
-            tensor.name = name
 
 
 def source_of(callstack: Sequence[str]) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import paddle
 
-from fanin.frameworks.held import Array
-from fanin.frameworks.paddle.record import Recorded
+from fanin.errors import BadInput
+from fanin.frameworks.held import Array, as_numbers
+from fanin.frameworks.paddle.parameters import dtype_of
+from fanin.frameworks.paddle.record import Recorded, said
 
 
 def evaluated(recorded: Recorded, values: Mapping[str, Any]) -> dict[str, Array]:
@@ -27,11 +29,19 @@ def fetch(recorded: Recorded, program: Any, feed: Mapping[str, Any], values: Seq
     """Run a program once; what it writes in place, such as running statistics, is not the model's."""
     scope = paddle.static.Scope()
     place = paddle.CPUPlace()
-    for value_id, tensor in recorded.tensors.items():
-        _ = value_id
-        scope.var(tensor.name).get_tensor().set(tensor.numpy(), place)
+    for name, tensor in recorded.tensors.items():
+        scope.var(name).get_tensor().set(tensor.numpy(), place)
     executor = paddle.static.Executor(place)
-    return [np.asarray(x) for x in executor.run(program, feed=dict(feed), fetch_list=list(values), scope=scope)]
+    try:
+        found = executor.run(program, feed=dict(feed), fetch_list=list(values), scope=scope)
+    except Exception as error:
+        raise BadInput(f"The model cannot be run on this batch: {type(error).__name__}: {said(error)}.") from error
+    return [_numbers(x, value) for x, value in zip(found, values, strict=True)]
+
+
+def _numbers(x: Any, value: Any) -> Array:
+    array = np.asarray(x)
+    return as_numbers(array, "bfloat16") if dtype_of(value) == "bfloat16" and array.dtype == np.uint16 else array
 
 
 def program_results(program: Any) -> list[Any]:

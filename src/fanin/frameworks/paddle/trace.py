@@ -11,8 +11,9 @@ from fanin.frameworks.paddle.describe import Description, line_of, shape_of
 from fanin.frameworks.paddle.layers import describer_of
 from fanin.frameworks.paddle.operations import describe_operation, operands
 from fanin.frameworks.paddle.parameters import dtype_of, parameters
-from fanin.frameworks.paddle.record import LayerRun, recorded
+from fanin.frameworks.paddle.record import recorded
 from fanin.frameworks.paddle.run import evaluated
+from fanin.frameworks.paddle.watch import LayerRun
 from fanin.graph import Held, Input, LayerCall, Ref, graph_of
 
 
