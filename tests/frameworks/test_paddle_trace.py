@@ -20,7 +20,7 @@ from fanin.frameworks.paddle import trace
 nn = paddle.nn
 
 
-class Residual(nn.Layer):  # type: ignore[misc]  # Paddle has no types
+class Residual(paddle.nn.Layer):  # type: ignore[misc]  # Paddle has no types
     """One branch, and a functional activation behind it."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ def test_branches_activations_and_lines_are_seen() -> None:
 
 
 def test_a_tied_readout_is_seen() -> None:
-    class Tied(nn.Layer):  # type: ignore[misc]
+    class Tied(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.table, self.hidden = nn.Embedding(20, 8), nn.Linear(8, 8)
@@ -58,7 +58,7 @@ def test_a_tied_readout_is_seen() -> None:
 
 
 def test_parameters_of_a_layer_of_the_users_own() -> None:
-    class Own(nn.Layer):  # type: ignore[misc]
+    class Own(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.w = self.create_parameter([8, 16])
@@ -72,7 +72,7 @@ def test_parameters_of_a_layer_of_the_users_own() -> None:
 
 
 def test_constants_have_their_values() -> None:
-    class Positions(nn.Layer):  # type: ignore[misc]
+    class Positions(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.table = nn.Embedding(7, 8)
@@ -86,7 +86,7 @@ def test_constants_have_their_values() -> None:
 
 
 def test_a_mapping_is_passed_as_keywords() -> None:
-    class Two(nn.Layer):  # type: ignore[misc]
+    class Two(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b = nn.Linear(4, 4), nn.Linear(6, 4)
@@ -99,10 +99,11 @@ def test_a_mapping_is_passed_as_keywords() -> None:
 
 
 def test_the_model_does_not_notice() -> None:
-    class Remembers(nn.Layer):  # type: ignore[misc]
+    class Remembers(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.norm, self.last = nn.BatchNorm1D(8), None
+            self.norm = nn.BatchNorm1D(8)
+            self.last: Any = None
             self.register_buffer("seen", paddle.zeros([1]))
 
         def forward(self, x: Any) -> Any:
@@ -138,7 +139,11 @@ def test_names_that_two_parameters_share() -> None:
     plan = fanin.plan(model, paddle.zeros([2, 8]))
     assert "feeds relu" in plan["0.weight"].why
     assert Role.READOUT in plan["2.weight"].parameter.roles
-    assert fanin.measure(model, paddle.randn([4, 8]), plan=plan).parameters["2.weight"].gradient is not None
+    fanin.initialize_(model, recipe=plan, seed=0)
+    x = paddle.randn([4, 8])
+    seen = fanin.measure(model, x, loss=lambda out: (out**2).mean())
+    assert seen.loss == pytest.approx(float((model(x) ** 2).mean()), rel=1e-5)
+    assert all(parameter.gradient is not None for parameter in seen.parameters.values())
     assert [p.name for p in model.parameters()] == names
 
 
@@ -149,7 +154,7 @@ def test_messages_say_where() -> None:
     with pytest.raises(BadInput, match="The example holds no tensor; got str"):
         fanin.plan(chain, "hello")
 
-    class Decides(nn.Layer):  # type: ignore[misc]
+    class Decides(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.inner = nn.Linear(8, 8)
