@@ -64,7 +64,7 @@ def check(
     import time
 
     from fanin.cli.checked import Wanted, checked
-    from fanin.cli.facts import PROGRAM, facts
+    from fanin.cli.facts import PROGRAM, facts, framework_of
     from fanin.cli.saved import say, targets, write_start
     from fanin.diagnosis.diagnose import untouched
     from fanin.reports import check_target, write_html
@@ -85,7 +85,7 @@ def check(
     for reference in models:
         started = time.perf_counter()
         one = checked(reference, wanted)
-        page = check_page(one.before, one.repair, facts(started, "torch"), PROGRAM)
+        page = check_page(one.before, one.repair, facts(started, framework_of(one.model)), PROGRAM)
         found.append(one)
         pages.append(page)
         if chosen == "text":

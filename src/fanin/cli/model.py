@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from fanin.errors import BadInput, MissingExtra, ShapeMismatch, UnknownName
+from fanin.frameworks import adapter_of
 from fanin.stream import key
 
 
@@ -21,30 +24,30 @@ def load_model(
     """Call the factory; returns the model and the example to call it with.
 
     The factory takes no arguments and returns a model, or (model, example input, …). `shape` ("32,3,224,224") asks for
-    white noise instead of the factory's example. PyTorch is seeded first, so that the same command sees the same model.
+    white noise instead of the factory's example. The framework is seeded first, so that the same command sees the same
+    model.
 
     Raises:
         BadInput: the file or the factory does not exist, raises, or does not return a model; no example is known.
     """
     module, factory = _factory(reference)
-    torch = _torch()
     key(seed, "")  # refuses what is no seed
-    torch.manual_seed(seed % 2**64)
+    _seed_constructors(seed)
     try:
         made = factory()
     except Exception as error:
         line = _line_in(error, module)
         raise BadInput(f"{reference}() raised {type(error).__name__}{line}: {error}") from error
     model, *example = made if isinstance(made, tuple) else (made,)
-    if not isinstance(model, torch.nn.Module):
+    try:
+        adapter = adapter_of(model)
+    except BadInput as error:
         raise BadInput(
-            f"{reference}() must return a torch.nn.Module, or a tuple of one and its example inputs; "
-            f"got {type(model).__name__}."
-        )
+            f"{reference}() must return a torch.nn.Module, a model of Keras or a net of NumPy arrays, or a tuple of "
+            f"one and its example inputs; got {type(model).__name__}."
+        ) from error
     if shape is not None:
-        from fanin.frameworks.torch import example_input
-
-        return model, (example_input(parse_shape(shape)),)
+        return model, (adapter.example_input(parse_shape(shape)),)
     if not example and needs_example:
         raise BadInput(f"{reference}() gives no example input. Add --input with its shape, for example --input 32,64.")
     return model, tuple(example)
@@ -121,6 +124,14 @@ def load_loss(name: str | None, reference: str) -> Callable[..., Any] | None:
             "Name one, or FILE.py:function."
         )
     return cast(Callable[..., Any], found)
+
+
+def _seed_constructors(seed: int) -> None:
+    """What the file has imported draws from generators with this seed; PyTorch, if it has imported nothing."""
+    if "keras" in sys.modules:  # also seeds PyTorch, TensorFlow, NumPy and Python
+        importlib.import_module("fanin.frameworks.keras").seed_everything(seed)
+    elif "torch" in sys.modules or find_spec("torch"):
+        _torch().manual_seed(seed % 2**64)
 
 
 def _torch() -> Any:

@@ -104,11 +104,19 @@ def graph_of(
         tuple(map(_node, calls)),
         tuple(_parameter(one, uses.get(one.path)) for one in held),
         tuple(inputs),
-        tuple(outputs),
+        tuple(_shaped(ref, calls) for ref in outputs),
         tuple(notes),
         modules_only,
     )
     return graph if modules_only else with_roles(graph)
+
+
+def _shaped(ref: Ref, calls: Sequence[LayerCall]) -> Ref:
+    """With the shape that the call gives, unless it says one."""
+    made = next((call for call in calls if call.name == ref.name), None)
+    if ref.shape or made is None:
+        return ref
+    return ref._replace(shape=(made.shapes or (made.shape,))[ref.result])
 
 
 def alone(call: LayerCall, behind: ActivationCall | str | None) -> tuple[LayerCall, ...]:

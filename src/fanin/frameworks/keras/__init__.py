@@ -7,7 +7,17 @@ compares them. To teach a layer: a line in `LAYERS`, and one in `LAYOUTS` for it
 """
 
 from fanin.frameworks.keras.circumstances import batches_of, chance, inputs_seen, seen, stake, training
-from fanin.frameworks.keras.model import constrained, draw_seed_for, predict, sweep, verify, write_
+from fanin.frameworks.keras.model import (
+    constrained,
+    draw_seed_for,
+    example_input,
+    predict,
+    save,
+    seed_everything,
+    sweep,
+    verify,
+    write_,
+)
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
 
@@ -18,12 +28,15 @@ __all__ = [
     "constrained",
     "draw_seed_for",
     "drawn",
+    "example_input",
     "has_values",
     "inputs_seen",
     "knows_inputs",
     "observe",
     "predict",
     "read_modules",
+    "save",
+    "seed_everything",
     "seen",
     "stake",
     "sweep",

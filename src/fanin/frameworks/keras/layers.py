@@ -283,7 +283,7 @@ def _recurrent(d: Description, call: Recorded) -> None:
 def opaque(d: Description, call: Recorded) -> None:
     """A layer of which only the variables are known: its kernels by their fans, what is called a bias as one.
 
-    Of layers inside it, each is a call of its own, with an input that nobody is seen to make.
+    Each layer inside it is a call of its own, as if it read what the whole is given.
     """
     layer = call.what
     signals = [x for x in keras.tree.flatten((call.args, dict(call.kwargs))) if d.is_signal(x)]
@@ -292,7 +292,7 @@ def opaque(d: Description, call: Recorded) -> None:
     if inside and call.unseen:
         d.unseen[layer_path(d.model, layer) or type(layer).__name__] = call.unseen
     for own in inside:
-        _by_itself(d, own)
+        _by_itself(d, own, arguments.get("input"))
     arguments |= _own_variables(d, layer)
     shapes = tuple(tuple(map(int, out.shape)) for out in call.outputs)
     made = d.emit(snake(type(layer).__name__), arguments, shapes[0] if shapes else (), shapes=shapes)
@@ -300,12 +300,11 @@ def opaque(d: Description, call: Recorded) -> None:
         d.gives(out, Ref(made.name, i, shape))
 
 
-def _by_itself(d: Description, layer: Any) -> None:
-    """A layer that is not seen to run, and the activation that it has or may be taken to feed."""
-    given = getattr(layer, "activation", None)
-    name = str(getattr(given, "__name__", ""))
+def _by_itself(d: Description, layer: Any, given: Any) -> None:
+    """A layer that is not seen to run, on what the one around it is given; and the activation that it may feed."""
+    name = str(getattr(getattr(layer, "activation", None), "__name__", ""))
     phi = ActivationCall(name) if name in TABLE and name != "linear" else SAFE
-    made = d.emit(snake(type(layer).__name__), {"input": Ref(f"{layer.name}:input"), **_own_variables(d, layer)}, ())
+    made = d.emit(snake(type(layer).__name__), {"input": given, **_own_variables(d, layer)}, ())
     if any(is_weight(variable.name) for variable in layer._trainable_variables):
         d.emit(phi.name, {"self": made}, (), activation=phi)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.described import sweep_of
+from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.held import Array, drawn, verified
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
@@ -100,3 +102,18 @@ def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verific
         return read(own.stored[held.path])
 
     return verified(plan, own.held.values(), stored, seed, blocks)
+
+
+def save(model: Any, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
+    """The model's variables as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
+    return save_logical(plan, logical(model), path, metadata)
+
+
+def seed_everything(seed: int) -> None:
+    """The generators that a model's constructor draws from, so that the same command builds the same model."""
+    keras.utils.set_random_seed(seed % 2**32)
+
+
+def example_input(shape: tuple[int, ...]) -> Array:
+    """A batch of white noise."""
+    return np.random.default_rng(0).standard_normal(shape, np.float32)

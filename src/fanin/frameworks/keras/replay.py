@@ -96,10 +96,13 @@ def _torch(run: Run, parameters: Sequence[Any], _: Mapping[int, Any]) -> Differe
         return x
 
     leaves = [p.detach().requires_grad_() for p in parameters]  # aliases: .grad and hooks of the user's stay theirs
-    with torch.enable_grad():
+    with torch.random.fork_rng(), torch.enable_grad():
+        torch.manual_seed(0)  # a Dropout without a seed draws its mask from PyTorch's own generator
         scalar = run(leaves, touch)
         found = torch.autograd.grad(scalar, leaves, allow_unused=True)
-    return Differentiated(float(scalar), values, gradients, [None if g is None else to_numpy(g) for g in found])
+    return Differentiated(
+        float(scalar.detach()), values, gradients, [None if g is None else to_numpy(g) for g in found]
+    )
 
 
 def _jax(run: Run, parameters: Sequence[Any], shapes: Mapping[int, Any]) -> Differentiated:

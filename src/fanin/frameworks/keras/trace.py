@@ -168,11 +168,14 @@ def _build(model: Any, given: Sequence[Any]) -> None:
 
 
 def needed(calls: Sequence[LayerCall], outputs: Sequence[Ref]) -> list[LayerCall]:
-    """The calls that the outputs depend on; what only masks and shapes were computed with is left out."""
+    """The calls that the outputs depend on; what only masks and shapes were computed with is left out.
+
+    Layers with parameters, and what is assumed behind those that were not seen to run, stay.
+    """
     wanted = {ref.name for ref in outputs}
     kept = []
     for call in reversed(calls):
-        if call.name in wanted or _has_parameters(call):
+        if call.name in wanted or not call.shape or _has_parameters(call):
             kept.append(call)
             wanted.add(call.name)
             for argument in call.arguments.values():

@@ -110,4 +110,5 @@ def require_built(model: Any) -> None:
 
 def read(variable: Any) -> Array:
     """The values of a variable, on the host; of a dtype that NumPy does not have, as float32."""
-    return np.asarray(keras.ops.convert_to_numpy(variable.value))
+    array = np.asarray(keras.ops.convert_to_numpy(variable.value))
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from fanin.graph import Axis, Graph, Held, Input, LayerCall, Layout, Ref, axes_o
 
 Shape = tuple[int, ...]
 INPUT: Final = "x"
+POOLS: Final = ("avg_pool2d", "max_pool2d")
+PLACES: Final = {"stride": 1, "padding": 0, "dilation": 1}  # of a convolution, and their defaults
 
 
 def described(net: Net, example: Shape = ()) -> Graph:
@@ -97,11 +100,34 @@ def _arguments(one: Declared, signals: Sequence[Ref], held: Mapping[str, Held]) 
         return {"weight": own["weight"], "indices": signals[0], "padding_idx": -1}
     if one.op in NORMS:
         return {"input": signals[0], "normalized_shape": own["weight"].shape, **own, "eps": 1e-5, **one.arguments}
-    return {"self" if one.op == "softmax" else "input": signals[0], **own, **one.arguments}
+    defaults = {"dropout": {"p": 0.5, "train": True}, "softmax": {"dim": -1}, "flatten": {"start_dim": 1}}
+    given = {**defaults.get(one.op, {}), **one.arguments}
+    if one.op in POOLS:
+        given |= {name: _each(one, name, default) for name, default in _of_pool(one).items()}
+    elif one.op.startswith("conv"):
+        given |= {name: _each(one, name, default, len(own["weight"].shape) - 2) for name, default in PLACES.items()}
+    return {"self" if one.op in {"softmax", "flatten", *POOLS} else "input": signals[0], **own, **given}
+
+
+def _of_pool(one: Declared) -> dict[str, Any]:
+    if "kernel_size" not in one.arguments:
+        raise BadInput(f"layer({one.op!r}) needs its window: layer({one.op!r}, kernel_size=2).")
+    return {"kernel_size": 1, "stride": one.arguments["kernel_size"], "padding": 0}
+
+
+def _each(one: Declared, name: str, default: Any, axes: int = 2) -> Shape:
+    """An argument for each axis of positions."""
+    given = one.arguments.get(name, default)
+    return (given,) * axes if isinstance(given, int) else tuple(given)
 
 
 def _shape(one: Declared, name: str, held: Mapping[str, Held], shape: Shape) -> Shape:
     """Of the result, in the order of PyTorch's axes: (batch, channels, *positions) of a convolution."""
+    if one.op == "flatten":
+        return (shape[0], math.prod(shape[1:]))
+    if one.op in POOLS:
+        sizes = [_each(one, argument, default) for argument, default in _of_pool(one).items()]
+        return (*shape[:2], *_positions(shape[2:], *sizes, (1, 1)))
     if one.op not in WEIGHTS:
         return shape
     weight = held[one.parameters["weight"]].layout.shape
@@ -116,15 +142,12 @@ def _shape(one: Declared, name: str, held: Mapping[str, Held], shape: Shape) -> 
         )
     if one.op == "linear":
         return (*shape[:-1], weight[0])
-    return (shape[0], weight[0], *_positions(one, shape[2:], weight[2:]))
+    places = [_each(one, argument, default, len(weight) - 2) for argument, default in PLACES.items()]
+    return (shape[0], weight[0], *_positions(shape[2:], weight[2:], *places))
 
 
-def _positions(one: Declared, sizes: Shape, kernel: Shape) -> Shape:
-    def each(name: str, default: int) -> Shape:
-        given = one.arguments.get(name, default)
-        return (given,) * len(kernel) if isinstance(given, int) else tuple(given)
-
-    stride, padding, dilation = each("stride", 1), each("padding", 0), each("dilation", 1)
+def _positions(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Shape:
+    """How many there are behind a window that slides over so many."""
     return tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from fanin.errors import BadInput, CannotWrite
 from fanin.frameworks.described import Described, sweep_of
 from fanin.frameworks.described import predict as predicted
+from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.held import Array, drawn, verified
 from fanin.frameworks.numpy.array import draw_seed
 from fanin.frameworks.numpy.describe import described, held_by
@@ -32,6 +34,11 @@ def trace(model: Net, *example: Any) -> Described:
     if len(example) > 1 or (example and not hasattr(example[0], "shape")):
         raise BadInput("A NumPy net is called with one array: plan(net, x).")
     return Described(described(model, tuple(map(int, example[0].shape)) if example else ()))
+
+
+def has_values(_: Net) -> bool:
+    """Arrays always have."""
+    return True
 
 
 def knows_inputs(_: Net) -> bool:
@@ -120,6 +127,16 @@ def verify(model: Net, plan: Plan, seed: int, blocks: int | None = 8) -> Verific
         return np.asarray(model[held.path])
 
     return verified(plan, held_by(model), read, seed, blocks)
+
+
+def save(model: Net, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
+    """The arrays as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
+    return save_logical(plan, _logical(model), path, metadata)
+
+
+def example_input(shape: tuple[int, ...]) -> Array:
+    """A batch of white noise."""
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
 def _require(model: object) -> None:

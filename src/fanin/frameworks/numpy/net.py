@@ -19,7 +19,7 @@ Array: TypeAlias = npt.NDArray[Any]
 # What a net may be declared with, beside activations: operations with a weight of so many axes, norms, and others.
 WEIGHTS: Final = {"linear": 2, "conv1d": 3, "conv2d": 4, "conv3d": 5, "embedding": 2}
 NORMS: Final = ("layer_norm", "rms_norm")
-PLAIN: Final = ("add", "dropout", "softmax")
+PLAIN: Final = ("add", "dropout", "softmax", "avg_pool2d", "max_pool2d", "flatten")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def layer(
     """Say what a net does with its arrays: one layer.
 
     Args:
-        op: "linear", "conv1d" … "conv3d", "embedding", "layer_norm", "rms_norm", "add", "dropout", "softmax", or an
-            activation.
+        op: "linear", "conv1d" … "conv3d", "embedding", "layer_norm", "rms_norm", "add", "dropout", "softmax",
+            "avg_pool2d", "max_pool2d", "flatten", or an activation.
         weight, bias: names of the arrays.
         axes: what each axis of the weight counts: ("in", "out") for x @ W; ("out", "in", "kernel", …) if not said.
         activation: what its result is fed to: "relu", "leaky_relu(negative_slope=0.2)".
