@@ -11,8 +11,11 @@ from fanin.frameworks.paddle.model import (
     draw_seed,
     draw_seed_for,
     drawn,
+    example_input,
     has_values,
     predict,
+    save,
+    seed_everything,
     sweep,
     verify,
     write_,
@@ -21,7 +24,10 @@ from fanin.frameworks.paddle.modules import read_modules
 from fanin.frameworks.paddle.observe import observe
 from fanin.frameworks.paddle.trace import Traced, trace
 
+LOSSES = "paddle.nn.functional"  # where their functions are
+
 __all__ = [
+    "LOSSES",
     "Traced",
     "batches_of",
     "chance",
@@ -29,11 +35,14 @@ __all__ = [
     "draw_seed",
     "draw_seed_for",
     "drawn",
+    "example_input",
     "has_values",
     "inputs_seen",
     "observe",
     "predict",
     "read_modules",
+    "save",
+    "seed_everything",
     "seen",
     "stake",
     "sweep",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 
 from fanin.errors import BadInput
 from fanin.frameworks import described
+from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.held import Array, verified
 from fanin.frameworks.held import drawn as drawn_values
 from fanin.frameworks.paddle.parameters import initializers_of, parameters, read, require_values
@@ -157,3 +160,18 @@ def fed(traced: Traced, example: tuple[Any, ...]) -> dict[str, Any]:
 def feed(traced: Traced, example: tuple[Any, ...]) -> dict[str, Array]:
     """The same as numbers."""
     return {name: read(x) if isinstance(x, paddle.Tensor) else x for name, x in fed(traced, example).items()}
+
+
+def save(model: Any, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
+    """The parameters as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
+    return save_logical(plan, logical(model), path, metadata)
+
+
+def seed_everything(seed: int) -> None:
+    """The generators that a model's constructor draws from, so that the same command builds the same model."""
+    paddle.seed(seed % 2**63)
+
+
+def example_input(shape: tuple[int, ...]) -> Any:
+    """A batch of white noise."""
+    return paddle.to_tensor(np.random.default_rng(0).standard_normal(shape, np.float32))

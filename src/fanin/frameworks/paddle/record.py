@@ -107,7 +107,8 @@ def _explained(model: Any, error: Exception, watch: Watch) -> Exception:
     path = watch.running[-1] if watch.running else ""
     place = f" Layer {path!r}, {layers[path]}:" if path and not list(layers[path].children()) else ""
     cause = said(error)
-    if "InvalidArgument" in str(error) or isinstance(error, (AssertionError, IndexError)):
+    arguments = isinstance(error, TypeError) and re.search(r"\bargument", str(error)) and "Value" not in str(error)
+    if "InvalidArgument" in str(error) or arguments or isinstance(error, (AssertionError, IndexError)):
         return ShapeMismatch(f"{type(model).__name__} cannot be called with this example.{place} {cause}.")
     return CannotTrace(
         f"{type(model).__name__} cannot be recorded as a program.{place} {type(error).__name__}: {cause}. What depends "
