@@ -34,7 +34,7 @@ from fanin.diagnosis.progress import Progress
 from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.frameworks.torch.same_elements import same_elements
-from fanin.graph import Fans, Role, fans
+from fanin.graph import Fans, Parameter, Role, fans
 from fanin.graph.layers import NORMS
 from fanin.graph.layout import Layout
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
@@ -52,6 +52,11 @@ from fanin.stream.reference import ROUNDED
 TESTS = Path(__file__).parent
 ZEROS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))  # digits as the digit 0
 Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def stored_shape(path: str, shape: tuple[int, ...], *further: Any, **named: Any) -> Any:
+    """A parameter whose axes are turned."""
+    return Parameter(path, shape[::-1], *further, **named)
 
 
 def put(module: str, name: str, value: object) -> Patch:
@@ -252,6 +257,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "parts all drawn under one name",
         put("fanin.initializers.parts", "part_name", lambda target, part: target.name),
         ("initializers/test_parts.py",),
+    ),
+    Mutant(
+        "a renamed parameter is drawn under its path",
+        put("fanin.plans.names", "_with", lambda parameter, name: parameter),
+        ("plans/test_names.py", "test_same_bits.py::test_the_page_has_these_digests"),
+    ),
+    Mutant(
+        "a described parameter has the shape in which it is stored",
+        put("fanin.graph.calls", "Parameter", stored_shape),
+        ("graph/test_calls.py",),
+    ),
+    Mutant(
+        "an array of a net is compared as it lies, not as the logical weight",
+        lambda patch: patch.setattr(Layout, "logical", lambda layout, stored: stored.reshape(layout.shape)),
+        ("frameworks/test_numpy_net.py::test_initialize_fills_the_callers_own_arrays_and_verify_knows_them",),
+    ),
+    Mutant(
+        "a bias that is added by hand ends the walk to the activation",
+        put("fanin.graph.layers", "_adds_a_bias", lambda graph, node: False),
+        ("graph/test_layers.py::test_a_bias_that_is_added_by_hand_belongs_to_its_layer",),
     ),
     Mutant(
         "packed gates that count as one weight",
@@ -868,8 +893,46 @@ MUTANTS: tuple[Mutant, ...] = (
         ("test_fragment.py::test_equal_ratios_are_equal_distances",),
     ),
 )
-OF_FRAMEWORKS = {
+
+
+def opaque_unless_known(layer: Any) -> Any:
+    """Every layer that is not the model itself is described from outside."""
+    layers = importlib.import_module("fanin.frameworks.keras.layers")
+    known = layers.describer_of(layer)
+    return known or (layers.opaque if type(layer).__name__ == "Block" else None)
+
+
+def kept_by_nobody() -> Any:
+    """Keras, whose copies of what was there are copies of nothing."""
+    if not find_spec("keras"):
+        return None
+    keras = importlib.import_module("keras")
+    ops = SimpleNamespace(**{**vars(keras.ops), "copy": keras.ops.zeros_like})
+    return SimpleNamespace(**{**vars(keras), "ops": ops})
+
+
+OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
     "keras": (
+        Mutant(
+            "kernels of Keras are filled as if PyTorch stored them",
+            lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
+            ("test_same_bits.py::test_a_start_is_the_same_in_every_framework",),
+        ),
+        Mutant(
+            "a subclassed layer of Keras is not looked into",
+            put("fanin.frameworks.keras.trace", "describer_of", opaque_unless_known),
+            ("frameworks/test_keras_models.py::test_a_subclassed_model_is_looked_into",),
+        ),
+        Mutant(
+            "the activation that a layer of Keras has is measured as a part of it",
+            put("fanin.frameworks.keras.replay", "_bare", lambda layer: contextlib.nullcontext()),
+            ("frameworks/test_keras_signals.py::test_moments_are_those_of_a_hand_written_pass",),
+        ),
+        Mutant(
+            "variables of Keras are not put back after a failure",
+            put("fanin.frameworks.keras.model", "keras", kept_by_nobody()),
+            ("frameworks/test_keras_models.py::test_a_failure_leaves_every_variable_as_it_was",),
+        ),
         Mutant(
             "an initializer of Keras does not look for its variable, so that all weights have one name",
             put("fanin.compat.keras.initializers", "variable_in_the_making", lambda: None),

@@ -12,8 +12,8 @@ import fanin
 from fanin.errors import BadInput, CannotTrace, CannotWrite, NoParameters, ShapeMismatch
 from fanin.graph import Fans, Role
 
-keras = pytest.importorskip("keras")
-layers = keras.layers
+keras: Any = pytest.importorskip("keras")
+layers: Any = keras.layers
 # JAX and Keras say what they think of each other's versions
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -187,7 +187,6 @@ def test_the_model_is_what_the_plan_says_and_only_that(name: str) -> None:
     plan = fanin.initialize_(model, *example, seed=5)
     assert fanin.verify(model, plan, seed=5, blocks=None)
     assert not fanin.verify(model, plan, seed=6)
-    assert [e.parameter.path for e in plan if e.initializer != "keep"]
     again = fanin.initialize_(model, *example, recipe=plan, seed=5)
     assert again == plan
 
@@ -258,6 +257,34 @@ def test_half_precision_is_drawn_and_verified() -> None:
     assert fanin.verify(model, plan, seed=0, blocks=None)
 
 
+def test_initializers_that_layers_were_given_are_not_overridden_in_silence() -> None:
+    x = keras.Input((6,))
+    own = layers.Dense(4, kernel_initializer="he_normal", name="own")
+    model = keras.Model(x, layers.Dense(3, name="plain")(layers.LSTM(5)(layers.Reshape((2, 2))(own(x)))))
+    with pytest.warns(UserWarning, match=r"place of 1 initializer.*own/kernel \(HeNormal → normal") as said:
+        fanin.initialize_(model, recipe="lecun", seed=0)
+    assert len(said) == 1
+    fanin.initialize_(model, recipe="lecun", overrides={"own/kernel": "keep"}, seed=0)  # nothing to say
+
+
+def test_a_file_of_pytorch_is_read_in_the_layout_of_keras(tmp_path: Any) -> None:
+    """The recipe of docs/frameworks.md for weights that were trained elsewhere."""
+    torch = pytest.importorskip("torch")
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(16, 2))
+    save_file(theirs.state_dict(), tmp_path / "w.safetensors")
+    x = keras.Input((4, 4, 3))
+    y = layers.Permute((3, 1, 2))(layers.Conv2D(4, 3, name="c")(x))  # channels first, as Flatten of PyTorch sees them
+    model = keras.Model(x, layers.Dense(2, name="d")(layers.Flatten()(y)))
+    names = {"c/kernel": "0.weight", "c/bias": "0.bias", "d/kernel": "2.weight", "d/bias": "2.bias"}
+    stored = f"pretrained(path='{tmp_path / 'w.safetensors'}')"
+    fanin.initialize_(model, recipe="he", overrides={"*": stored}, rename=names, seed=0)
+    images = np.random.default_rng(0).standard_normal((5, 3, 4, 4)).astype("float32")
+    expected = theirs(torch.from_numpy(images)).detach().numpy()
+    got = keras.ops.convert_to_numpy(keras.ops.stop_gradient(model(images.transpose(0, 2, 3, 1))))
+    assert np.abs(got - expected).max() < 1e-5
+
+
 def test_bad_input_is_explained() -> None:
     model = perceptron()
     with pytest.raises(ShapeMismatch, match=r"cannot be called with this example: .*expected"):
@@ -288,6 +315,12 @@ def test_bad_input_is_explained() -> None:
 
     with pytest.raises(CannotTrace, match="Broken cannot be run on symbolic tensors"):
         fanin.plan(Broken(), np.zeros((2, 7), "float32"))
+
+
+def test_an_older_version_is_refused_with_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras, "__version__", "3.9.2")
+    with pytest.raises(BadInput, match=r"Keras 3\.15 and newer; this is 3\.9\.2.*fanin\[keras\]"):
+        fanin.plan(perceptron())
 
 
 def test_layers_of_one_path_are_refused() -> None:

@@ -17,6 +17,7 @@ from fanin.plans import Plan, Verification, make_plan, tuned
 from fanin.plans.jitter import jittered
 from fanin.plans.learned import Method, free, learned, method
 from fanin.plans.make import override
+from fanin.plans.names import renamed_graph
 from fanin.plans.overrides import Overrides
 from fanin.plans.recipes import Recipe
 
@@ -70,6 +71,7 @@ def plan(
     known = hasattr(adapter, "knows_inputs") and adapter.knows_inputs(model)
     traced = adapter.trace(model, *example) if example or known else None
     graph = traced.graph if traced else adapter.read_modules(model)
+    graph = renamed_graph(graph, rename) if rename else graph
     if hasattr(recipe, "built"):
         decided = override(recipe.built(model, graph).plan, overrides or {})
     elif recipe == "as_built":
@@ -78,7 +80,7 @@ def plan(
     else:
         sweep = adapter.sweep(traced, model, example) if traced and hasattr(adapter, "sweep") else None
         decided = make_plan(graph, recipe, overrides, sweep, adapter.constrained(model))
-    return jittered(decided.rename(rename) if rename else decided, jitter)
+    return jittered(decided, jitter)
 
 
 def initialize_(
@@ -163,8 +165,8 @@ def _decided(
     rename: Mapping[str, str] | None,
 ) -> Plan:
     if isinstance(recipe, Plan):
-        own = override(recipe, overrides or {})
-        return jittered(own.rename(rename) if rename else own, jitter)
+        named = recipe.rename(rename) if rename else recipe
+        return jittered(override(named, overrides or {}), jitter)
     return plan(model, *example, recipe=recipe, overrides=overrides, jitter=jitter, rename=rename)
 
 

@@ -15,6 +15,7 @@ from fanin.frameworks import described
 from fanin.frameworks.described import sweep_of
 from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.held import Array, drawn, verified
+from fanin.frameworks.keras.given import warn_of_overridden
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
 from fanin.graph import Held
@@ -75,13 +76,15 @@ def logical(model: Any) -> Callable[[str], Array]:
 def write_(model: Any, plan: Plan, seed: int) -> None:
     """Draw every parameter of the plan and assign it: all of them, or none.
 
-    All values are drawn before the first is assigned; where an assignment fails, those before it are undone.
+    All values are drawn before the first is assigned; where an assignment fails, those before it are undone. Warns of
+    initializers that layers were given and that the plan takes the place of.
 
     Raises:
         CannotWrite: the plan and the model disagree; lists every such parameter.
         BadInput: the seed is not an integer in [0, 2¹²⁸), or the model is not built.
     """
     own = variables(model)
+    warn_of_overridden(model, plan)
     values = [(own.stored[held.path], array) for held, array in drawn(plan, own.held.values(), seed)]
     before: list[tuple[Any, Any]] = []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -80,7 +81,9 @@ def drawn(model: Any, plan: Plan, seed: int) -> Iterator[None]:
     own = variables(model)
     before = [(variable, keras.ops.copy(variable.value)) for variable in own.stored.values()]
     try:
-        write_(model, plan, seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what layers were given comes back
+            write_(model, plan, seed)
         yield
     finally:
         for variable, old in before:

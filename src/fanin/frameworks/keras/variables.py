@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -14,6 +14,8 @@ from fanin.errors import BadInput, NoParameters
 from fanin.frameworks.held import Array
 from fanin.frameworks.keras.layouts import layout_in
 from fanin.graph import Held
+
+OLDEST: Final = (3, 15)
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,26 @@ def layer_path(model: Any, layer: Any) -> str:
     return "" if layer is None or layer is model else path_in(model, layer.path or layer.name)
 
 
+def require_version(version: str) -> None:
+    """What is read of Keras beyond its documented interface was tried with these versions.
+
+    Raises:
+        BadInput: an older one.
+    """
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise BadInput(
+            f"Models are read of Keras {'.'.join(map(str, OLDEST))} and newer; this is {version}. "
+            "Install it: pip install 'fanin[keras]'"
+        )
+
+
 def require_built(model: Any) -> None:
     """Only a model that was called, or built, has variables.
 
     Raises:
         BadInput: not a Keras model, or it has none yet; says how to make them.
     """
+    require_version(keras.__version__)
     if not isinstance(model, keras.layers.Layer):
         raise BadInput(f"Expected a model or layer of Keras; got {type(model).__name__}.")
     unbuilt = [layer.name for layer in layers_of(model) if not layer.built]

@@ -100,7 +100,11 @@ def _arguments(one: Declared, signals: Sequence[Ref], held: Mapping[str, Held]) 
         return {"weight": own["weight"], "indices": signals[0], "padding_idx": -1}
     if one.op in NORMS:
         return {"input": signals[0], "normalized_shape": own["weight"].shape, **own, "eps": 1e-5, **one.arguments}
-    defaults = {"dropout": {"p": 0.5, "train": True}, "softmax": {"dim": -1}, "flatten": {"start_dim": 1}}
+    defaults: dict[str, dict[str, Any]] = {
+        "dropout": {"p": 0.5, "train": True},
+        "softmax": {"dim": -1},
+        "flatten": {"start_dim": 1},
+    }
     given = {**defaults.get(one.op, {}), **one.arguments}
     if one.op in POOLS:
         given |= {name: _each(one, name, default) for name, default in _of_pool(one).items()}
@@ -126,8 +130,8 @@ def _shape(one: Declared, name: str, held: Mapping[str, Held], shape: Shape) -> 
     if one.op == "flatten":
         return (shape[0], math.prod(shape[1:]))
     if one.op in POOLS:
-        sizes = [_each(one, argument, default) for argument, default in _of_pool(one).items()]
-        return (*shape[:2], *_positions(shape[2:], *sizes, (1, 1)))
+        kernel, stride, padding = (_each(one, argument, default) for argument, default in _of_pool(one).items())
+        return (*shape[:2], *_positions(shape[2:], kernel, stride, padding, (1, 1)))
     if one.op not in WEIGHTS:
         return shape
     weight = held[one.parameters["weight"]].layout.shape
@@ -142,8 +146,8 @@ def _shape(one: Declared, name: str, held: Mapping[str, Held], shape: Shape) -> 
         )
     if one.op == "linear":
         return (*shape[:-1], weight[0])
-    places = [_each(one, argument, default, len(weight) - 2) for argument, default in PLACES.items()]
-    return (shape[0], weight[0], *_positions(shape[2:], weight[2:], *places))
+    stride, padding, dilation = (_each(one, argument, default, len(weight) - 2) for argument, default in PLACES.items())
+    return (shape[0], weight[0], *_positions(shape[2:], weight[2:], stride, padding, dilation))
 
 
 def _positions(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Shape:
