@@ -985,7 +985,7 @@ OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
         ),
         Mutant(
             "nobody is told that a plan took the place of a layer's own initializer",
-            put("fanin.frameworks.paddle.model", "_warn", lambda model, plan: None),
+            put("fanin.frameworks.paddle.model", "warn_of_overridden", lambda plan, given: None),
             ("frameworks/test_paddle_write.py::test_an_initializer_of_the_layer_is_named_with_the_plans",),
         ),
         Mutant(

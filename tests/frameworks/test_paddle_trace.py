@@ -151,7 +151,7 @@ def test_messages_say_where() -> None:
     chain = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(5, 2))
     with pytest.raises(ShapeMismatch, match=r"Layer '2', Linear\(in_features=5.*\[4\].*\[5\]"):
         fanin.plan(chain, paddle.zeros([2, 8]))
-    with pytest.raises(ShapeMismatch, match="cannot be called with this example.*3 were given"):
+    with pytest.raises(ShapeMismatch, match=r"cannot be called with this example.*3 were given"):
         fanin.plan(chain, paddle.zeros([2, 8]), paddle.zeros([2]))
     with pytest.raises(BadInput, match="The example holds no tensor; got str"):
         fanin.plan(chain, "hello")

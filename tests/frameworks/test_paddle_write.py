@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from fanin.errors import BadInput, CannotWrite, NoParameters
 pytest.importorskip("paddle", reason="Paddle is not installed: pip install 'fanin[paddle]'", exc_type=ImportError)
 
 import paddle
+
+from fanin.frameworks.paddle.parameters import require_version
 
 nn = paddle.nn
 
@@ -89,7 +92,7 @@ def test_an_initializer_of_the_layer_is_named_with_the_plans() -> None:
         warnings.simplefilter("always")
         fanin.initialize_(model, recipe=plan, seed=0)
     texts = [str(one.message) for one in said]
-    assert any("0.weight (TruncatedNormal of the layer, normal 1.414/√fan_in of the plan)" in text for text in texts)
+    assert any("0.weight (TruncatedNormal → normal 1.414/√fan_in)" in text for text in texts)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fanin.initialize_(model, recipe="he", overrides={"0.weight": fanin.Keep()}, seed=0)
@@ -135,6 +138,12 @@ def test_overrides_by_the_class_of_a_layer() -> None:
     plan = fanin.plan(net(), recipe="he", overrides={nn.Linear: "zeros", "type:paddle.nn.BatchNorm1D": "ones"})
     assert str(plan["0.weight"].initializer) == "zeros"
     assert str(plan["1.bias"].initializer) == "ones"
+
+
+@pytest.mark.parametrize(("version", "fits"), [("3.2.1", False), ("3.3.0", True), ("4.0.0rc1", True), ("0.0.0", True)])
+def test_older_versions_are_refused(version: str, fits: bool) -> None:
+    with nullcontext() if fits else pytest.raises(BadInput, match=r"Paddle 3\.3 and newer; this is 3\.2\.1"):
+        require_version(version)
 
 
 def test_what_is_no_model_is_refused() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,14 @@ import paddle
 from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.files import save as save_logical
+from fanin.frameworks.given import warn_of_overridden
 from fanin.frameworks.held import Array, verified
 from fanin.frameworks.held import drawn as drawn_values
-from fanin.frameworks.paddle.parameters import initializers_of, parameters, read, require_values
+from fanin.frameworks.paddle.parameters import given_initializers, parameters, read, require_values
 from fanin.frameworks.paddle.trace import Traced
 from fanin.graph import Held
 from fanin.plans import Plan, Sweep, Verification
-from fanin.plans.model import Decision, writes
+from fanin.plans.model import Decision
 from fanin.signals import Signals
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import RULES
@@ -50,17 +50,16 @@ def has_values(model: Any) -> bool:
 def write_(model: Any, plan: Plan, seed: int) -> None:
     """Draw every parameter of the plan and set it: all of them, or none.
 
-    All values are drawn before the first is set; where that fails, those before it are undone. Warns of parameters for
-    which the user gave a layer an initializer of Paddle's: the plan's values take the place of its own.
+    All values are drawn before the first is set; where that fails, those before it are undone. Warns of initializers
+    that layers were given and that the plan takes the place of.
 
     Raises:
         CannotWrite: the plan and the model disagree; lists every such parameter.
         BadInput: the seed is not an integer in [0, 2¹²⁸), or the model is none of Paddle.
     """
     own = parameters(model)
-    values = [(own.stored[held.path], array) for held, array in drawn_values(plan, own.held.values(), seed)]
-    _set(values)
-    _warn(model, plan)
+    warn_of_overridden(plan, given_initializers(model))
+    _set([(own.stored[held.path], array) for held, array in drawn_values(plan, own.held.values(), seed)])
 
 
 def _set(values: list[tuple[Any, Array]]) -> None:
@@ -75,21 +74,6 @@ def _set(values: list[tuple[Any, Array]]) -> None:
         for tensor, old in before:
             tensor.set_value(old)
         raise
-
-
-def _warn(model: Any, plan: Plan) -> None:
-    given = [
-        f"{path} ({type(own).__name__} of the layer, {plan[path].initializer} of the plan)"
-        for path, own in initializers_of(model)
-        if path in {e.parameter.path for e in plan} and writes(plan[path])
-    ]
-    if given:
-        warnings.warn(
-            f"{len(given)} parameter(s) have an initializer of their own, which the plan replaced: "
-            f"{'; '.join(given[:5])}{'; …' if len(given) > 5 else ''}. "
-            "To keep what a layer says: overrides={path: fanin.Keep()}.",
-            stacklevel=4,
-        )
 
 
 def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verification:

@@ -15,6 +15,7 @@ from fanin.frameworks.paddle.layouts import known_layout
 from fanin.graph import Held
 from fanin.graph.layout import as_stored
 
+OLDEST: Final = (3, 3)
 # What Paddle keeps among the parameters of its norms, and nothing is drawn for: running statistics.
 STATISTICS: Final = frozenset({"_mean", "_variance"})
 
@@ -99,12 +100,27 @@ def dtype_of(tensor: Any) -> str:
     return str(tensor.dtype).rpartition(".")[2]
 
 
+def require_version(version: str) -> None:
+    """Programs are read of the versions that were tried.
+
+    Raises:
+        BadInput: an older one.
+    """
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if (0, 0) < numbers < OLDEST:  # a build of its main branch calls itself 0.0.0
+        raise BadInput(
+            f"Models are read of Paddle {'.'.join(map(str, OLDEST))} and newer; this is {version}. "
+            "Install it: pip install 'fanin[paddle]'"
+        )
+
+
 def require(model: Any) -> None:
     """A layer, in dynamic mode.
 
     Raises:
         BadInput: neither.
     """
+    require_version(paddle.__version__)
     if not isinstance(model, paddle.nn.Layer):
         raise BadInput(f"Expected a paddle.nn.Layer; got {type(model).__name__}.")
     if not paddle.in_dynamic_mode():
@@ -132,8 +148,8 @@ def read(tensor: Any) -> Array:
     return np.asarray((tensor.astype("float32") if dtype_of(tensor) == "bfloat16" else tensor).numpy())
 
 
-def initializers_of(model: Any) -> Iterator[tuple[str, Any]]:
-    """Path of a parameter, and the initializer that the user gave its layer."""
+def given_initializers(model: Any) -> Iterator[tuple[str, str]]:
+    """Path of a parameter → the name of the initializer that its layer was given."""
     known = parameters(model)
     for path, layer in model.named_sublayers(include_self=True):
         for name, attributes in (("weight", ("_weight_attr", "_param_attr")), ("bias", ("_bias_attr",))):
@@ -141,4 +157,4 @@ def initializers_of(model: Any) -> Iterator[tuple[str, Any]]:
             given = next((attr for a in attributes if (attr := getattr(layer, a, None))), None)
             own = given if isinstance(given, paddle.nn.initializer.Initializer) else getattr(given, "initializer", None)
             if tensor is not None and own is not None and id(tensor) in known.path_of:
-                yield f"{path}.{name}" if path else name, own
+                yield f"{path}.{name}" if path else name, type(own).__name__
