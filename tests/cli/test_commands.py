@@ -214,9 +214,9 @@ def test_the_module_is_the_command() -> None:
 
 def test_a_defect_of_ours_is_one_message_too() -> None:
     code = (
-        "import fanin.diagnosis as d\n"
+        "import fanin.monitor.explained as m\n"
         "def boom(_): raise RuntimeError('boom')\n"
-        "d.check_named = boom\n"
+        "m.explained = boom\n"
         "from fanin.cli import main\nmain()"
     )
     environment = {k: v for k, v in os.environ.items() if k != "FANIN_TRACEBACK"}

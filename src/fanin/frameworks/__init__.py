@@ -51,6 +51,9 @@ VERBS: Final = {
     "initialized": "fanin.initialize",
     "write_": "fanin.initialize_",
     "seen": "the recipe as_built",
+    "Watcher": "fanin.watch",
+    "clip_": "fanin.clip_",
+    "load_step": "fanin.monitor.replay",
 }
 
 
@@ -70,6 +73,18 @@ def adapter_of(model: object, *needed: str) -> Any:
             f"got {type(model).__name__}. docs/frameworks.md says what does."
         )
     return adapter
+
+
+def training_adapter_of(model: object, *needed: str) -> Any:
+    """The adapter module for what trains a model: of a Keras model on the back end of PyTorch, that is PyTorch.
+
+    Raises:
+        BadInput: as by `adapter_of`.
+    """
+    for base in type(model).__mro__:
+        if (base.__module__.partition(".")[0], base.__name__) == ("torch", "Module"):
+            return importlib.import_module(ADAPTERS["torch", "Module"])
+    return adapter_of(model, *needed)
 
 
 def _adapter(model: object) -> str:
