@@ -25,6 +25,7 @@ Kind: TypeAlias = tuple[str, str]  # a framework's top-level module, and the nam
 ADAPTERS: Final[dict[Kind, str]] = {
     ("torch", "Module"): "fanin.frameworks.torch",
     ("keras", "Layer"): "fanin.frameworks.keras",
+    ("paddle", "Layer"): "fanin.frameworks.paddle",
     ("fanin", "Net"): "fanin.frameworks.numpy",
     ("flax", "Module"): "fanin.frameworks.jax",
     ("equinox", "Module"): "fanin.frameworks.jax",
@@ -110,9 +111,8 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        f"Expected a torch.nn.Module, a model of Keras, Flax or Equinox, or arrays with what is done with them "
-        f"(docs/frameworks.md); "
-        f"got {type(model).__name__}."
+        "Expected a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, or arrays with what is done with them "
+        f"(docs/frameworks.md); got {type(model).__name__}."
     )
 
 
