@@ -96,6 +96,30 @@ def of_keras(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
     return plan, forward
 
 
+def of_paddle(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
+    """Dense weights (in, out); kernels and names are PyTorch's."""
+    import paddle
+    from paddle import nn
+
+    nets = {
+        "perceptron": lambda: nn.Sequential(
+            nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 32), nn.Tanh(), nn.Linear(32, 10)
+        ),
+        "convolutional": lambda: nn.Sequential(
+            nn.Conv2D(3, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2D(8, 16, 3, groups=2),
+            nn.GELU(),
+            nn.AvgPool2D(6),
+            nn.Flatten(),
+            nn.Linear(16, 10),
+        ),
+    }
+    model = nets[net]()
+    plan = fanin.initialize_(model, paddle.zeros([1, *BATCHES[net][1:]]), recipe=recipe, seed=seed)
+    return plan, lambda x: np.asarray(model(paddle.to_tensor(x)).numpy())
+
+
 def of_numpy(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
     """A dict of arrays, for x @ W; the net itself is written out below."""
     from fanin.compat.numpy import Net, layer
@@ -235,6 +259,7 @@ def _channels_last(x: Array) -> Array:
 FRAMEWORKS: dict[str, Callable[[str, str, int], tuple[Plan, Forward]]] = {
     "torch": of_torch,
     "keras": of_keras,
+    "paddle": of_paddle,
     "numpy": of_numpy,
     "flax.nnx": of_nnx,
     "flax.linen": of_linen,

@@ -39,7 +39,7 @@ LEVELS = {
 }
 FRAMEWORKS = {"torch", "jax", "flax", "equinox", "keras", "tensorflow", "paddle", "sklearn", "triton"}
 MAY_IMPORT_FRAMEWORKS = (
-    *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/"),
+    *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/", "frameworks/paddle/"),
     *("compat/torch/", "compat/jax.py", "compat/keras/", "compat/paddle/"),
     *("experiments/", "cli/"),
     "monitor/keras.py",  # a callback derives from the class that Keras calls

@@ -25,6 +25,7 @@ Kind: TypeAlias = tuple[str, str]  # a framework's top-level module, and the nam
 ADAPTERS: Final[dict[Kind, str]] = {
     ("torch", "Module"): "fanin.frameworks.torch",
     ("keras", "Layer"): "fanin.frameworks.keras",
+    ("paddle", "Layer"): "fanin.frameworks.paddle",
     ("fanin", "Net"): "fanin.frameworks.numpy",
     ("flax", "Module"): "fanin.frameworks.jax",
     ("equinox", "Module"): "fanin.frameworks.jax",
@@ -86,6 +87,18 @@ def adapter_of(model: object, *needed: str) -> Any:
     return adapter
 
 
+def training_adapter_of(model: object, *needed: str) -> Any:
+    """The adapter module for what trains a model: of a Keras model on the back end of PyTorch, that is PyTorch.
+
+    Raises:
+        BadInput: as by `adapter_of`.
+    """
+    for base in type(model).__mro__:
+        if (base.__module__.partition(".")[0], base.__name__) == ("torch", "Module"):
+            return importlib.import_module(ADAPTERS["torch", "Module"])
+    return adapter_of(model, *needed)
+
+
 def _adapter(model: object) -> str:
     for base in type(model).__mro__:
         found = ADAPTERS.get((base.__module__.partition(".")[0], base.__name__))
@@ -98,9 +111,8 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        f"Expected a torch.nn.Module, a model of Keras, Flax or Equinox, or arrays with what is done with them "
-        f"(docs/frameworks.md); "
-        f"got {type(model).__name__}."
+        "Expected a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, or arrays with what is done with them "
+        f"(docs/frameworks.md); got {type(model).__name__}."
     )
 
 
