@@ -187,7 +187,7 @@ def of_nnx(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
             *(nnx.Conv(3, 8, (3, 3), rngs=rngs), nnx.relu),
             nnx.Conv(8, 16, (3, 3), padding="VALID", feature_group_count=2, rngs=rngs),
             lambda x: nnx.gelu(x, approximate=False),
-            lambda x: nnx.avg_pool(x, (6, 6)).reshape(x.shape[0], -1),
+            lambda x: nnx.avg_pool(x, (6, 6)).reshape(x.shape[0], -1),  # type: ignore[no-untyped-call]
             nnx.Linear(16, 10, rngs=rngs),
         ],
     }
@@ -211,7 +211,7 @@ def of_linen(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
         def __call__(self, x: Any) -> Any:
             x = nn.relu(nn.Conv(8, (3, 3), name="layers_0")(x))
             x = nn.Conv(16, (3, 3), padding="VALID", feature_group_count=2, name="layers_2")(x)
-            x = nn.avg_pool(nn.gelu(x, approximate=False), (6, 6))
+            x = nn.avg_pool(nn.gelu(x, approximate=False), (6, 6))  # type: ignore[no-untyped-call]
             return nn.Dense(10, name="layers_6")(x.reshape(x.shape[0], -1))
 
     model = Perceptron() if net == "perceptron" else Convolutional()

@@ -111,7 +111,7 @@ def test_a_bare_module_of_linen_gives_its_variables() -> None:
             return nn.Dense(4)(nn.Dropout(0.1, deterministic=not train)(nn.relu(x)).mean((1, 2)))
 
     x = jnp.ones((2, 8, 8, 3))
-    variables = fanin.initialize(Net(), x, recipe="he", seed=0)
+    variables: Any = fanin.initialize(Net(), x, recipe="he", seed=0)
     assert float(variables["batch_stats"]["BatchNorm_0"]["var"].min()) == 1
     again = fanin.initialize((Net(), variables["params"]), x, recipe="he", seed=0)
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), again, variables["params"]))
@@ -129,7 +129,7 @@ def test_layers_in_a_loop_are_layers() -> None:
     class Net(nn.Module):
         @nn.compact
         def __call__(self, x: Any) -> Any:
-            over = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}, "length": 3}
+            over: dict[str, Any] = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}, "length": 3}
             return nn.Dense(4)(nn.scan(nn.remat(Block), **over)(name="blocks")(x, None)[0])
 
     plan = fanin.plan(Net(), jnp.ones((2, 16)), recipe="he")
@@ -158,7 +158,8 @@ def test_a_function_of_a_pytree_says_what_its_axes_are() -> None:
     params = {"heads": jnp.zeros((8, 4, 2)), "out": jnp.zeros((8, 3))}
     plan = fanin.plan((net, params), jnp.ones((5, 8)), recipe="he")
     assert plan["heads"].parameter.shape == (8, 8)
-    assert fanin.initialize((net, params), jnp.ones((5, 8)), recipe=plan, seed=0)["heads"].shape == (8, 4, 2)
+    new: Any = fanin.initialize((net, params), jnp.ones((5, 8)), recipe=plan, seed=0)
+    assert new["heads"].shape == (8, 4, 2)
     with pytest.raises(BadInput, match=r"steps \(int\)"):
         fanin.plan((net, params | {"steps": 3}), jnp.ones((5, 8)))
     with pytest.raises(BadInput, match="does not say what is done with them"):
@@ -202,6 +203,15 @@ def test_a_step_that_is_not_understood_is_named() -> None:
         fanin.plan((net, params), jnp.ones((4, 8)))
     plan = fanin.plan((net, params), jnp.ones((4, 8)), overrides={"unused": "zeros"})
     assert any("cholesky" in note for note in plan.notes)
+
+
+def test_a_library_that_is_older_than_tried_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = import_module("fanin.frameworks.jax.opened")
+    monkeypatch.setattr(opened, "version", lambda name: "0.9.1" if name == "flax" else "99.0")
+    opened._warn_of_older.cache_clear()
+    with pytest.warns(UserWarning, match=r"flax 0\.9\.1 is older than what fanin was tried with, 0\.12"):
+        trace(transformer("equinox"), IDS)
+    trace(transformer("equinox"), IDS)  # once is enough
 
 
 def test_classes_of_a_library_are_as_they_were() -> None:

@@ -53,6 +53,7 @@ def test_a_view_is_what_its_steps_make(data: st.DataObject) -> None:
             if reshaped is None:  # axes that are cut across: then it is a step of its own
                 return
             view, seen = reshaped, seen.reshape(other)
+    assert view is not None
     assert (made(view, array) == seen).all()
 
 

@@ -56,7 +56,11 @@ def test_predictions_are_those_of_pytorch() -> None:
     of_torch = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 4, 3))
     x = np.random.default_rng(0).standard_normal((8, 3, 8, 8), np.float32)
     key = jax.random.key(0)
-    layers = [eqx.nn.Conv2d(3, 16, 3, padding=1, key=key), eqx.nn.Lambda(jax.nn.relu), eqx.nn.Conv2d(16, 4, 3, key=key)]
+    layers: list[Any] = [
+        eqx.nn.Conv2d(3, 16, 3, padding=1, key=key),
+        eqx.nn.Lambda(jax.nn.relu),
+        eqx.nn.Conv2d(16, 4, 3, key=key),
+    ]
     net = eqx.nn.Sequential(layers)
     expected = fanin.predict(of_torch, torch.from_numpy(x), plan=fanin.plan(of_torch, torch.from_numpy(x)))
     found = fanin.predict(net, x, plan=fanin.plan(net, x))

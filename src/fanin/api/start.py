@@ -129,15 +129,16 @@ def initialize(
     overrides: Overrides | None = None,
     jitter: float = 0.0,
     rename: Mapping[str, str] | None = None,
-    seed: int,
+    seed: Any,
 ) -> T:
     """The model as the plan starts it, as a new value; what was given stays as it is.
 
-    For models that are values: arrays of NumPy. `plan` says what is drawn.
+    For models that are values: arrays of NumPy, and models of JAX (docs/jax.md), under `jax.jit` as well. Of a model that
+    is a pair of code and arrays, such as a module of Flax Linen, the arrays are given. `plan` says what is drawn.
 
     Args:
         example, recipe, overrides, jitter, rename: as for `initialize_`.
-        seed: 0 … 2¹²⁸ − 1; a pure function has no generator to draw one from.
+        seed: 0 … 2¹²⁸ − 1, or for JAX a key; a pure function has no generator to draw one from.
 
     Raises:
         BadInput: a model that is an object with a state of its own, such as a torch.nn.Module: use `initialize_`.

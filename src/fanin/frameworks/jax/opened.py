@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from typing import Any, Final
 
 import jax
@@ -59,10 +63,25 @@ def opened(model: Any) -> Opened:
     """
     from fanin.frameworks.jax import models
 
+    _warn_of_older()
     found = models.opened(model)
     if not found.trained:
         raise NoParameters(f"{found.name} has no parameters: there is nothing to initialize.")
     return found
+
+
+@cache
+def _warn_of_older() -> None:
+    """Say once which library is older than what fanin was tried with; it may do all the same."""
+    for name, tried in TRIED.items():
+        if name in sys.modules:
+            have = version(name)
+            if tuple(int(part) for part in have.split(".")[:2]) < tried:
+                warnings.warn(
+                    f"{name} {have} is older than what fanin was tried with, {'.'.join(map(str, tried))}; if a model "
+                    f"cannot be read, upgrade it: pip install -U {name}.",
+                    stacklevel=4,
+                )
 
 
 def path_of(keys: Sequence[Any]) -> str:
