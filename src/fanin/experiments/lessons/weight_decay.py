@@ -55,7 +55,7 @@ LESSON = Lesson(
         Claim("At a decay of 0.01, good starts are within two points of each other.", differs_less(0.02)),
     ),
     found="Weight decay helps the start that is too large, as the textbook says, but from 14 % to 18 % is nothing that "
-    "one would want. What the good starts lose by a decay of 0.1 is far more than what they differ in without, and auto "
-    "loses more of it than Kaiming's: first the start, then the decay.",
+    "one would want. What the good starts lose by a decay of 0.1 is far more than what they differ in without, and "
+    "auto loses more of it than Kaiming's: first the start, then the decay.",
     test=True,
 )
