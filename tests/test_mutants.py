@@ -303,7 +303,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a renamed parameter is drawn under its path",
         put("fanin.plans.names", "_with", lambda parameter, name: parameter),
-        ("plans/test_names.py", "test_same_bits.py::test_the_page_has_these_digests"),
+        ("plans/test_names.py",),
     ),
     Mutant(
         "a described parameter has the shape in which it is stored",
@@ -944,6 +944,15 @@ def opaque_unless_known(layer: Any) -> Any:
     return known or (layers.opaque if type(layer).__name__ == "Block" else None)
 
 
+def drawn_as_stored(what: Any, target: Target, seed: Any, shape: Any, order: Any, sharding: Any) -> Any:
+    """JAX's drawing, with the elements of the stream in row-major order of the array as it is stored."""
+    draw = importlib.import_module("fanin.frameworks.jax.draw")
+    law = what.sampling(target)
+    if law is None:
+        return draw.full(what.law(target).mean, tuple(shape), np.dtype(target.dtype), sharding)
+    return draw.draw(law, seed, target.name, tuple(shape), np.dtype(target.dtype), out_sharding=sharding)
+
+
 def kept_by_nobody() -> Any:
     """Keras, whose copies of what was there are copies of nothing."""
     if not find_spec("keras"):
@@ -996,16 +1005,68 @@ OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
             ("compat/test_compat_keras.py::test_the_standard_deviation_is_the_one_after_the_cut",),
         ),
     ),
+    "flax": (
+        Mutant(
+            "kernels of Flax are drawn in the order in which they are stored",
+            put("fanin.frameworks.jax.drawn", "_tensor", drawn_as_stored),
+            ("frameworks/test_jax_models.py::test_a_transformer_starts_as_pytorchs_does",),
+        ),
+        Mutant(
+            "any function of one signal is an activation that is near enough",
+            put("fanin.frameworks.jax.reading.pointwise", "TOLERANCE", 10.0),
+            ("frameworks/test_jax_reading.py::test_no_activation_is_seen_where_fanin_knows_none",),
+        ),
+        Mutant(
+            "a model of JAX is measured as it was when it was traced",
+            put("fanin.frameworks.jax.observe", "current", lambda made, model: made.opened),
+            ("frameworks/test_jax_signals.py::test_a_plan_is_measured_in_place_where_there_is_a_place",),
+        ),
+        Mutant(
+            "axes are not followed through a transpose",
+            lambda patch: patch.setattr(
+                "fanin.frameworks.jax.reading.views.View.order", lambda view, source, of: tuple(of)
+            ),
+            ("frameworks/test_jax_reading.py::test_a_weight_is_followed_through_a_transpose",),
+        ),
+    ),
     "paddle": (
         Mutant(
             "the fans of Paddle's layers are read from the shape",
-            put("fanin.compat.paddle.layouts", "LAYOUTS", {}),
+            put("fanin.frameworks.paddle.layouts", "LAYOUTS", {}),
             ("compat/test_compat_paddle.py",),
         ),
         Mutant(
             "Kaiming's laws without the gain",
             put("fanin.compat.paddle.initializers", "calculate_gain", lambda nonlinearity, slope: 1.0),
             ("compat/test_compat_paddle.py::test_the_standard_deviation",),
+        ),
+        Mutant(
+            "a dense weight of Paddle is drawn as it is stored, (in, out)",
+            put("fanin.frameworks.paddle.parameters", "known_layout", lambda layer, shape: None),
+            (
+                "frameworks/test_paddle_same_bits.py::test_the_digest_is_that_of_pytorch",
+                "frameworks/test_paddle_write.py::test_dense_weights_are_stored_in_out",
+            ),
+        ),
+        Mutant(
+            "a layer of Paddle is described by the operations inside it",
+            put("fanin.frameworks.paddle.trace", "owners", lambda runs: {}),
+            ("frameworks/test_paddle_fans.py::test_fans_of_the_layer_with_a_batch_and_without",),
+        ),
+        Mutant(
+            "what a Paddle model keeps of its symbolic run stays with it",
+            put("fanin.frameworks.paddle.record", "undisturbed", lambda model: contextlib.nullcontext()),
+            ("frameworks/test_paddle_trace.py::test_the_model_does_not_notice",),
+        ),
+        Mutant(
+            "nobody is told that a plan took the place of a layer's own initializer",
+            put("fanin.frameworks.paddle.model", "warn_of_overridden", lambda plan, given: None),
+            ("frameworks/test_paddle_write.py::test_an_initializer_of_the_layer_is_named_with_the_plans",),
+        ),
+        Mutant(
+            "parameters of Paddle that share a name are one",
+            put("fanin.frameworks.paddle.record", "names_of_their_own", lambda model: contextlib.nullcontext()),
+            ("frameworks/test_paddle_trace.py::test_names_that_two_parameters_share",),
         ),
     ),
 }

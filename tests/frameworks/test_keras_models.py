@@ -152,6 +152,47 @@ def test_a_node_says_the_line_of_the_users_code() -> None:
     assert down.op == "linear"
 
 
+def test_activations_by_every_name_are_known() -> None:
+    from fanin.frameworks.keras import trace
+
+    for name, expected in {
+        **{"relu": "relu", "leaky_relu": "leaky_relu(negative_slope=0.2)", "relu6": "relu6", "gelu": "gelu"},
+        **{
+            "elu": "elu(alpha=1)",
+            "selu": "selu",
+            "silu": "silu",
+            "swish": "silu",
+            "mish": "mish",
+            "celu": "celu(alpha=1)",
+        },
+        **{"hard_silu": "hardswish", "hard_sigmoid": "hardsigmoid", "log_sigmoid": "logsigmoid", "tanh": "tanh"},
+        **{"softsign": "softsign", "softplus": "softplus", "sigmoid": "sigmoid", "hard_tanh": "hardtanh"},
+    }.items():
+        fused = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=name)])
+        alone = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Activation(name)])
+        assert [str(trace(model).graph.nodes[-1].activation) for model in (fused, alone)] == [expected] * 2, name
+    layered = {
+        layers.LeakyReLU(0.1): "leaky_relu(negative_slope=0.1)",
+        layers.ReLU(6.0): "relu6",
+        layers.ELU(): "elu(alpha=1)",
+    }
+    for layer, expected in layered.items():
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layer])
+        assert str(trace(model).graph.nodes[-1].activation) == expected
+
+
+def test_padding_upsampling_and_preprocessing_are_pytorchs_operations() -> None:
+    x = keras.Input((8, 8, 3))
+    y = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 4.0, 4.0])(layers.Rescaling(1 / 255, offset=-1)(x))
+    y = layers.Conv2D(4, 3)(layers.UpSampling2D()(layers.ZeroPadding2D(((0, 1), (2, 3)))(y)))
+    model = keras.Model(x, y)
+    assert operations(model) == ["mul", "add", "sub", "div", "permute", "pad", "upsample_nearest2d", "conv2d"]
+    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype("float32")
+    predicted, measured = fanin.predict(model, images), fanin.measure(model, images)
+    for name in ("div", "pad", "upsample_nearest2d"):
+        assert abs(predicted.values[name].second_moment / measured.values[name].second_moment - 1) < 0.01
+
+
 def test_gates_are_drawn_each_under_a_name() -> None:
     plan = fanin.plan(recurrent())
     kernel = plan["both/forward_lstm/lstm_cell/kernel"].parameter

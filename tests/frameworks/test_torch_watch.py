@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,21 @@ def test_moments_gradients_and_updates_are_what_they_say() -> None:
         assert p.gradient == pytest.approx(float(tensor.grad.norm()), rel=1e-5)
         assert p.weight == pytest.approx(float(tensor.detach().norm()), rel=1e-5)
         assert p.update == pytest.approx(0.1 * float(tensor.grad.norm()), rel=1e-3)
+
+
+def test_the_update_of_a_large_weight_is_told_from_a_sample() -> None:
+    """6 σ of the norm of 30,000 normal values. Mutant: the sample's norm as that of the whole."""
+    net = nn.Linear(300, 300, bias=False)
+    noise = torch.randn(300, 300)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    watcher = Watcher(net)
+    watcher.arm()
+    assert sum(x.numel() for x in watcher._before.values()) == 30_000
+    (net.weight * noise).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    (seen,) = watcher.collect().parameters
+    assert seen.update == pytest.approx(0.1 * float(noise.norm()), rel=6 * math.sqrt(2 / (4 * 30_000)))
+    assert seen.gradient == pytest.approx(float(noise.norm()), rel=1e-5)
 
 
 def test_saturation_is_counted_behind_functions_and_modules() -> None:

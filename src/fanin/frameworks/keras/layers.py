@@ -16,7 +16,7 @@ from fanin.activations import TABLE
 from fanin.frameworks.described import NO_BIAS
 from fanin.frameworks.keras.describe import Description, channels_first, snake
 from fanin.frameworks.keras.layouts import is_weight
-from fanin.frameworks.keras.operations import same_padding
+from fanin.frameworks.keras.operations import describe_activation, function_as_activation, same_padding
 from fanin.frameworks.keras.record import Recorded
 from fanin.frameworks.keras.variables import layer_path
 from fanin.graph import ActivationCall, Held, Ref, Role
@@ -227,6 +227,49 @@ def _passes_on(d: Description, call: Recorded) -> None:
             d.gives(out, ref, first=first)
 
 
+def _rescaling(d: Description, call: Recorded) -> None:
+    """X · scale + offset."""
+    layer, out = call.what, call.outputs[0]
+    shape = tuple(out.shape)
+    ref = d.emit("mul", {"self": d.last(_input(call)), "other": _number(d, layer.scale)}, shape)
+    if np.any(layer.offset):
+        ref = d.emit("add", {"self": ref, "other": _number(d, layer.offset), "alpha": 1}, shape)
+    d.gives(out, ref)
+
+
+def _normalization(d: Description, call: Recorded) -> None:
+    """(x − mean)/std, of statistics that the layer was given; the other way round with `invert`."""
+    layer, out = call.what, call.outputs[0]
+    shape, x = tuple(out.shape), d.last(_input(call))
+    mean, std = np.asarray(layer.mean), np.maximum(np.sqrt(np.asarray(layer.variance)), keras.backend.epsilon())
+    if layer.invert:
+        ref = d.emit("mul", {"self": x, "other": _number(d, std)}, shape)
+        d.gives(out, d.emit("add", {"self": ref, "other": _number(d, mean), "alpha": 1}, shape))
+    else:
+        ref = d.emit("sub", {"self": x, "other": _number(d, mean), "alpha": 1}, shape)
+        d.gives(out, d.emit("div", {"self": ref, "other": _number(d, std)}, shape))
+
+
+def _number(d: Description, x: Any) -> Any:
+    """A number, or a constant of one for each feature."""
+    array = np.asarray(x, np.float32)
+    return float(array.reshape(-1)[0]) if array.size == 1 else d.constant(array)
+
+
+def _up_sampling(d: Description, call: Recorded) -> None:
+    """Every position several times."""
+    layer, out = call.what, call.outputs[0]
+    if getattr(layer, "interpolation", "nearest") != "nearest":
+        opaque(d, call)
+        return
+    last = getattr(layer, "data_format", "channels_last") != "channels_first"
+    x, shape = _input(call), tuple(out.shape)
+    size = (layer.size,) if isinstance(layer.size, int) else tuple(layer.size)
+    arguments = {"input": d.first(x) if last else d.last(x), "scale_factors": tuple(map(float, size))}
+    made = d.emit(f"upsample_nearest{len(size)}d", arguments, channels_first(shape) if last else shape)
+    d.gives(out, made, first=last)
+
+
 def _prelu(d: Description, call: Recorded) -> None:
     out = call.outputs[0]
     slope = d.parameter(call.what.alpha, Slot(Role.SLOPE))
@@ -286,10 +329,14 @@ def opaque(d: Description, call: Recorded) -> None:
     Each layer inside it is a call of its own, as if it read what the whole is given.
     """
     layer = call.what
+    phi = function_as_activation(getattr(layer, "activation", None)) if type(layer).__name__ == "Activation" else None
+    if phi is not None:
+        describe_activation(d, call, phi)
+        return
     signals = [x for x in keras.tree.flatten((call.args, dict(call.kwargs))) if d.is_signal(x)]
     arguments: dict[str, Any] = {f"input_{i}" if i else "input": d.last(x) for i, x in enumerate(signals)}
     inside = [own for own in layer._flatten_layers(include_self=False) if own._trainable_variables]
-    if inside and call.unseen:
+    if call.unseen:
         d.unseen[layer_path(d.model, layer) or type(layer).__name__] = call.unseen
     for own in inside:
         _by_itself(d, own, arguments.get("input"))
@@ -349,6 +396,9 @@ LAYERS: Final[Mapping[str, Describe]] = {
     **dict.fromkeys(("Dropout", "BaseSpatialDropout"), _dropout),
     **dict.fromkeys(("GaussianNoise", "GaussianDropout", "AlphaDropout"), _passes_on),
     **dict.fromkeys(("Identity", "ActivityRegularization", "InputLayer"), _passes_on),
+    **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D"), _up_sampling),
+    "Rescaling": _rescaling,
+    "Normalization": _normalization,
     "PReLU": _prelu,
     "RNN": _recurrent,
 }

@@ -46,6 +46,11 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Any], ActivationCall | None]]] = {
         }.items()
     },
 }
+FUNCTIONS: Final[Mapping[str, str]] = {
+    **{"hard_silu": "hardswish", "hard_sigmoid": "hardsigmoid", "log_sigmoid": "logsigmoid", "mish": "mish"},
+    **{"tanh_shrink": "tanhshrink", "hard_tanh": "hardtanh", "softsign": "softsign", "softplus": "softplus"},
+    **{"silu": "silu", "selu": "selu", "tanh": "tanh", "sigmoid": "sigmoid", "relu6": "relu6"},
+}
 # As torch's operations are called, where the activation of the table is called otherwise.
 _OPS: Final = {"gelu_tanh": "gelu", "logsigmoid": "log_sigmoid"}
 
@@ -53,15 +58,27 @@ _OPS: Final = {"gelu_tanh": "gelu", "logsigmoid": "log_sigmoid"}
 def describe_operation(d: Description, call: Recorded) -> None:
     """One operation of `keras.ops`, or an activation that takes the back end's own tensors."""
     kind = type(call.what).__name__
-    activation = ACTIVATIONS[kind](call.what) if kind in ACTIVATIONS else None
+    activation = ACTIVATIONS[kind](call.what) if kind in ACTIVATIONS else function_as_activation(call.what)
     if activation is not None:
-        _pointwise(d, call, _OPS.get(activation.name, activation.name), activation)
+        describe_activation(d, call, activation)
     elif kind in OPERATIONS:
         OPERATIONS[kind](d, call)
     elif kind in POINTWISE:
         _pointwise(d, call, POINTWISE[kind])
     else:
         generic(d, call)
+
+
+def function_as_activation(function: Any) -> ActivationCall | None:
+    """A function of `keras.activations` that takes no symbolic tensor, by its name."""
+    of_keras = str(getattr(function, "__module__", "")).startswith("keras.")
+    name = FUNCTIONS.get(getattr(function, "__name__", "")) if of_keras else None
+    return ActivationCall(name) if name else None
+
+
+def describe_activation(d: Description, call: Recorded, activation: ActivationCall) -> None:
+    """A pointwise activation of the first argument."""
+    _pointwise(d, call, _OPS.get(activation.name, activation.name), activation)
 
 
 def _pointwise(d: Description, call: Recorded, op: str, activation: ActivationCall | None = None) -> None:
@@ -313,6 +330,25 @@ def _split(d: Description, call: Recorded) -> None:
         d.gives(out, Ref(made.name, i, shape))
 
 
+def _pad(d: Description, call: Recorded) -> None:
+    """By zeros, by copies or by mirror images, from the last axis to the first."""
+    x, out = call.args[0], call.outputs[0]
+    rank = len(out.shape)
+    widths = [tuple(pair) for pair in call.what.pad_width]
+    widths = widths * rank if len(widths) == 1 else widths
+    first = rank > 2 and not any(widths[0]) and not any(widths[-1])  # only positions
+    if first:
+        widths = [widths[0], widths[-1], *widths[1:-1]]
+    shape = tuple(out.shape)
+    arguments = {
+        "self": d.first(x) if first else d.last(x),
+        "pad": tuple(int(n) for pair in reversed(widths) for n in pair),
+        "mode": {"edge": "replicate", "symmetric": "replicate"}.get(call.what.mode, call.what.mode),
+        "value": d.last(call.kwargs.get("constant_values", call.args[1] if len(call.args) > 1 else 0.0)) or 0.0,
+    }
+    d.gives(out, d.emit("pad", arguments, channels_first(shape) if first else shape), first=first)
+
+
 def _power(d: Description, call: Recorded) -> None:
     a, b = call.args[:2]
     out = call.outputs[0]
@@ -344,7 +380,7 @@ OPERATIONS: Final[Mapping[str, Describe]] = {
     **{"Maximum": _binary("maximum"), "Minimum": _binary("minimum"), "Power": _power},
     **dict.fromkeys(("Cast", "ConvertToTensor", "Copy", "StopGradient"), _same),
     **{"Reshape": _reshape, "Transpose": _transpose, "Swapaxes": _swapaxes, "Concatenate": _concatenate},
-    **{"ExpandDims": _expand_dims, "Squeeze": _squeeze, "GetItem": _get_item, "Split": _split},
+    **{"ExpandDims": _expand_dims, "Squeeze": _squeeze, "GetItem": _get_item, "Split": _split, "Pad": _pad},
     **{"Mean": _reduction("mean"), "Sum": _reduction("sum"), "Var": _reduction("var"), "Std": _reduction("std")},
     **dict.fromkeys(("Max", "Amax"), _reduction("amax")),
     **dict.fromkeys(("Min", "Amin"), _reduction("amin")),

@@ -191,4 +191,4 @@ def said(error: BaseException) -> str:
     """The first line of what an error says, out of the paragraphs in which Keras wraps it."""
     inside = _BOLD.search(str(error))
     lines = [line.strip() for line in (inside.group(1) if inside else str(error)).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+    return (lines[0] if lines else type(error).__name__).split(". ")[0].rstrip(".")

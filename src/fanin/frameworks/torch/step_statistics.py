@@ -43,10 +43,13 @@ class Fetch:
 
 
 def sampled(x: torch.Tensor) -> torch.Tensor:
-    """An even sample of a tensor's elements, in float32 at least, in one axis."""
+    """An even sample of a tensor's elements, in float32 at least, in one axis.
+
+    Their distance is odd, so that it does not fall on the same units of every row where rows have 2ⁿ elements.
+    """
     flat = x.reshape(-1)
     if (n := flat.numel()) > SAMPLE:
-        flat = flat[:: math.ceil(n / SAMPLE)]
+        flat = flat[:: math.ceil(n / SAMPLE) | 1]
     return flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
 
 

@@ -14,7 +14,7 @@ from fanin.frameworks.torch.names import checked_parameters
 from fanin.frameworks.torch.shard_sums import Norms, ShardSums
 from fanin.frameworks.torch.shards import local_of
 from fanin.frameworks.torch.step_forward import Forward
-from fanin.frameworks.torch.step_statistics import Fetch, histogram_of
+from fanin.frameworks.torch.step_statistics import Fetch, histogram_of, sampled
 from fanin.frameworks.torch.whole import is_a
 from fanin.signals.step import ParameterStep, StepSignals
 
@@ -24,9 +24,9 @@ _FSDP1: Final = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullySha
 class Watcher:
     """Looks at one step from `arm` to `collect`; between steps it holds nothing.
 
-    `arm` sets hooks and keeps a copy of the values; `collect` reads gradients and updates and takes the hooks away. Of
-    a model that `fully_shard` sharded, each process looks at its shards, and `collect` adds them up: one message for
-    each mesh, so all processes must collect the same steps.
+    `arm` sets hooks and keeps a sample of the values, 65,536 of each parameter at most; `collect` reads gradients and
+    updates and takes the hooks away. Of a model that `fully_shard` sharded, each process looks at its shards, and
+    `collect` adds them up: one message for each mesh, so all processes must collect the same steps.
 
     Raises:
         BadInput: not a module, one on the meta device or wrapped by the older FSDP, or not an optimizer.
@@ -53,6 +53,7 @@ class Watcher:
         self._forward = Forward(model, histograms=histograms)
         self._before: dict[str, torch.Tensor] = {}
         self._fetch = Fetch()
+        self._weights: dict[str, slice] = {}
         self._gradients: dict[str, slice] = {}
         self._handles: list[Any] = []
         self.name = type(model).__name__
@@ -74,11 +75,14 @@ class Watcher:
         distributed = torch.distributed
         return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
 
+    @torch.no_grad()
     def arm(self) -> None:
         """From here on, the step is watched."""
         self._fetch, self._gradients = Fetch(), {}
         self._forward.arm(self._fetch)
-        self._before = {p: _held(t).clone() for p, t in self._parameters.items() if t.requires_grad}
+        trained = {path: _held(t) for path, t in self._parameters.items() if t.requires_grad}
+        self._weights = self._norms(trained.items())
+        self._before = {path: sampled(x).clone() for path, x in trained.items()}
         if self._optimizer is not None:
             # Gradients as the optimizer gets them, even if they are set to None before the step ends.
             self._handles.append(self._optimizer.register_step_pre_hook(lambda *_: self._read_gradients()))
@@ -88,7 +92,7 @@ class Watcher:
         self._forward.disarm()
         while self._handles:
             self._handles.pop().remove()
-        self._before, self._fetch, self._gradients = {}, Fetch(), {}
+        self._before, self._weights, self._gradients, self._fetch = {}, {}, {}, Fetch()
 
     @torch.no_grad()
     def collect(self) -> StepSignals:
@@ -129,12 +133,16 @@ class Watcher:
         """All numbers of the step; and path → ‖w‖ before the update, ‖∂L/∂w‖, ‖Δw‖, of what this process holds."""
         if not self._gradients:
             self._read_gradients()
-        before = self._before
-        weights = self._norms(before.items())
-        updates = self._differences({path: _held(self._parameters[path]) for path in before}, before)
+        updates, shares = self._updates()
         numbers = self._fetch.all()
-        places = (weights, self._gradients, updates)
-        return numbers, {path: tuple(numbers[of[path]][0] if path in of else None for of in places) for path in before}
+
+        def of(places: dict[str, slice], path: str, scale: float = 1.0) -> float | None:
+            return scale * numbers[places[path]][0] if path in places else None
+
+        return numbers, {
+            path: (of(self._weights, path), of(self._gradients, path), of(updates, path, shares[path] ** -0.5))
+            for path in self._before
+        }
 
     def _parameter(
         self, path: str, weight: float | None, gradient: float | None, update: float | None
@@ -160,12 +168,15 @@ class Watcher:
             places |= {path: self._fetch.add(norm) for path, norm in zip(tensors, norms, strict=True)}
         return places
 
-    def _differences(self, after: dict[str, torch.Tensor], before: dict[str, torch.Tensor]) -> dict[str, slice]:
-        """Norms of the updates; the copies are used up for them."""
-        moved = {path: x for path, x in after.items() if x.device == before[path].device}
-        for path, tensor in moved.items():
-            before[path].sub_(tensor)
-        return self._norms((path, before[path]) for path in moved)
+    def _updates(self) -> tuple[dict[str, slice], dict[str, float]]:
+        """Norms of the differences in the samples, which are used up, and the shares of the elements that they hold."""
+        differences, shares = {}, {}
+        for path, before in self._before.items():
+            after = _held(self._parameters[path])
+            shares[path] = before.numel() / after.numel() if after.numel() else 1.0
+            if after.device == before.device:
+                differences[path] = before.sub_(sampled(after))
+        return self._norms(differences.items()), shares
 
 
 def _held(tensor: torch.Tensor) -> torch.Tensor:
