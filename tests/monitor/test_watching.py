@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -276,6 +277,12 @@ def test_without_tensorboard_the_message_says_what_to_install(tmp_path: Path, mo
 def test_settings_that_make_no_sense_are_refused_at_once(options: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         fanin.watch(net(), **options)
+
+
+def test_models_that_fanin_cannot_watch_are_refused_by_name() -> None:
+    for model in ([np.zeros(3)], net):
+        with pytest.raises(BadInput, match=r"fanin.watch does not serve models of numpy|Expected a torch.nn.Module"):
+            fanin.watch(model)
 
 
 def test_it_is_opened_once_and_used_inside() -> None:

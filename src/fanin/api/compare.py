@@ -31,6 +31,7 @@ def compare(
     address: str | None = None,
     workers: int | None = None,
     progress: bool = True,
+    tensorboard: bool = False,
     bar: float = 0.5,
     signals: bool = False,
 ) -> Study:
@@ -57,6 +58,7 @@ def compare(
             to, or else one that is started on this machine.
         workers: trials, or stacks of them, at once; as many as there are cores by default. 1 trains in this process.
         progress: a bar on standard error.
+        tensorboard: write each trial's curve into the folder `tensorboard` of `to` when it ends; the extra "watch".
         bar: the loss that steps and seconds are counted to, as a share of chance.
         signals: also measure what flows through the net before and after each training (`Run.start`, `Run.end`).
 
@@ -80,7 +82,7 @@ def compare(
         data,
         recipes=recipes,
         to=to,
-        by=engagement(engine, workers, progress, address),
+        by=engagement(engine, workers, progress, address, tensorboard),
         seeds=seeds,
         learning_rates=learning_rates,
         steps=steps,
@@ -105,6 +107,7 @@ def sweep(
     address: str | None = None,
     workers: int | None = None,
     progress: bool = True,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> Sweep:
     """Compare recipes over a grid of depths, nets, decays, or whatever else varies; a study for each combination.
@@ -133,7 +136,7 @@ def sweep(
     _, engagement = _experiments()
     from fanin.experiments.sweep import sweep as swept
 
-    by = engagement(engine, workers, progress, address)
+    by = engagement(engine, workers, progress, address, tensorboard)
     return replace(swept(net, data, vary=vary, recipes=recipes, to=to, by=by, **settings), page=_sweep_page)
 
 

@@ -153,7 +153,8 @@ def initialize(
         (np.float32(0.126), np.float32(0.0))
     """
     adapter = adapter_of(model, "initialized")
-    started: T = adapter.initialized(model, _decided(model, example, recipe, overrides, jitter, rename), seed)
+    known = adapter.bound(model, *example) if hasattr(adapter, "bound") else model
+    started: T = adapter.initialized(known, _decided(known, example, recipe, overrides, jitter, rename), seed)
     return started
 
 

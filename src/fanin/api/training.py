@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fanin.errors import BadInput
-from fanin.frameworks import adapter_of
+from fanin.frameworks import training_adapter_of
 from fanin.monitor import ALARMS, Alarm, Watching
 from fanin.signals import Clipped
 
@@ -135,5 +135,5 @@ def clip_(
     if callable(getattr(model, "__next__", None)) or isinstance(model, list | tuple):
         raise BadInput(f"clip_ takes the model itself, not its parameters: fanin.clip_(model, {how}={threshold:g}).")
     globs = (skip,) if isinstance(skip, str) else tuple(skip)
-    found: Clipped = adapter_of(model, "clip_").clip_(model, how, threshold, globs)
+    found: Clipped = training_adapter_of(model, "clip_").clip_(model, how, threshold, globs)
     return found

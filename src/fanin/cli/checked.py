@@ -95,7 +95,7 @@ def checked(reference: str, wanted: Wanted) -> Checked:
 def _checked(reference: str, wanted: Wanted, doing: Callable[[str], None]) -> Checked:
     settings = settings_for(Path(reference.rpartition(":")[0])).and_of(wanted.select, wanted.ignore, wanted.fail_on)
     model, example = load_model(reference, wanted.shape, wanted.seed)
-    loss = load_loss(wanted.loss, reference)
+    loss = load_loss(wanted.loss, reference, model)
     doing(f"measuring {reference}")
     chosen: dict[str, Any] = {
         "loss": loss,

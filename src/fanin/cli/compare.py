@@ -19,6 +19,9 @@ def compare(
     to: str | None = typer.Option(None, help="The folder of results; else what the file says, or runs/NAME-OF-FILE."),
     engine: str | None = typer.Option(None, help="local (the default): processes; or ray: tasks of a Ray cluster."),
     address: str | None = typer.Option(None, help="Of the Ray cluster, such as auto or ray://HOST:10001."),
+    tensorboard: bool = typer.Option(
+        False, "--tensorboard", help="Write each trial's curve into the folder tensorboard of the results when it ends."
+    ),
     html: str | None = typer.Option(None, help="Also write curves and tables to this file."),
     csv: str | None = typer.Option(None, help="Also write one line for each run to this file."),
     toml: bool = typer.Option(False, "--toml", help="Only print the lesson as a file, to change and run."),
@@ -49,7 +52,8 @@ def compare(
     asked = asked.quick() if quick else asked
     started = time.perf_counter()
     try:
-        found = _train(asked, {"to": to or asked.to, "workers": workers, "engine": engine, "address": address})
+        given = {"to": to or asked.to, "workers": workers, "engine": engine, "address": address}
+        found = _train(asked, {**given, "tensorboard": tensorboard or None})
     except KeyboardInterrupt as stop:
         typer.echo(f"fanin: {str(stop) or 'Interrupted.'}", err=True)
         raise typer.Exit(130) from None

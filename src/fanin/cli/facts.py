@@ -30,5 +30,5 @@ def facts(started: float, *packages: str) -> dict[str, str | int | float]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
         "fanin": __version__,
-        **{name: version(name) for name in packages},
+        **{name: getattr(sys.modules.get(name), "__version__", None) or version(name) for name in packages},
     }

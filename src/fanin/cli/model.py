@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -43,8 +45,8 @@ def load_model(
         adapter = adapter_of(model)
     except BadInput as error:
         raise BadInput(
-            f"{reference}() must return a torch.nn.Module, a model of Keras or a net of NumPy arrays, or a tuple of "
-            f"one and its example inputs; got {type(model).__name__}."
+            f"{reference}() must return a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, a net of NumPy "
+            f"arrays, or a tuple of one and its example inputs; got {type(model).__name__}."
         ) from error
     if shape is not None:
         return model, (adapter.example_input(parse_shape(shape)),)
@@ -105,8 +107,8 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def load_loss(name: str | None, reference: str) -> Callable[..., Any] | None:
-    """A function of the file that the model came from, one of another file, or one of torch.nn.functional.
+def load_loss(name: str | None, reference: str, model: Any) -> Callable[..., Any] | None:
+    """A function of the file that the model came from, one of another file, or one of the framework's own losses.
 
     Raises:
         BadInput: there is none of that name.
@@ -116,21 +118,22 @@ def load_loss(name: str | None, reference: str) -> Callable[..., Any] | None:
     if ":" in name:
         return _factory(name)[1]
     file, _, _ = reference.rpartition(":")
-    functional = vars(_torch().nn.functional)
-    found = getattr(sys.modules[_module_name(Path(file))], name, functional.get(name))
+    losses = getattr(adapter_of(model), "LOSSES", "torch.nn.functional")
+    found = getattr(sys.modules[_module_name(Path(file))], name, None)
+    found = getattr(importlib.import_module(losses), name, None) if found is None else found
     if not callable(found):
         raise BadInput(
-            f"--loss {name}: neither {file} nor torch.nn.functional has a function of that name. "
-            "Name one, or FILE.py:function."
+            f"--loss {name}: neither {file} nor {losses} has a function of that name. Name one, or FILE.py:function."
         )
     return cast(Callable[..., Any], found)
 
 
 def _seed_constructors(seed: int) -> None:
     """What the file has imported draws from generators with this seed; PyTorch, if it has imported nothing."""
-    if "keras" in sys.modules:  # also seeds PyTorch, TensorFlow, NumPy and Python
-        importlib.import_module("fanin.frameworks.keras").seed_everything(seed)
-    elif "torch" in sys.modules or find_spec("torch"):
+    named = [name for name in ("keras", "paddle") if name in sys.modules]
+    for name in named:
+        importlib.import_module(f"fanin.frameworks.{name}").seed_everything(seed)
+    if "torch" in sys.modules or (not named and find_spec("torch")):
         _torch().manual_seed(seed % 2**64)
 
 
@@ -149,6 +152,8 @@ def _factory(reference: str) -> tuple[ModuleType, Callable[[], Any]]:
     path = Path(file)
     if not path.is_file():
         raise BadInput(f"There is no file {file!r} (looked in {Path.cwd()}).")
+    os.environ.setdefault("GLOG_minloglevel", "2")  # read when Paddle is imported: errors alone
+    warnings.filterwarnings("ignore", "No ccache found")  # of Paddle's, for who compiles operators
     module = _run(path)
     found = getattr(module, name, None)
     if found is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fanin.errors import BadInput
 from fanin.experiments.conduct import Engagement, studies
 from fanin.experiments.design import design
 from fanin.experiments.store import Store
@@ -29,13 +30,19 @@ def compare(
     **settings: Any,
 ) -> Study:
     """See `fanin.compare`; the settings are those of `design`."""
-    with kept_in(to) as (store, notes):
+    with kept_in(to, by) as (store, notes):
         return studies([design(subject(net, data), recipes, **settings)], store, by, notes)[0]
 
 
 @contextmanager
-def kept_in(to: str | os.PathLike[str] | None) -> Iterator[tuple[Store, list[str]]]:
-    """A store and the notes on it; None is a folder for the time of the block. PyTorch's random state is as it was."""
+def kept_in(to: str | os.PathLike[str] | None, by: Engagement) -> Iterator[tuple[Store, list[str]]]:
+    """A store and the notes on it; None is a folder for the time of the block. PyTorch's random state is as it was.
+
+    Raises:
+        BadInput: curves are to be written beside results that nobody keeps.
+    """
+    if by.tensorboard and to is None:
+        raise BadInput("tensorboard=True writes curves beside the results. Name their folder: to='runs/mine'.")
     notes: list[str] = []
     with torch.random.fork_rng(devices=[]):  # a net may draw when it is traced
         if to is not None:

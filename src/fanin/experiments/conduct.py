@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fanin.errors import BadInput, UnknownName
+from fanin.experiments.board import FOLDER, Curves, Shown, nowhere
 from fanin.experiments.design import Design
 from fanin.experiments.engines import ENGINES, Engine
 from fanin.experiments.progress import bar as progress_bar
@@ -34,6 +35,7 @@ class Engagement:
     Attributes:
         address: of a cluster.
         workers: None for as many as there are cores.
+        tensorboard: write the curve of each trial, beside the results, when it ends.
 
     Raises:
         UnknownName: no engine of that name.
@@ -44,6 +46,7 @@ class Engagement:
     workers: int | None = None
     progress: bool = True
     address: str | None = None
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -67,11 +70,12 @@ def studies(designs: Sequence[Design], store: Store, by: Engagement, notes: list
         if engine.near and engine.workers > 1:
             _check_that_it_travels(worker)
         store.check()
-        done = conduct(worker, store, engine, by.progress)
+        show = Curves(store.folder / FOLDER, designs) if by.tensorboard else nowhere
+        done = conduct(worker, store, engine, by.progress, show)
     return [_study(number, each, store, done, notes) for number, each in enumerate(designs)]
 
 
-def conduct(worker: Worker, store: Store, engine: Engine, progress: bool) -> Conducted:
+def conduct(worker: Worker, store: Store, engine: Engine, progress: bool, show: Shown = nowhere) -> Conducted:
     """Train all that the store lacks.
 
     Raises:
@@ -84,10 +88,13 @@ def conduct(worker: Worker, store: Store, engine: Engine, progress: bool) -> Con
     missing = [at for at in keys if at in wanted and not _is_there(worker, store, at, keys[at])]
     trained, failed = 0, dict[At, str]()
 
-    def done(_: Stack, report: Report) -> None:
+    def done(stack: Stack, report: Report) -> None:
         nonlocal trained
         for at, result in report.results:
             store.put(keys[at], result)
+        for at in stack if report.trained else ():
+            if (kept := store.get(keys[at])) is not None:
+                show(at, kept)
         trained += report.trained
         failed.update(report.failed)
 

@@ -187,7 +187,7 @@ def sweep(
             known[same] = found if name is None else Subject(net, found.data, name)
         return known[same]
 
-    with kept_in(to) as (store, notes):
+    with kept_in(to, by) as (store, notes):
         each = [filled(asked, values) for values in cells(axes)]
         designs = [design(what(one.net, one.data), one.recipes, **one.settings) for one in each]
         return Sweep(axes, tuple(studies(designs, store, by, notes)))

@@ -25,11 +25,22 @@ Kind: TypeAlias = tuple[str, str]  # a framework's top-level module, and the nam
 ADAPTERS: Final[dict[Kind, str]] = {
     ("torch", "Module"): "fanin.frameworks.torch",
     ("keras", "Layer"): "fanin.frameworks.keras",
+    ("paddle", "Layer"): "fanin.frameworks.paddle",
     ("fanin", "Net"): "fanin.frameworks.numpy",
+    ("flax", "Module"): "fanin.frameworks.jax",
+    ("equinox", "Module"): "fanin.frameworks.jax",
 }
 
-# A model that is a dict, list or tuple of arrays: the class of its first array → the adapter.
-TREES: Final[dict[Kind, str]] = {("numpy", "ndarray"): "fanin.frameworks.numpy"}
+# A model that is a dict, list or tuple: the class of the first in it that is here → the adapter. A pair of JAX is a
+# module of Flax, or a function, with its arrays.
+TREES: Final[dict[Kind, str]] = {
+    ("numpy", "ndarray"): "fanin.frameworks.numpy",
+    ("flax", "Module"): "fanin.frameworks.jax",
+    ("jax", "Array"): "fanin.frameworks.jax",
+    ("jaxlib", "ArrayImpl"): "fanin.frameworks.jax",
+    ("jax", "Tracer"): "fanin.frameworks.jax",
+    ("jax", "ShapeDtypeStruct"): "fanin.frameworks.jax",
+}
 
 # The framework and class of a tensor that can be written in place → the adapter that fills it.
 TENSORS: Final[dict[Kind, str]] = {
@@ -76,6 +87,18 @@ def adapter_of(model: object, *needed: str) -> Any:
     return adapter
 
 
+def training_adapter_of(model: object, *needed: str) -> Any:
+    """The adapter module for what trains a model: of a Keras model on the back end of PyTorch, that is PyTorch.
+
+    Raises:
+        BadInput: as by `adapter_of`.
+    """
+    for base in type(model).__mro__:
+        if (base.__module__.partition(".")[0], base.__name__) == ("torch", "Module"):
+            return importlib.import_module(ADAPTERS["torch", "Module"])
+    return adapter_of(model, *needed)
+
+
 def _adapter(model: object) -> str:
     for base in type(model).__mro__:
         found = ADAPTERS.get((base.__module__.partition(".")[0], base.__name__))
@@ -88,8 +111,8 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        f"Expected a torch.nn.Module, a model of Keras, or arrays of NumPy with their layers (docs/frameworks.md); "
-        f"got {type(model).__name__}."
+        "Expected a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, or arrays with what is done with them "
+        f"(docs/frameworks.md); got {type(model).__name__}."
     )
 
 

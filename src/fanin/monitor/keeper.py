@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin.errors import BadInput, FaninError
-from fanin.frameworks import adapter_of
+from fanin.frameworks import training_adapter_of
 from fanin.signals import Origin
 
 
@@ -39,7 +39,7 @@ class Keeper:
         if sharded:
             raise BadInput("keep_step=True keeps whole models; this one is sharded. Watch it without.")
         self._model, self._to, self._rank = model, Path(to), rank
-        self._adapter = adapter_of(model, "Keeping")
+        self._adapter = training_adapter_of(model, "Keeping")
         self._keeping = self._adapter.Keeping(model)
         self._open = False
 
@@ -113,7 +113,7 @@ def replay(folder: str | os.PathLike[str], model: Any) -> Origin | None:
         >>> replay(f"{folder}/nan-step-1", Log()).operation
         'log'
     """
-    kept = adapter_of(model, "load_step").load_step(Path(folder))
+    kept = training_adapter_of(model, "load_step").load_step(Path(folder))
     kept.check(model)
     origin: Origin | None = kept.origin(model, loss_is_finite=True)
     return origin

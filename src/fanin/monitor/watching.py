@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from fanin.diagnosis.model import Severity
 from fanin.errors import BadInput, FaninError
-from fanin.frameworks import adapter_of
+from fanin.frameworks import training_adapter_of
 from fanin.monitor.account import SCHEMA, Onset, Watch
 from fanin.monitor.alarm import Alarm, History
 from fanin.monitor.alarms import ALARMS
@@ -50,7 +50,7 @@ class Watching:
             raise BadInput(f"every takes a whole number of steps, 1 or more; got {every!r}.")
         if to is None and (option := "tensorboard" if tensorboard else "keep_step" if keep_step else ""):
             raise BadInput(f"{option}=True needs a folder to write to: fanin.watch(model, to='runs/', …).")
-        self._adapter = adapter_of(model, "Watcher")
+        self._adapter = training_adapter_of(model, "Watcher")
         self._watcher = self._adapter.Watcher(model, optimizer, histograms=tensorboard)
         self._every, self._to, self._tensorboard, self._log = every, to, tensorboard, log
         self._say, self._alarms = say or _to_stderr, alarms

@@ -21,7 +21,10 @@ from fanin.frameworks.keras.model import (
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
 
+LOSSES = "keras.losses"  # where their functions are
+
 __all__ = [
+    "LOSSES",
     "Traced",
     "batches_of",
     "chance",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -10,16 +9,14 @@ import keras
 import numpy as np
 
 from fanin.errors import BadInput
-from fanin.frameworks.described import input_axes
-from fanin.frameworks.held import Array
 from fanin.frameworks.keras.model import logical
-from fanin.frameworks.keras.observe import Loss, moments, name_of
+from fanin.frameworks.keras.observe import Loss
 from fanin.frameworks.keras.trace import Traced
+from fanin.frameworks.measured import arrays_seen, name_of, takes_target
 from fanin.graph import Graph
 from fanin.plans import Plan
 from fanin.plans.recognition.by_parts import as_seen
 from fanin.signals import Signals
-from fanin.signals.axes import Kind
 from fanin.signals.circumstances import Chance, InputSeen
 
 
@@ -54,7 +51,7 @@ def batches_of(model: Any, example: tuple[Any, ...], loss: Callable[..., Any] | 
         raise BadInput(f"batches is how many batches to look at, 1 or more; got {count!r}.")
     if not any(hasattr(x, "shape") for x in keras.tree.flatten(example)):
         raise BadInput("Give one batch as arrays, diagnose(model, x, y, loss=…): loaders are read for PyTorch only.")
-    if loss is None or not _takes_target(loss):
+    if loss is None or not (is_of_keras(loss) or takes_target(loss)):
         return (Batch(example, loss),)
     if len(example) < 2:
         raise BadInput(
@@ -69,17 +66,6 @@ def is_of_keras(loss: Any) -> bool:
     return isinstance(loss, keras.losses.Loss) or str(getattr(loss, "__module__", "")).startswith("keras.")
 
 
-def _takes_target(loss: Callable[..., Any]) -> bool:
-    if is_of_keras(loss):
-        return True
-    try:
-        parameters = inspect.signature(loss).parameters.values()
-    except (TypeError, ValueError):  # built-in functions may tell no signature
-        return False
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return len([p for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty]) >= 2
-
-
 def inputs_seen(traced: Traced, _: Any, example: tuple[Any, ...]) -> tuple[InputSeen, ...]:
     """Each floating-point array among the model's arguments.
 
@@ -87,31 +73,7 @@ def inputs_seen(traced: Traced, _: Any, example: tuple[Any, ...]) -> tuple[Input
         BadInput: one holds values that are no numbers, or infinite ones.
     """
     arrays = [np.asarray(keras.ops.convert_to_numpy(x)) for x in keras.tree.flatten(example) if hasattr(x, "shape")]
-    found = []
-    for one, x in zip(traced.graph.inputs, arrays, strict=False):
-        if x.dtype.kind != "f" or not x.size:
-            continue
-        if not (finite := np.isfinite(x)).all():
-            at = tuple(int(i) for i in np.argwhere(~finite)[0])
-            raise BadInput(
-                f"The input {one.name}, of shape {x.shape}, holds {int((~finite).sum()):,} values that are no finite "
-                f"numbers, the first at index {at}: the fault is in the data, and nothing can be said of the model."
-            )
-        kinds = [kind for axis in input_axes(traced.graph, one) for kind, _ in (axis or ((None, 1),))]
-        found.append(_seen(one.name, x, tuple(i for i, kind in enumerate(kinds) if kind is not Kind.FEATURE)))
-    return tuple(found)
-
-
-def _seen(name: str, x: Array, over: tuple[int, ...]) -> InputSeen:
-    """By feature, where there are at least two numbers to each."""
-    wide = x.astype(np.float64)
-    each = x.size // max(int(np.prod([x.shape[i] for i in range(x.ndim) if i not in over])), 1)
-    known = len(over) < x.ndim and each >= 2
-    means, stds = ((f(wide, axis=over).reshape(-1).tolist() if known else ()) for f in (np.mean, np.std))
-    integral = bool((wide == np.round(wide)).all())
-    return InputSeen(
-        name, x.shape, moments(x), tuple(means), tuple(stds), integral, float(wide.min()), float(wide.max())
-    )
+    return arrays_seen(traced.graph, arrays)
 
 
 def seen(model: Any, graph: Graph) -> Plan:

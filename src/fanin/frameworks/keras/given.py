@@ -1,33 +1,14 @@
-"""Initializers that a user has given to layers, which a plan takes the place of: that is said, not done in silence."""
+"""Initializers that a user has given to layers of Keras."""
 
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from fanin.frameworks.keras.variables import layers_of, variables
-from fanin.plans import Plan
-from fanin.plans.model import writes
-
-SHOWN = 5
-
-
-def warn_of_overridden(model: Any, plan: Plan) -> None:
-    """Warn of every variable that the plan writes and whose layer was given an initializer that is not its default."""
-    decided = {e.parameter.path: str(e.initializer) for e in plan if writes(e)}
-    found = [f"{path} ({own} → {decided[path]})" for path, own in given_initializers(model) if path in decided]
-    if found:
-        shown = ", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
-        warnings.warn(
-            f"The plan {plan.recipe} takes the place of {len(found)} initializer(s) that layers were given: {shown}. "
-            "To keep what they drew: overrides={'path.or.glob': 'keep'}.",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 def given_initializers(model: Any) -> Iterator[tuple[str, str]]:

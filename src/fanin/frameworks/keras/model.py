@@ -14,8 +14,9 @@ from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.described import sweep_of
 from fanin.frameworks.files import save as save_logical
+from fanin.frameworks.given import warn_of_overridden
 from fanin.frameworks.held import Array, drawn, verified
-from fanin.frameworks.keras.given import warn_of_overridden
+from fanin.frameworks.keras.given import given_initializers
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
 from fanin.graph import Held
@@ -84,7 +85,7 @@ def write_(model: Any, plan: Plan, seed: int) -> None:
         BadInput: the seed is not an integer in [0, 2¹²⁸), or the model is not built.
     """
     own = variables(model)
-    warn_of_overridden(model, plan)
+    warn_of_overridden(plan, given_initializers(model))
     values = [(own.stored[held.path], array) for held, array in drawn(plan, own.held.values(), seed)]
     before: list[tuple[Any, Any]] = []
     try:

@@ -9,20 +9,18 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import keras
-import numpy as np
 
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.described import cotangents
-from fanin.frameworks.held import Array
 from fanin.frameworks.keras.model import write_
 from fanin.frameworks.keras.record import said
 from fanin.frameworks.keras.replay import Differentiated, Touch, differentiated, replay
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
-from fanin.graph import Graph, Ref
-from fanin.graph.layers import REARRANGES
+from fanin.frameworks.measured import fill, moments, name_of, parameter_signal
+from fanin.graph import Ref
 from fanin.plans import Plan
-from fanin.signals import Moments, ParameterSignal, Signals
+from fanin.signals import Moments, Signals
 from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.summary import bounds_of
@@ -68,7 +66,7 @@ def observe(
     found = differentiated(run, [v.value for v in stored], floating)
     values, gradients = _of_nodes(traced, found)
     parameters = {
-        path: _parameter(
+        path: parameter_signal(
             own.held[path].layout.logical(read(variable)), None if g is None else own.held[path].layout.logical(g)
         )
         for path, variable, g in zip(paths, stored, found.parameters, strict=True)
@@ -122,50 +120,9 @@ def _of_nodes(traced: Traced, found: Differentiated) -> tuple[dict[str, Moments]
         if tensors.get(node.name) in found.gradients
     }
     for of, alone in ((values, False), (gradients, True)):
-        _fill(traced.graph, of, alone=alone)
+        fill(traced.graph, of, alone=alone)
     order = [node.name for node in traced.graph.nodes]
     return tuple({name: of[name] for name in order if name in of} for of in (values, gradients))  # type: ignore[return-value]
-
-
-def _fill(graph: Graph, of: dict[str, Moments], *, alone: bool) -> None:
-    """Both ways through what rearranges; a gradient only where nobody else reads what is rearranged."""
-    nodes = [node for node in graph.nodes if node.op in REARRANGES and node.inputs]
-    for node in (*nodes, *reversed(nodes)):
-        source = node.inputs[0]
-        if alone and len(graph.users.get(source, ())) != 1:
-            continue
-        if source in of and node.name not in of:
-            of[node.name] = of[source]
-        elif node.name in of and source not in of and source in graph.by_name:
-            of[source] = of[node.name]
-
-
-def moments(x: Array, bounds: tuple[float, float] | None = None) -> Moments:
-    """Of an array, in float64."""
-    if not x.size:
-        return Moments(math.nan, math.nan)
-    wide = np.asarray(x, np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, second = float(wide.mean()), float(np.mean(wide * wide))
-    lost = 0.0 if math.isfinite(second) else float(np.mean(~np.isfinite(wide)))
-    saturated = None
-    if bounds:
-        margin = 0.01 * (bounds[1] - bounds[0])
-        saturated = float(np.mean((wide < bounds[0] + margin) | (wide > bounds[1] - margin)))
-    return Moments(mean, second, float(np.mean(wide == 0)), lost, saturated)
-
-
-def _parameter(value: Array, gradient: Array | None) -> ParameterSignal:
-    return ParameterSignal(
-        moments(value),
-        None if gradient is None else moments(gradient),
-        _same_rows(value),
-        gradient is not None and _same_rows(gradient),
-    )
-
-
-def _same_rows(x: Array) -> bool:
-    return x.ndim >= 2 and x.shape[0] >= 2 and x.size > 0 and bool((x == x[:1]).all())
 
 
 def _scalar(loss: Loss, output: Any) -> Any:
@@ -190,9 +147,3 @@ def _random_cotangent(traced: Traced, output: Any) -> Any:
             wide = keras.ops.cast(x, "float32")
             total = total + keras.ops.sum(wide * keras.ops.convert_to_tensor(v)) / max(v.shape[0] if v.ndim else 1, 1)
     return total
-
-
-def name_of(loss: Any) -> str:
-    """As it is called in reports."""
-    name = str(getattr(loss, "__name__", type(loss).__name__))
-    return "a lambda" if name == "<lambda>" else name

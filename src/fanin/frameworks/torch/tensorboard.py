@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fanin.errors import MissingExtra
@@ -18,11 +18,7 @@ class Board:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise MissingExtra("TensorBoard", "watch", "fanin.watch(…, tensorboard=True)") from error
-        self._writer: Any = SummaryWriter(os.fspath(folder))
+        self._writer = _writer()(os.fspath(folder))
 
     def write(self, step: int, scalars: Mapping[str, float], histograms: Mapping[str, Histogram]) -> None:
         """All of one step; on the disk before this returns."""
@@ -52,3 +48,33 @@ class Board:
     def close(self) -> None:
         """Nothing more will be said."""
         self._writer.close()
+
+
+def write_curves(folder: str | os.PathLike[str], curves: Mapping[str, Sequence[float]]) -> None:
+    """Each curve over its steps, from 1, as one run of TensorBoard's.
+
+    Raises:
+        MissingExtra: TensorBoard is not installed.
+    """
+    writer = _writer()(os.fspath(folder))
+    for tag, values in curves.items():
+        for step, value in enumerate(values, 1):
+            writer.add_scalar(tag, value, step)
+    writer.close()
+
+
+def check_board() -> None:
+    """That TensorBoard's files can be written.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    _writer()
+
+
+def _writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtra("TensorBoard", "watch", "Writing for TensorBoard") from error
+    return SummaryWriter
