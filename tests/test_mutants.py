@@ -1064,6 +1064,11 @@ OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
             ("frameworks/test_paddle_write.py::test_an_initializer_of_the_layer_is_named_with_the_plans",),
         ),
         Mutant(
+            "how alike samples are is not looked at outside PyTorch",
+            put("fanin.frameworks.measured", "_alikeness", lambda x, axes, second: (None, None)),
+            ("frameworks/test_paddle_same_bits.py::test_a_diagnosis_is_that_of_pytorch",),
+        ),
+        Mutant(
             "parameters of Paddle that share a name are one",
             put("fanin.frameworks.paddle.record", "names_of_their_own", lambda model: contextlib.nullcontext()),
             ("frameworks/test_paddle_trace.py::test_names_that_two_parameters_share",),
