@@ -73,7 +73,7 @@ class Residual(nn.Module):
 
 
 def test_the_band_of_a_residual_stream_is_as_wide_as_that_of_many_draws() -> None:
-    """Branches inherit what the stream was drawn as. The mutant takes them for independent: a third as wide."""
+    """Branches inherit what the stream was drawn as. The mutant takes them for independent, too narrow a band."""
     net, x = Residual(), torch.randn(1, WIDTH)
     plan = fanin.plan(net, x, recipe="he")
     band = fanin.predict(net, x, plan=plan).values[f"relu_{DEPTH}"].band

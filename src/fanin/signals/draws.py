@@ -38,8 +38,8 @@ class Draws:
 
     Example:
         >>> one, other = NOTHING.with_own(0.04), NOTHING.with_own(0.09)
-        >>> together([(0.5, one), (0.5, one)]).variance, round(together([(0.5, one), (0.5, other)]).variance, 4)
-        (0.04, 0.0325)
+        >>> [round(together([(0.5, one), (0.5, d)]).variance, 4) for d in (one, other)]
+        [0.04, 0.0325]
     """
 
     start: int = 0
