@@ -23,7 +23,7 @@ def stuck_seeds(slope: float, depth: int, least: int) -> Look:
 
 LESSON = Lesson(
     name="leaky_relu",
-    title="ReLU dies in narrow nets, leaky ReLU does not",
+    title="ReLU and leaky ReLU in narrow nets",
     question="What does a slope below 0 change?",
     see="The map by slope and depth, in layers of 8 units, each slope with the Kaiming start that belongs to it.",
     why="A ReLU unit whose input is below 0 for every sample puts out 0 and has no gradient: it is dead. If all 8 "
