@@ -133,8 +133,8 @@ def initialize(
 ) -> T:
     """The model as the plan starts it, as a new value; what was given stays as it is.
 
-    For models that are values: arrays of NumPy, and models of JAX (docs/jax.md), under `jax.jit` as well. Of a pair of
-    code and arrays, such as a module of Flax Linen and its variables, it gives the arrays. `plan` says what is drawn.
+    For models that are values: arrays of NumPy, and models of JAX (docs/jax.md), under `jax.jit` as well. Of a model
+    that is a pair of code and arrays, such as a module of Flax Linen, the arrays are given. `plan` says what is drawn.
 
     Args:
         example, recipe, overrides, jitter, rename: as for `initialize_`.
@@ -151,7 +151,7 @@ def initialize(
         >>> layers = [layer("linear", weight="W", bias="b", axes=("in", "out"))]
         >>> net = fanin.initialize(Net(empty, layers), recipe="lecun", seed=0)
         >>> net["W"].std().round(3), empty["W"].std()
-        (np.float32(0.125), np.float32(0.0))
+        (np.float32(0.126), np.float32(0.0))
     """
     adapter = adapter_of(model, "initialized")
     known = adapter.bound(model, *example) if hasattr(adapter, "bound") else model

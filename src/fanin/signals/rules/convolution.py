@@ -13,9 +13,8 @@ from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
-from fanin.signals.gradient import Gradient, GradientMoments, leaning, total
+from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, leaning, total
 from fanin.signals.latent import Array
-from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import Sizes, State, Terms, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
@@ -73,8 +72,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
 
     terms = _terms(x, weight, groups)
     out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
-    if not isinstance(call["bias"], Weight):
-        out = out.of_terms(terms)
+    out = out.of_terms(terms)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -85,7 +83,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         back = handed_back(gradients[0], out, weight)
         of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
         of_input = leaning(of_input, x, gradients[0], out)
-        yield "input", _kept_apart(of_input, seen, x, alone=groups == x.features == n_out)
+        yield "input", kept_apart(of_input, seen, x, alone=groups == x.features == n_out)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -217,18 +215,6 @@ def _back(
         lambda m: channels * (second * m if by_feature else np.full(n, float(out.shares @ (second * m))))
     )
     return replace(back.scaled(meeting.same, meeting.two, meeting.any_two), profile=meeting.profile).flow()
-
-
-def _kept_apart(gradient: Gradient, seen: GradientMoments, x: State, *, alone: bool) -> Gradient:
-    """What norms behind the convolution leave.
-
-    Where each feature goes alone, δ stays orthogonal to the signal and to 1.
-    """
-    normed = seen.normed or Normed(1.0, 1.0, 0.0)
-    blind = Blind(x.values, normed.along) if alone and seen.normed else None
-    owed = normed.by_features * (seen.owed if alone else 1.0)
-    by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
-    return {carrier: replace(flow.times(by), blind=blind, owed=owed) for carrier, flow in gradient.items()}
 
 
 def _weight_gradient(

@@ -11,10 +11,10 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
 from fanin.signals.bins_back import met
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
-from fanin.signals.state import State, gaussian
+from fanin.signals.state import State, Terms, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 MOST_TOGETHER: Final = 30.0  # in logarithms: beyond, a mean over draws says nothing
@@ -82,9 +82,12 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
             bins = bins.shaped(np.repeat(out.pooled().values, len(bins.counts), 0))
         out = out.binned(bins)
 
+    out = out.of_terms(Terms(n_in, 0.0, alone=False))
+
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
-        yield x_name, _back(handed_back(gradients[0], out, weight), out, weight, x, n_out)
+        back = _back(handed_back(gradients[0], out, weight), out, weight, x, n_out)
+        yield x_name, kept_apart(back, seen, x, alone=False)
         yield w_name, _weight_gradient(x, seen, out)
         if isinstance(bias, Weight):
             yield "bias" if w_name == "weight" else "self", WeightGradient(seen.summed(out))

@@ -1,7 +1,8 @@
 """A function of a signal whose size differs from one draw of the weights to another: its mean over draws.
 
 In deep nets without norms q is nearly log-normal over draws. E φ² is no linear function of q unless φ is one of scale:
-its mean over draws is not that at the mean of q, and small differences of it grow with depth.
+its mean over draws is not that at the mean of q, and small differences of it grow with depth. Where draws hardly
+differ, its tangent is as good, and means are those of infinite width.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from fanin.signals.latent import Array
 from fanin.signals.state import State
 
 Function = Callable[..., Array]
+LITTLE: Final = 0.02  # variance of log q: beyond, a function of q is not its tangent
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +52,19 @@ class Response:
         """The result with its mean over draws, and how it moves with them."""
         if not self.matters:
             return out
+        if self.x.draws.variance < LITTLE:
+            return replace(out, draws=self.x.draws.times(self._growth(out)))
         mean, draws = self._over_draws(self.function, np.ones(1), np.exp(self.x.draws.quantiles))
         at_mean = out.average(out.second)
         if not (mean > 0 and at_mean > 0):
             return replace(out, draws=draws)
         return replace(out.scaled(np.sqrt(mean / at_mean)), draws=draws)
+
+    def _growth(self, out: State) -> float:
+        """η = d log E φ²/d log q."""
+        with np.errstate(all="ignore"):
+            slope = latent.expectation(self.x.values * out.values * self.derivative(self.x.values))
+            return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
 
     def back(self, gradient: Gradient, before: Gradient, slope: Array) -> Gradient:
         """What has come back through the slope, with its mean over draws.
@@ -69,6 +80,11 @@ class Response:
 
     def _back(self, flow: Flow, before: Flow, slope: Array) -> Flow:
         squares = before.factor**2
+        if self.x.draws.variance < LITTLE:
+            bent = self.x.shares @ latent.expectation(slope**2 * (latent.NODES**2 - 1))
+            size = self.x.shares @ latent.expectation(slope**2)
+            moves = self.x.draws.times(float(bent / (2 * size)) if size else 0.0)
+            return replace(flow, swing=together([(1.0, flow.swing), (1.0, moves)]))
         scales = np.exp(self.x.draws.quantiles + before.swing.along(self.x.draws))
         mean, draws = self._over_draws(self.derivative, squares, scales)
         known = float(self.x.shares @ latent.expectation(np.broadcast_to(squares * slope**2, slope.shape)))
