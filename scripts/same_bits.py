@@ -173,18 +173,103 @@ def _conv(x: Array, kernel: Array) -> Array:
     return np.asarray(np.einsum("nxycij,ijco->nxyo", windows, kernel))
 
 
+def of_nnx(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
+    """Objects with kernels (in, out) and (height, width, in, out); images with channels last."""
+    from flax import nnx
+
+    rngs = nnx.Rngs(0)
+    nets: dict[str, Callable[[], list[Any]]] = {
+        "perceptron": lambda: [
+            *(nnx.Linear(64, 48, rngs=rngs), nnx.relu, nnx.Linear(48, 32, rngs=rngs), nnx.tanh),
+            nnx.Linear(32, 10, rngs=rngs),
+        ],
+        "convolutional": lambda: [
+            *(nnx.Conv(3, 8, (3, 3), rngs=rngs), nnx.relu),
+            nnx.Conv(8, 16, (3, 3), padding="VALID", feature_group_count=2, rngs=rngs),
+            lambda x: nnx.gelu(x, approximate=False),
+            lambda x: nnx.avg_pool(x, (6, 6)).reshape(x.shape[0], -1),  # type: ignore[no-untyped-call]
+            nnx.Linear(16, 10, rngs=rngs),
+        ],
+    }
+    model = nnx.Sequential(*nets[net]())
+    plan, new = _of_jax(model, _channels_last(batch(net)), recipe, seed, {"layers.5": "6"})
+    return plan, lambda x: np.asarray(new(_channels_last(x)))
+
+
+def of_linen(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
+    """A module and its variables, laid out as NNX has them."""
+    import flax.linen as nn
+
+    class Perceptron(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            x = nn.relu(nn.Dense(48, name="layers_0")(x))
+            return nn.Dense(10, name="layers_4")(nn.tanh(nn.Dense(32, name="layers_2")(x)))
+
+    class Convolutional(nn.Module):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            x = nn.relu(nn.Conv(8, (3, 3), name="layers_0")(x))
+            x = nn.Conv(16, (3, 3), padding="VALID", feature_group_count=2, name="layers_2")(x)
+            x = nn.avg_pool(nn.gelu(x, approximate=False), (6, 6))  # type: ignore[no-untyped-call]
+            return nn.Dense(10, name="layers_6")(x.reshape(x.shape[0], -1))
+
+    model = Perceptron() if net == "perceptron" else Convolutional()
+    names = {f"layers_{i}": str(i) for i in (0, 2, 4, 6)}
+    plan, variables = _of_jax(model, _channels_last(batch(net)), recipe, seed, names)
+    return plan, lambda x: np.asarray(model.apply(variables, _channels_last(x)))
+
+
+def of_equinox(net: str, recipe: str, seed: int) -> tuple[Plan, Forward]:
+    """Pytrees with PyTorch's layout, called on one sample."""
+    import equinox as eqx
+    import jax
+
+    key, nn = jax.random.key(0), eqx.nn
+    nets: dict[str, Callable[[], list[Any]]] = {
+        "perceptron": lambda: [
+            *(nn.Linear(64, 48, key=key), nn.Lambda(jax.nn.relu), nn.Linear(48, 32, key=key)),
+            *(nn.Lambda(jax.numpy.tanh), nn.Linear(32, 10, key=key)),
+        ],
+        "convolutional": lambda: [
+            *(nn.Conv2d(3, 8, 3, padding=1, key=key), nn.Lambda(jax.nn.relu), nn.Conv2d(8, 16, 3, groups=2, key=key)),
+            nn.Lambda(lambda x: jax.nn.gelu(x, approximate=False)),
+            *(nn.AvgPool2d(6), nn.Lambda(jax.numpy.ravel), nn.Linear(16, 10, key=key)),
+        ],
+    }
+    plan, new = _of_jax(nn.Sequential(nets[net]()), batch(net), recipe, seed, {})
+    return plan, lambda x: np.asarray(jax.vmap(new)(x))
+
+
+def _of_jax(model: Any, x: Array, recipe: str, seed: int, torchs: dict[str, str]) -> tuple[Plan, Any]:
+    """The plan under PyTorch's names, and what it starts; layers that are not named otherwise are "layers.0", "0"."""
+    named = {f"layers.{i}": str(i) for i in range(7)} | torchs
+    words = {"kernel": "weight", "weight": "weight", "bias": "bias"}
+    paths = [e.parameter.path for e in fanin.plan(model, x, recipe="zeros")]
+    rename = {path: f"{named[path.rpartition('.')[0]]}.{words[path.rpartition('.')[2]]}" for path in paths}
+    plan = fanin.plan(model, x, recipe=recipe, rename=rename)
+    return plan, fanin.initialize(model, x, recipe=plan, seed=seed)
+
+
+def _channels_last(x: Array) -> Array:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x
+
+
 # Package → how its net is started.
 FRAMEWORKS: dict[str, Callable[[str, str, int], tuple[Plan, Forward]]] = {
     "torch": of_torch,
     "keras": of_keras,
     "paddle": of_paddle,
     "numpy": of_numpy,
+    "flax.nnx": of_nnx,
+    "flax.linen": of_linen,
+    "equinox": of_equinox,
 }
 
 
 def installed() -> list[str]:
     """Those that can be tried here."""
-    return [name for name in FRAMEWORKS if find_spec(name)]
+    return [name for name in FRAMEWORKS if find_spec(name.partition(".")[0])]
 
 
 def table() -> str:

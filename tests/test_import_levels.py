@@ -37,7 +37,7 @@ LEVELS = {
     "__main__": 10,
     "testing": 10,
 }
-FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "paddle", "sklearn", "triton"}
+FRAMEWORKS = {"torch", "jax", "flax", "equinox", "keras", "tensorflow", "paddle", "sklearn", "triton"}
 MAY_IMPORT_FRAMEWORKS = (
     *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/", "frameworks/paddle/"),
     *("compat/torch/", "compat/jax.py", "compat/keras/", "compat/paddle/"),

@@ -944,6 +944,15 @@ def opaque_unless_known(layer: Any) -> Any:
     return known or (layers.opaque if type(layer).__name__ == "Block" else None)
 
 
+def drawn_as_stored(what: Any, target: Target, seed: Any, shape: Any, order: Any, sharding: Any) -> Any:
+    """JAX's drawing, with the elements of the stream in row-major order of the array as it is stored."""
+    draw = importlib.import_module("fanin.frameworks.jax.draw")
+    law = what.sampling(target)
+    if law is None:
+        return draw.full(what.law(target).mean, tuple(shape), np.dtype(target.dtype), sharding)
+    return draw.draw(law, seed, target.name, tuple(shape), np.dtype(target.dtype), out_sharding=sharding)
+
+
 def kept_by_nobody() -> Any:
     """Keras, whose copies of what was there are copies of nothing."""
     if not find_spec("keras"):
@@ -994,6 +1003,30 @@ OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
             "a truncated law of Keras whose std is the one before the cut",
             put("fanin.initializers.truncated_normal", "truncated_std", lambda cut: 1.0),
             ("compat/test_compat_keras.py::test_the_standard_deviation_is_the_one_after_the_cut",),
+        ),
+    ),
+    "flax": (
+        Mutant(
+            "kernels of Flax are drawn in the order in which they are stored",
+            put("fanin.frameworks.jax.drawn", "_tensor", drawn_as_stored),
+            ("frameworks/test_jax_models.py::test_a_transformer_starts_as_pytorchs_does",),
+        ),
+        Mutant(
+            "any function of one signal is an activation that is near enough",
+            put("fanin.frameworks.jax.reading.pointwise", "TOLERANCE", 10.0),
+            ("frameworks/test_jax_reading.py::test_no_activation_is_seen_where_fanin_knows_none",),
+        ),
+        Mutant(
+            "a model of JAX is measured as it was when it was traced",
+            put("fanin.frameworks.jax.observe", "current", lambda made, model: made.opened),
+            ("frameworks/test_jax_signals.py::test_a_plan_is_measured_in_place_where_there_is_a_place",),
+        ),
+        Mutant(
+            "axes are not followed through a transpose",
+            lambda patch: patch.setattr(
+                "fanin.frameworks.jax.reading.views.View.order", lambda view, source, of: tuple(of)
+            ),
+            ("frameworks/test_jax_reading.py::test_a_weight_is_followed_through_a_transpose",),
         ),
     ),
     "paddle": (

@@ -70,6 +70,6 @@ def test_signals_of_a_plan_are_predicted() -> None:
 
 def test_what_is_no_model_and_what_lacks_an_example_is_explained() -> None:
     run = CliRunner().invoke(app, ["plan", "net.py:number"])
-    assert "a model of Keras or a net of NumPy arrays" in str(run.exception) + run.output
+    assert "a net of NumPy arrays" in str(run.exception) + run.output
     run = CliRunner().invoke(app, ["check", "net.py:deep"])
     assert "gives no example input" in str(run.exception) + run.output

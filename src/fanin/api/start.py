@@ -129,15 +129,16 @@ def initialize(
     overrides: Overrides | None = None,
     jitter: float = 0.0,
     rename: Mapping[str, str] | None = None,
-    seed: int,
+    seed: Any,
 ) -> T:
     """The model as the plan starts it, as a new value; what was given stays as it is.
 
-    For models that are values: arrays of NumPy. `plan` says what is drawn.
+    For models that are values: arrays of NumPy, and models of JAX (docs/jax.md), under `jax.jit` as well. Of a model
+    that is a pair of code and arrays, such as a module of Flax Linen, the arrays are given. `plan` says what is drawn.
 
     Args:
         example, recipe, overrides, jitter, rename: as for `initialize_`.
-        seed: 0 … 2¹²⁸ − 1; a pure function has no generator to draw one from.
+        seed: 0 … 2¹²⁸ − 1, or for JAX a key; a pure function has no generator to draw one from.
 
     Raises:
         BadInput: a model that is an object with a state of its own, such as a torch.nn.Module: use `initialize_`.
@@ -147,12 +148,14 @@ def initialize(
         >>> import fanin, numpy as np
         >>> from fanin.compat.numpy import Net, layer
         >>> empty = {"W": np.zeros((64, 32), np.float32), "b": np.zeros(32, np.float32)}
-        >>> net = fanin.initialize(Net(empty, [layer("linear", weight="W", bias="b")]), recipe="lecun", seed=0)
+        >>> layers = [layer("linear", weight="W", bias="b", axes=("in", "out"))]
+        >>> net = fanin.initialize(Net(empty, layers), recipe="lecun", seed=0)
         >>> net["W"].std().round(3), empty["W"].std()
         (np.float32(0.125), np.float32(0.0))
     """
     adapter = adapter_of(model, "initialized")
-    started: T = adapter.initialized(model, _decided(model, example, recipe, overrides, jitter, rename), seed)
+    known = adapter.bound(model, *example) if hasattr(adapter, "bound") else model
+    started: T = adapter.initialized(known, _decided(known, example, recipe, overrides, jitter, rename), seed)
     return started
 
 

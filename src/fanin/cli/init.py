@@ -31,9 +31,11 @@ def init(
     from fanin.plans.model import writes
 
     weights, plan_file = targets(out, json)
-    built, _, plan = decided(model, shape, recipe, override, overrides, jitter, seed)
-    adapter = adapter_of(built, "write_", "save")
-    if not hasattr(adapter, "materialize_"):  # of a framework whose models have memory from the start
+    built, example, plan = decided(model, shape, recipe, override, overrides, jitter, seed)
+    adapter = adapter_of(built, "save")
+    if hasattr(adapter, "started"):  # of a framework whose models are values
+        built = adapter.started(built, plan, seed, *example)
+    elif not hasattr(adapter, "materialize_"):  # of a framework whose models have memory from the start
         adapter.write_(built, plan, seed)
     else:
         on_meta = any(tensor.is_meta for tensor in (*built.parameters(), *built.buffers()))

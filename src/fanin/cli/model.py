@@ -45,8 +45,8 @@ def load_model(
         adapter = adapter_of(model)
     except BadInput as error:
         raise BadInput(
-            f"{reference}() must return a torch.nn.Module, a model of Keras or Paddle, a net of NumPy arrays, or a "
-            f"tuple of one and its example inputs; got {type(model).__name__}."
+            f"{reference}() must return a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, a net of NumPy "
+            f"arrays, or a tuple of one and its example inputs; got {type(model).__name__}."
         ) from error
     if shape is not None:
         return model, (adapter.example_input(parse_shape(shape)),)

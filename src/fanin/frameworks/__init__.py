@@ -27,10 +27,20 @@ ADAPTERS: Final[dict[Kind, str]] = {
     ("keras", "Layer"): "fanin.frameworks.keras",
     ("paddle", "Layer"): "fanin.frameworks.paddle",
     ("fanin", "Net"): "fanin.frameworks.numpy",
+    ("flax", "Module"): "fanin.frameworks.jax",
+    ("equinox", "Module"): "fanin.frameworks.jax",
 }
 
-# A model that is a dict, list or tuple of arrays: the class of its first array → the adapter.
-TREES: Final[dict[Kind, str]] = {("numpy", "ndarray"): "fanin.frameworks.numpy"}
+# A model that is a dict, list or tuple: the class of the first in it that is here → the adapter. A pair of JAX is a
+# module of Flax, or a function, with its arrays.
+TREES: Final[dict[Kind, str]] = {
+    ("numpy", "ndarray"): "fanin.frameworks.numpy",
+    ("flax", "Module"): "fanin.frameworks.jax",
+    ("jax", "Array"): "fanin.frameworks.jax",
+    ("jaxlib", "ArrayImpl"): "fanin.frameworks.jax",
+    ("jax", "Tracer"): "fanin.frameworks.jax",
+    ("jax", "ShapeDtypeStruct"): "fanin.frameworks.jax",
+}
 
 # The framework and class of a tensor that can be written in place → the adapter that fills it.
 TENSORS: Final[dict[Kind, str]] = {
@@ -52,8 +62,10 @@ VERBS: Final = {
     "write_": "fanin.initialize_",
     "seen": "the recipe as_built",
     "Watcher": "fanin.watch",
-    "clip_": "fanin.clip_",
+    "Keeping": "fanin.watch(…, keep_step=True)",
     "load_step": "fanin.monitor.replay",
+    "clip_": "fanin.clip_",
+    "save": "fanin init",
 }
 
 
@@ -99,7 +111,7 @@ def _adapter(model: object) -> str:
                 if found is not None:
                     return found
     raise BadInput(
-        "Expected a torch.nn.Module, a model of Keras or Paddle, or arrays of NumPy with their layers "
+        "Expected a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, or arrays with what is done with them "
         f"(docs/frameworks.md); got {type(model).__name__}."
     )
 

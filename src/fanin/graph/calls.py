@@ -29,6 +29,7 @@ class Held:
         also: further names of the same tensor.
         owner: the classes of the layer that it belongs to, the most special first, as `Parameter.owner`.
         slot: what it is, where PyTorch has no operation, or no argument, that says it.
+        row: in a call, which one along the first axis it reads, of a tensor that stacks the weights of several layers.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Held:
     also: tuple[str, ...] = ()
     owner: tuple[str, ...] = ()
     slot: Slot | None = None
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ def _node(call: LayerCall) -> Node:
 def _plain(argument: Any) -> Any:
     if isinstance(argument, Held):
         shape = argument.layout.shape
+        if argument.row is not None:
+            return Ref(argument.path, 0, shape[1:], (argument.row, argument.row + 1))
         return Ref(argument.path, 0, shape, (0, shape[0]) if shape else None)
     if isinstance(argument, (list, tuple)):
         return tuple(map(_plain, argument)) if not isinstance(argument, Ref) else argument
@@ -186,7 +190,9 @@ def _plain(argument: Any) -> Any:
 
 def _parameter(held: Held, use: tuple[LayerCall, Slot] | None) -> Parameter:
     shape = held.layout.shape
-    plain = Parameter(held.path, shape, held.dtype, Role.UNKNOWN, None, held.also, None, held.frozen, owner=held.owner)
+    axes = held.layout.axes
+    plain = Parameter(held.path, shape, held.dtype, also=held.also, frozen=held.frozen, owner=held.owner)
+    plain = plain if axes == tuple(sorted(axes)) else replace(plain, stored=axes)
     if use is None:
         return plain
     call, slot = use

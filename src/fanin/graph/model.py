@@ -162,6 +162,9 @@ class Parameter:
         branch: the residual branch that it is in, for weights.
         owner: the classes of the module that it belongs to, as "package.module.Class", the most special first; of tied
             weights, of each such module.
+        name: under which its values are drawn, where that is not the path.
+        stored: the axes of the tensor, as the framework stores it, in the order of the logical shape; () where they lie
+            in that order.
     """
 
     path: str
@@ -177,6 +180,7 @@ class Parameter:
     branch: Branch | None = None
     owner: tuple[str, ...] = ()
     name: str = ""
+    stored: tuple[int, ...] = ()
 
     @property
     def drawn_as(self) -> str:

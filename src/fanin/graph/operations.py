@@ -30,19 +30,21 @@ class Slot:
             A weight that is passed whole and whose output is split later counts as one, unless its module is in
             `PACKED`: its fan_in is that of each part, its fan_out that of all together.
         parts: the names of the equal parts that it packs along its first axis.
-        stacks: a third, leading axis counts independent matrices (experts).
+        stacks: a further, leading axis counts independent matrices (experts).
+        rank: of the tensor that has it.
     """
 
     role: Role
     fans: Callable[[Arguments, Shape], Fans | None] | None = None
     parts: tuple[str, ...] = ()
     stacks: bool = False
+    rank: int = 3
 
     def packs(self, shape: Shape) -> Parts | None:
         """The parts of a parameter of that shape."""
         if self.parts:
             return Parts(self.parts)
-        return Parts(slices=True) if self.stacks and len(shape) == 3 else None
+        return Parts(slices=True) if self.stacks and len(shape) == self.rank else None
 
 
 UNKNOWN: Final = Slot(Role.UNKNOWN)

@@ -39,7 +39,7 @@ class Keeper:
         if sharded:
             raise BadInput("keep_step=True keeps whole models; this one is sharded. Watch it without.")
         self._model, self._to, self._rank = model, Path(to), rank
-        self._adapter = training_adapter_of(model, "load_step")
+        self._adapter = training_adapter_of(model, "Keeping")
         self._keeping = self._adapter.Keeping(model)
         self._open = False
 

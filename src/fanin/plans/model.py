@@ -187,7 +187,7 @@ class Plan:
             "recipe": self.recipe,
             "notes": list(self.notes),
             "parameters": [
-                asdict(e.parameter)
+                _plain(e.parameter)
                 | {"initializer": to_dict(e.initializer), "std": _json_number(e.std), "why": e.why, "source": e.source}
                 | ({"measured": asdict(e.measured)} if e.measured else {})
                 for e in self.entries
@@ -240,6 +240,14 @@ def writes(entry: Entry) -> bool:
     return not isinstance(entry.initializer, Keep)
 
 
+def _plain(parameter: Parameter) -> dict[str, Any]:
+    """Without the order of axes where it is the logical one, as it always is in PyTorch."""
+    data = asdict(parameter)
+    if not parameter.stored:
+        del data["stored"]
+    return data
+
+
 def _entry(row: dict[str, Any]) -> Entry:
     parameter = Parameter(
         path=row["path"],
@@ -255,6 +263,7 @@ def _entry(row: dict[str, Any]) -> Entry:
         branch=Branch(**row["branch"]) if row.get("branch") else None,
         owner=tuple(row.get("owner", ())),
         name=row.get("name", ""),
+        stored=tuple(row.get("stored", ())),
     )
     seen = Measured(**row["measured"]) if row.get("measured") else None
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"], seen)

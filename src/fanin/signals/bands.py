@@ -5,11 +5,26 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
+from fanin.signals.draws import AT, Draws
+
 # The engine's own error of log q and of log E δ², which no width makes smaller: what the benchmark finds on nets with
 # norms, where draws hardly differ (benchmarks/predict.py).
 FORWARD: Final = 0.02
 BACKWARD: Final = 0.1
 TENTH: Final = 1.2815515655446004  # P(|z| < this) = 0.8 for z ~ N(0, 1)
+
+
+def band_of_draws(mean: float, draws: Draws, error: float = FORWARD) -> tuple[float, float]:
+    """The same of a number whose logarithm over draws is bent."""
+    if draws.bent is None:
+        return band_of(mean, draws.variance, error)
+    if not mean > 0:
+        return (mean, mean)
+    middle, low, high = np.interp([0.0, -TENTH, TENTH], AT, draws.quantiles)
+    ends = (middle - math.hypot(middle - low, TENTH * error), middle + math.hypot(high - middle, TENTH * error))
+    return (math.exp(min(math.log(mean) + ends[0], 700.0)), math.exp(min(math.log(mean) + ends[1], 700.0)))
 
 
 def band_of(mean: float, log_variance: float, error: float = FORWARD) -> tuple[float, float]:

@@ -15,12 +15,15 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.bins_back import Spread
+from fanin.signals.draws import NOTHING, Draws, together
 from fanin.signals.latent import Array
+from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.state import Sizes, State
 from fanin.signals.taps import Profile, blended
 
 _carriers = counter()
 TINY = 1e-300
+FEW_TERMS = 64  # of a sum, of which one is seen in the gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +36,13 @@ class Flow:
         across_samples: E δ_s δ_s'.
         factor: A, of shape (segments, nodes) or (segments, 1).
         spread: Var log E δ² over draws of the weights that δ came through.
-        swing: what one standard deviation of the signals on the way adds to log E δ²; along depth they swing together.
+        swing: how log E δ² moves with the draws of the signals on the way.
         profile: how E δ² is spread along each axis of positions; None where all are alike.
         bins: how it is spread over bins of positions, where the value is in bins.
+        normed: what a norm has done to the part as it is; None where another operation has changed it since.
+        blind: to which functions of the latent the carrier is orthogonal.
+        owed: how much larger E δ² is than what will come back through the weights in front, as norms behind divide by
+            what those make large.
     """
 
     second: Array
@@ -43,16 +50,19 @@ class Flow:
     across_samples: Array
     factor: Array
     spread: float = 0.0
-    swing: float = 0.0
+    swing: Draws = NOTHING
     profile: Profile | None = None
     bins: Spread | None = None
+    normed: Normed | None = None
+    blind: Blind | None = None
+    owed: float = 1.0
 
     def times(self, factor: Array | float, by_bin: Array | None = None) -> Flow:
         """δ·A·B; `by_bin` is B in each bin, without which it is as large in all."""
         bins = self.bins
         if bins is not None:
             bins = bins.times(_size(factor) if by_bin is None else by_bin)
-        return replace(self, factor=self.factor * factor, bins=bins)
+        return replace(self, factor=self.factor * factor, bins=bins, normed=None)
 
     def squares(self, shape: tuple[int, ...]) -> Array:
         """E[(δA)² | z] at the nodes."""
@@ -66,6 +76,8 @@ class Flow:
             across_positions=self.across_positions[chosen],
             across_samples=self.across_samples[chosen],
             factor=self.factor[chosen],
+            normed=None,
+            blind=None,
         )
 
 
@@ -78,7 +90,7 @@ class GradientMoments:
 
     Attributes:
         squares: E δ² δ'², averaged over all pairs of samples and positions; None where δ is Gaussian.
-        spread, swing, profile, bins: as of a `Flow`.
+        spread, swing, profile, bins, normed, owed: as of a `Flow`.
     """
 
     second: Array
@@ -86,9 +98,11 @@ class GradientMoments:
     across_samples: Array
     squares: Array | None = None
     spread: float = 0.0
-    swing: float = 0.0
+    swing: Draws = NOTHING
     profile: Profile | None = None
     bins: Spread | None = None
+    normed: Normed | None = None
+    owed: float = 1.0
 
     @property
     def moments(self) -> tuple[Array, Array, Array]:
@@ -104,6 +118,7 @@ class GradientMoments:
             across_samples=self.across_samples + other.across_samples,
             squares=None,
             bins=None,
+            normed=None,
         )
 
     def each(self, change: Callable[[Array], Array]) -> GradientMoments:
@@ -114,6 +129,7 @@ class GradientMoments:
             across_positions=change(self.across_positions),
             across_samples=change(self.across_samples),
             squares=None,
+            normed=None,
         )
 
     def times(self, by: Array | float) -> GradientMoments:
@@ -128,6 +144,7 @@ class GradientMoments:
             across_positions=self.across_positions * positions,
             across_samples=self.across_samples * samples,
             squares=None,
+            normed=None,
             bins=None if self.bins is None else self.bins.scaled(1.0, _relative(same, positions, samples)),
         )
 
@@ -170,14 +187,14 @@ class GradientMoments:
         if g == 0:
             return 0.0
         if g * g == 0:  # below 1e-162 no square is left, and only what came with δ is known
-            return self.spread + self.swing**2
+            return self.spread + self.swing.variance
         squares = _gaussian_squares(self, state) if self.squares is None else self.squares
         own = state.average(squares - self.second**2) / (g * g * state.features)
-        return self.spread + self.swing**2 + max(own, 0.0)
+        return self.spread + self.swing.variance + max(own, 0.0)
 
     def behind_weights(self, state: State) -> GradientMoments:
         """The same, where it has come back to weights at a node with this state: its own spread is now on the way."""
-        return replace(self, squares=None, spread=self.band_variance(state) - self.swing**2)
+        return replace(self, squares=None, spread=self.band_variance(state) - self.swing.variance)
 
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
@@ -185,7 +202,18 @@ class GradientMoments:
         return {next(_carriers): self._carrying(ones, self.across_positions, self.across_samples)}
 
     def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
-        return Flow(self.second, positions, samples, factor, self.spread, self.swing, self.profile, self.bins)
+        return Flow(
+            self.second,
+            positions,
+            samples,
+            factor,
+            self.spread,
+            self.swing,
+            self.profile,
+            self.bins,
+            self.normed,
+            owed=self.owed,
+        )
 
 
 def total(gradient: Gradient, state: State) -> GradientMoments:
@@ -208,9 +236,10 @@ def total(gradient: Gradient, state: State) -> GradientMoments:
         whole,
         squares=_gaussian_squares(whole, state) + beyond,
         spread=float(weights**2 @ [m.spread for m in found]),
-        swing=float(weights @ [m.swing for m in found]),
+        swing=together([(float(w), m.swing) for w, m in zip(weights, found, strict=True)]),
         profile=blended([m.profile for m in found], weights.tolist()),
         bins=_together(found, state),
+        owed=float(weights @ [m.owed for m in found]) if weights.any() else 1.0,
     )
 
 
@@ -258,6 +287,8 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
             flow.spread,
             flow.swing,
             flow.profile,
+            normed=flow.normed,
+            owed=flow.owed,
         )
     squares = flow.factor**2
     alike = latent.covariances(flow.factor, state.correlations)
@@ -272,6 +303,8 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
         flow.spread,
         flow.swing,
         flow.profile,
+        normed=flow.normed,
+        owed=flow.owed,
     )
 
 
@@ -284,7 +317,10 @@ def merged(gradients: Iterable[Gradient]) -> Gradient:
             if known is None:
                 found[carrier] = flow
             elif known.factor.shape[0] == flow.factor.shape[0]:
-                found[carrier] = replace(known, factor=known.factor + flow.factor, bins=_added(known, flow))
+                both = known.blind if known.blind is flow.blind else None
+                found[carrier] = replace(
+                    known, factor=known.factor + flow.factor, bins=_added(known, flow), normed=None, blind=both
+                )
             else:  # the same, seen through other segments
                 found[next(_carriers)] = flow
     return found
@@ -331,6 +367,36 @@ def with_factor(factor: Array, state: State, wanted: GradientMoments) -> Gradien
     return {next(_carriers): carrier}
 
 
+def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradient:
+    """What has come back to x from sums of few terms, of which each moves its sum: δ² is large where x² makes it so.
+
+    Of n terms one makes the variance of the sum (x̂² − 1)/n larger, and E δ² grows with that as E (z² − 1) A(z)².
+    """
+    if out.terms is None or out.terms.number > FEW_TERMS or all(f.factor.shape[1] == 1 for f in gradient.values()):
+        return back
+    squares = out.shares @ np.sum([flow.squares(out.values.shape) for flow in gradient.values()], axis=0)
+    bent = float(latent.expectation(squares * (latent.NODES**2 - 1)))
+    grows = bent / max(float(latent.expectation(squares)), TINY)
+    off = (x.values - x.mean[:, None]) ** 2 / np.maximum(x.variance, TINY)[:, None] - 1
+    factor = np.sqrt(np.maximum(1 + grows / out.terms.number * off, 0.0))
+    return with_factor(factor, x, total(back, x))
+
+
+def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool) -> Gradient:
+    """What comes back through weights with norms behind them, without what those owe to the weights.
+
+    Args:
+        back: as if they owed nothing.
+        seen: the gradient behind the weights.
+        alone: each feature goes through the weights by itself, and δ stays orthogonal to the signal and to 1.
+    """
+    normed = seen.normed or Normed(1.0, 1.0, 0.0)
+    blind = Blind(x.values, normed.along) if alone and seen.normed else None
+    owed = normed.by_features * (seen.owed if alone else 1.0)
+    by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
+    return {carrier: replace(flow.times(by), blind=blind, owed=owed) for carrier, flow in back.items()}
+
+
 def scaled(gradient: Gradient, factor: Array | float, by_bin: Array | None = None) -> Gradient:
     """Every part times a factor: a number, one a segment (segments, 1), or one a node; and what it is in each bin."""
     return {carrier: flow.times(factor, by_bin) for carrier, flow in gradient.items()}
@@ -348,11 +414,6 @@ def _relative(same: Array | float, positions: Array | float, samples: Array | fl
     """How much more covariances change than squares do."""
     q = float(np.mean(same))
     return np.reshape([float(np.mean(k)) / q if q else 0.0 for k in (positions, samples)], (2, 1, 1))
-
-
-def swung(gradient: Gradient, by: float) -> Gradient:
-    """The same, of which one standard deviation of the signal on the way adds `by` to log E δ²."""
-    return {carrier: replace(flow, swing=flow.swing + by) for carrier, flow in gradient.items()} if by else gradient
 
 
 def chosen(gradient: Gradient, rows: Sizes) -> Gradient:

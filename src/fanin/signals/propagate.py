@@ -14,6 +14,7 @@ import numpy as np
 
 from fanin.graph import Graph, Node, Ref
 from fanin.signals.gradient import Gradient, condensed, merged
+from fanin.signals.loops import Joint, Loop, RunLoop, loops
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
@@ -48,19 +49,27 @@ class Propagated:
 
     def __post_init__(self) -> None:
         self._pulls: list[tuple[Node, Outcome, Mapping[str, str]]] = []
+        self._joint: dict[str, tuple[Loop, Joint]] = {}  # by the last node
 
 
 def forward(
-    graph: Graph, known: Mapping[str, Value], rules: Mapping[str, Rule], sample: Rule, tune: Tune | None = None
+    graph: Graph,
+    known: Mapping[str, Value],
+    rules: Mapping[str, Rule],
+    sample: Rule,
+    tune: Tune | None = None,
+    run_loop: RunLoop | None = None,
 ) -> Propagated:
     """The values of all nodes, from those of inputs, parameters and constants.
 
     Args:
+        run_loop: runs a loop over positions as a whole, when the rules have been through it.
         tune: asked at every node, in order; where it changes a parameter, the node is done again, so that what follows
             sees the change. What it changed is in `Propagated.factors`.
     """
     found = Propagated()
     known = dict(known)
+    ends = {loop.last: loop for loop in loops(graph)} if run_loop else {}
     for node in graph.nodes:
         if node.name in known:  # a constant
             found.values[node.name] = (known[node.name],)
@@ -79,7 +88,18 @@ def forward(
             outcome = _outcome(call, rules, sample, found)
             found.values[node.name] = outcome.values
         found._pulls.append((node, outcome, sources))
+        if run_loop and node.name in ends:
+            _run_whole(ends[node.name], known, found, run_loop)
     return found
+
+
+def _run_whole(loop: Loop, known: Mapping[str, Value], found: Propagated, run_loop: RunLoop) -> None:
+    """What a loop makes when it is run as a whole, in the place of what rules say of its nodes one by one."""
+    arguments = {name: _value(ref, known, found.values) for name, ref in loop.arguments.items()}
+    joint = run_loop(loop, arguments, {name: found.values[name][0] for name in loop.names})
+    if joint is not None:
+        found._joint[loop.last] = (loop, joint)
+        found.values.update({name: (value,) for name, value in joint.values.items()})
 
 
 def _outcome(call: Call, rules: Mapping[str, Rule], sample: Rule, found: Propagated) -> Outcome:
@@ -114,11 +134,8 @@ def _call(
 
     def look(name: str, argument: Any) -> None:
         if isinstance(argument, Ref):
-            value = known.get(argument.name)
-            if value is None:
-                value = values[argument.name][argument.result]
-            tensors[name] = value.seen(argument.shape, argument.rows) if isinstance(value, Weight) else value
-            sources[name] = argument.name if argument.result == 0 else f"{argument.name}#{argument.result}"
+            tensors[name] = _value(argument, known, values)
+            sources[name] = _source(argument)
         elif isinstance(argument, Sequence) and any(isinstance(a, Ref) for a in argument):
             for at, a in enumerate(argument):
                 look(f"{name}.{at}", a)
@@ -130,27 +147,66 @@ def _call(
     return Call(node, tensors, plain), sources
 
 
+def _value(ref: Ref, known: Mapping[str, Value], values: Mapping[str, tuple[Value, ...]]) -> Value:
+    value = known.get(ref.name)
+    if value is None:
+        value = values[ref.name][ref.result]
+    return value.seen(ref.shape, ref.rows) if isinstance(value, Weight) else value
+
+
+def _source(ref: Ref) -> str:
+    return ref.name if ref.result == 0 else f"{ref.name}#{ref.result}"
+
+
 def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> None:
     """The gradients of all nodes and inputs, from those of the outputs; filled into `found`."""
-    parts: dict[str, list[Gradient]] = {name: [g] for name, g in seeds.items()}
-    squares: dict[str, float] = {}
+    back = _Backward(found, seeds)
+    inside: set[str] = set()
     for node, outcome, sources in reversed(found._pulls):
+        if node.name in found._joint:
+            loop, joint = found._joint[node.name]
+            inside |= loop.names
+            back.through_all(loop, joint)
+        if node.name not in inside:
+            back.through(node, outcome, sources)
+    found.gradients.update({name: (merged(left),) for name, left in back.parts.items()})
+    found.weights.update(back.squares)
+
+
+class _Backward:
+    """What has come back by now: to signals in parts, to weights as mean squares."""
+
+    def __init__(self, found: Propagated, seeds: Mapping[str, Gradient]) -> None:
+        self.found = found
+        self.parts: dict[str, list[Gradient]] = {name: [g] for name, g in seeds.items()}
+        self.squares: dict[str, float] = {}
+
+    def through(self, node: Node, outcome: Outcome, sources: Mapping[str, str]) -> None:
+        """From the results of a node to its arguments."""
         gradients: list[Any] = []
         for index, value in enumerate(outcome.values):
             name = node.name if index == 0 else f"{node.name}#{index}"
-            if name in squares:  # a weight that is computed from parameters
-                gradients.append(WeightGradient(squares.pop(name)))
+            if name in self.squares:  # a weight that is computed from parameters
+                gradients.append(WeightGradient(self.squares.pop(name)))
                 continue
-            gradient = merged(parts.pop(name, ()))
+            gradient = merged(self.parts.pop(name, ()))
             gradients.append(condensed(gradient, value) if isinstance(value, State) else gradient)
-        found.gradients[node.name] = tuple({} if isinstance(g, WeightGradient) else g for g in gradients)
-        if not any(gradients):
-            continue
-        for argument, back in outcome.pull(gradients):
-            source = sources[argument]
-            if isinstance(back, WeightGradient):
-                squares[source] = squares.get(source, 0.0) + back.second
-            elif back:
-                parts.setdefault(source, []).append(back)
-    found.gradients.update({name: (merged(left),) for name, left in parts.items()})
-    found.weights.update(squares)
+        self.found.gradients[node.name] = tuple({} if isinstance(g, WeightGradient) else g for g in gradients)
+        if any(gradients):
+            for argument, back in outcome.pull(gradients):
+                self.add(sources[argument], back)
+
+    def through_all(self, loop: Loop, joint: Joint) -> None:
+        """From all nodes of a loop that something outside reads, to its arguments."""
+        reached = {name: merged(self.parts.pop(name)) for name in loop.names & self.parts.keys()}
+        returned = joint.pull(reached)
+        self.found.gradients.update({name: (gradient,) for name, gradient in returned.inside.items()})
+        for ref, back in returned.outside:
+            self.add(_source(ref), back)
+
+    def add(self, source: str, back: Gradient | WeightGradient) -> None:
+        """One more part, or one more mean square."""
+        if isinstance(back, WeightGradient):
+            self.squares[source] = self.squares.get(source, 0.0) + back.second
+        elif back:
+            self.parts.setdefault(source, []).append(back)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,25 @@ from numpy.typing import NDArray
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins, over_pairs
+from fanin.signals.draws import NOTHING, Draws
 from fanin.signals.latent import Array
 from fanin.signals.taps import Profile
 
 Sizes = NDArray[np.int64]
+
+
+class Terms(NamedTuple):
+    """What each feature is a sum of.
+
+    Attributes:
+        number: of independent terms, each with a weight of its own.
+        excess: kurtosis of one of them, less the 3 of a Gaussian.
+        alone: of one feature, whose terms have nothing to do with those of another.
+    """
+
+    number: float
+    excess: float
+    alone: bool
 
 
 class Root:
@@ -50,11 +65,14 @@ class State:
         marginal: x = F(z) at the nodes of `latent`, one row a segment; None where x is Gaussian.
         root: which z.
         latents: correlation of z across positions and across samples, where the marginal is not Gaussian.
-        spread: Var log of what q is on average over the features, over draws of the weights that made them.
+        draws: how what q is on average over the features moves with the draw of the weights that made them.
         profile: how E x² is spread along each axis of positions; None where all are alike.
         fixed: a norm has made Σ x² over the features the same number whatever the draw.
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
+        scatter: variance of the latents' correlation over pairs of positions and samples: 1/n a layer of n units.
+        shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
+        terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
     """
@@ -68,11 +86,14 @@ class State:
     marginal: Array | None = None
     root: Root = field(default_factory=Root)
     latents: tuple[Array, Array] | None = None
-    spread: float = 0.0
+    draws: Draws = NOTHING
     marks: frozenset[str] = frozenset()
     mean_of: State | None = None
     fixed: bool = False
     profile: Profile | None = None
+    scatter: float = 0.0
+    shared: float = 0.0
+    terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
 
@@ -126,6 +147,15 @@ class State:
         return tuple(latent.correlation_of(self.marginal, k) for k in both)  # type: ignore[return-value]
 
     @property
+    def own_scatter(self) -> float:
+        """Of the correlations of x itself, where it is another function of the latent: as its kernel's slope."""
+        if self.marginal is None or not self.scatter:
+            return self.scatter
+        a = latent.coefficients(self.marginal)[:, 1:-1] ** 2
+        slope = (a * np.arange(1, a.shape[1] + 1) * latent.powers(self.correlations[1])[:, : a.shape[1]]).sum(-1)
+        return self.scatter * self.average(slope / np.maximum(self.variance, 1e-300)) ** 2
+
+    @property
     def channel_second(self) -> Array:
         """E m_c², m_c the mean of a feature over all samples and positions: what a batch norm takes away."""
         n, p = self.samples * self.positions, self.positions
@@ -147,9 +177,14 @@ class State:
         return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
 
     @property
+    def drawn(self) -> Draws:
+        """And what the mean over its own features adds, for what is made of them."""
+        return self.draws.with_own(self.own_spread)
+
+    @property
     def band_variance(self) -> float:
         """Var log q of this tensor over draws of the weights."""
-        return self.spread + self.own_spread
+        return self.draws.variance + self.own_spread
 
     def moved_by(self, part: Array) -> State:
         """The same, where only a part of E x² moves with what it was made of, and a bias adds the rest.
@@ -158,7 +193,7 @@ class State:
         """
         whole = self.average(self.second)
         share = min(self.average(part) / whole, 1.0) if whole > 0 else 1.0
-        return replace(self, spread=self.spread * share**2)
+        return replace(self, draws=self.draws.times(share))
 
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
@@ -174,6 +209,7 @@ class State:
             latents=(positions, samples),
             mean_of=None,
             fixed=False,
+            shared=0.0,
         )
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
@@ -194,6 +230,7 @@ class State:
             marginal=marginal,
             latents=self.correlations if marginal is not None else self.latents,
             mean_of=None,
+            shared=float(np.mean(by)) ** 2 * self.shared,
         )
 
     def split_at(self, ends: Sizes) -> State:
@@ -228,7 +265,7 @@ class State:
             self.axes,
             new,
             *(np.asarray([w @ x]) for x in (self.mean, self.second, self.across_positions, self.across_samples)),
-            spread=self.spread,
+            draws=self.draws,
             marks=self.marks,
             profile=self.profile,
         )
@@ -237,6 +274,10 @@ class State:
     def average(self, of: Array) -> float:
         """Over all features."""
         return float(of[0]) if len(of) == 1 else float(self.shares @ of)
+
+    def of_terms(self, terms: Terms) -> State:
+        """With features that are sums of few terms."""
+        return self._also(replace(self), terms=terms, bins=self.bins)
 
     def noted(self, note: Any) -> State:
         """With a note."""
@@ -314,7 +355,7 @@ def gaussian(
     across_positions: Array | float,
     across_samples: Array | float,
     *,
-    spread: float = 0.0,
+    draws: Draws = NOTHING,
     marks: frozenset[str] = frozenset(),
     profile: Profile | None = None,
 ) -> State:
@@ -331,7 +372,7 @@ def gaussian(
     q = np.maximum(q, m**2)
     v = q - m**2
     k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
-    return State(axes, n, m, q, k, s, spread=spread, marks=marks, profile=profile)
+    return State(axes, n, m, q, k, s, draws=draws, marks=marks, profile=profile)
 
 
 def aligned(*states: State) -> tuple[State, ...]:

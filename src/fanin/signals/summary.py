@@ -9,7 +9,7 @@ import numpy as np
 
 from fanin.activations import activation
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.bands import BACKWARD, band_of
+from fanin.signals.bands import BACKWARD, band_of, band_of_draws
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS, Array
 from fanin.signals.model import Moments, ParameterSignal, Signals
@@ -115,7 +115,7 @@ def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
         saturated=saturated,
         across_positions=state.average(state.across_positions) if state.positions > 1 else None,
         across_samples=state.average(state.across_samples) if state.samples > 1 else None,
-        band=band_of(second, state.band_variance),
+        band=band_of_draws(second, state.drawn),
     )
 
 

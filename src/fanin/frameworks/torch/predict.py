@@ -13,6 +13,7 @@ from fanin.frameworks.torch.built import built
 from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
+from fanin.frameworks.torch.loops import loop_runner
 from fanin.frameworks.torch.observe import Loss, name_of
 from fanin.frameworks.torch.record import Recording
 from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
@@ -62,7 +63,7 @@ def predict(
     model, graph = unwrapped(model), traced.graph
     with undisturbed(model):
         known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, call_of(model, example))}
-        found = forward(graph, known, rules, sampler(traced))
+        found = forward(graph, known, rules, sampler(traced), run_loop=loop_runner(traced))
         if loss is None:
             scalar, seeds = of_fixed_noise(traced, found, known)
         else:

@@ -14,6 +14,7 @@ from torch.fx.node import Node as FxNode
 from fanin.frameworks.torch.operations import arguments_of
 from fanin.frameworks.torch.structured import Noise, drawn, noise
 from fanin.initializers import Structure
+from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of, reshaped, shape_of, size_of, usual
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Unknown, Value, Weight
@@ -60,12 +61,12 @@ class StandIns:
                     noises[key] = noise(value.axes, generator)
                 found[name] = _cast(drawn(value, noises[key]), _dtype(self.fx, name))
             else:
-                found[name] = _other(value, generator)
+                found[name] = other(value, generator)
         return found
 
     def run(self, tensors: Mapping[str, torch.Tensor]) -> tuple[Any, ...]:
         """The operation's results."""
-        return _run(self.fx, tensors)
+        return run(self.fx, tensors)
 
     @property
     def share(self) -> float:
@@ -176,14 +177,14 @@ def _holds(fx: FxNode, values: Mapping[str, Value], shapes: tuple[tuple[int, ...
         for name, value in values.items()
     }
     try:
-        results = _run(fx, tensors, "meta")
+        results = run(fx, tensors, "meta")
     except Exception:  # noqa: BLE001  # a question, not a call: whatever it raises, the answer is no
         return False
     found = [tuple(r.shape) if isinstance(r, torch.Tensor) else () for r in results]
     return found == [_cut_shape(s, cut, s) for s in shapes]
 
 
-def _run(fx: FxNode, tensors: Mapping[str, torch.Tensor], device: str = "cpu") -> tuple[Any, ...]:
+def run(fx: FxNode, tensors: Mapping[str, torch.Tensor], device: str = "cpu") -> tuple[Any, ...]:
     """Call the operation's own function, with tensors in place of the nodes of the graph."""
     arguments: dict[str, Any] = {}
     for name, given in arguments_of(fx).items():
@@ -220,7 +221,8 @@ def _cast(x: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     return torch.complex(x, x) / math.sqrt(2) if dtype.is_complex else x.round().to(dtype)
 
 
-def _other(value: Value, generator: torch.Generator) -> torch.Tensor:
+def other(value: Value, generator: torch.Generator) -> torch.Tensor:
+    """What is no signal: a known tensor, a weight that is drawn, or anything of the right type."""
     if isinstance(value, Constant):
         x = torch.tensor(value.array)
         return x.float() if x.is_floating_point() else x
@@ -236,6 +238,9 @@ def _other(value: Value, generator: torch.Generator) -> torch.Tensor:
 
 
 def _of_weight(weight: Weight, generator: torch.Generator) -> torch.Tensor:
+    if weight.marginal is not None and len(weight.marginal) == 1:
+        z = torch.randn(weight.shape, generator=generator).numpy()
+        return torch.from_numpy(np.interp(z, latent.NODES, weight.marginal[0])).float().reshape(weight.shape)
     rows = (len(weight.shape) and weight.shape[0]) or 1
     of_row = np.searchsorted(np.cumsum(weight.sizes), np.arange(rows), side="right").clip(max=len(weight.sizes) - 1)
     mean, std = (

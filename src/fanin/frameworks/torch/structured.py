@@ -20,6 +20,7 @@ import torch
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count, shape_of
+from fanin.signals.bins import Bins
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
 from fanin.signals.particles import moments_of
@@ -77,6 +78,8 @@ def drawn(state: State, of: Noise) -> torch.Tensor:
     segment = np.repeat(np.arange(len(state.sizes)), state.sizes)
     positions, samples = state.correlations
     z = of.correlated(positions[segment], samples[segment])
+    if state.bins is not None and len(state.sizes) == 1:
+        return laid_out(_by_bin(z, state.bins), state.axes)
     if state.marginal is None:
         std, mean = (torch.from_numpy(x[segment]).float() for x in (np.sqrt(state.variance), state.mean))
         return laid_out(mean + std * z, state.axes)
@@ -85,6 +88,15 @@ def drawn(state: State, of: Noise) -> torch.Tensor:
         x[..., start : start + size] = np.interp(x[..., start : start + size], latent.NODES, values)
         start += int(size)
     return laid_out(z, state.axes)
+
+
+def _by_bin(z: torch.Tensor, bins: Bins) -> torch.Tensor:
+    """The positions of each bin through its own marginal."""
+    x, start = z.numpy(), 0
+    for count_, values in zip(bins.counts, bins.at_nodes, strict=True):
+        x[:, start : start + count_] = np.interp(x[:, start : start + count_], latent.NODES, values)
+        start += int(count_)
+    return z
 
 
 def cotangent(moments: GradientMoments, state: State, of: Noise) -> torch.Tensor:
@@ -116,6 +128,33 @@ def cube_of(x: torch.Tensor, axes: Axes) -> torch.Tensor:
     """
     factors = [size for a in axes for _, size in a]
     return x.reshape(factors).permute(_order(axes)).reshape([count(axes, kind) for kind in KINDS])
+
+
+def cubes_of(draws: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """Draws of a tensor, along a first axis that `axes` does not count: (draws, samples, positions, features)."""
+    factors = [size for a in axes for _, size in a]
+    order = [0, *(at + 1 for at in _order(axes))]
+    return draws.reshape(len(draws), *factors).permute(order).reshape(-1, *(count(axes, kind) for kind in KINDS))
+
+
+def laid_out_draws(cubes: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """From (draws, samples, positions, features) to several draws of a tensor of these axes."""
+    factors = [f for a in axes for f in a]
+    order = _order(axes)
+    inverse = [0, *(order.index(at) + 1 for at in range(len(order)))]
+    return cubes.reshape(-1, *(factors[i][1] for i in order)).permute(inverse).reshape(-1, *shape_of(axes))
+
+
+def seen_in_draws(cubes: torch.Tensor) -> tuple[float, tuple[float, float, float]]:
+    """The mean over (draws, samples, positions, features) of x, and of x x' for each kind of pair within a draw."""
+    _, b, p, _ = cubes.shape
+    squares, of_sample = cubes.square().sum(2).double(), cubes.sum(2).double()
+    of_samples, mean = of_sample.square(), float(of_sample.mean()) / p
+    second = float(squares.mean()) / p
+    positions = float((of_samples - squares).mean()) / (p * (p - 1)) if p > 1 else second
+    pairs = of_sample.sum(1).square() - of_samples.sum(1)
+    samples = float(pairs.mean()) / (b * (b - 1) * p * p) if b > 1 else mean**2
+    return mean, (second, positions, samples)
 
 
 def _order(axes: Axes) -> list[int]:
@@ -182,12 +221,22 @@ def _marginal(cubes: Sequence[torch.Tensor], state: State) -> Array | None:
     rows, start = [], 0
     for size in state.sizes:
         columns = torch.cat([cube[..., start : start + size].reshape(-1) for cube in cubes])
-        columns = columns[:: max(1, math.ceil(len(columns) / MANY))].detach().double()
-        ordered = np.sort(columns.numpy())
-        rows.append(ordered[np.minimum((_PROBABILITIES * len(ordered)).astype(int), len(ordered) - 1)])
+        rows.append(quantiles(columns))
         start += int(size)
     found = np.stack(rows)
     zero, one = np.zeros(len(found)), np.ones(len(found))
     distance = np.sqrt(latent.expectation((latent.moved(found, zero, one) - latent.NODES) ** 2))
     worst = distance[state.variance > 0].max(initial=0.0)
-    return found if worst > NOT_GAUSSIAN + 4 / math.sqrt(len(columns)) else None
+    return found if worst > NOT_GAUSSIAN + 4 / math.sqrt(min(len(columns), MANY)) else None
+
+
+def quantiles(values: torch.Tensor) -> Array:
+    """Of the values of a vector, at the nodes of the latent.
+
+    Example:
+        >>> quantiles(torch.linspace(0, 1, 1001))[[0, 200, -1]].round(2).tolist()
+        [0.0, 0.51, 1.0]
+    """
+    some = values[:: max(1, math.ceil(len(values) / MANY))].detach().double()
+    ordered = np.sort(some.numpy())
+    return np.asarray(ordered[np.minimum((_PROBABILITIES * len(ordered)).astype(int), len(ordered) - 1)])

@@ -108,7 +108,7 @@ def _of(weight: Weight) -> State:
 def _like(state: State, axes: Axes, mark: str) -> State:
     sizes = [max(count(axes, Kind.FEATURE), 1)]
     moments = (state.mean, state.second, state.across_positions, state.across_samples)
-    return gaussian(axes, sizes, *moments, spread=state.spread, marks=state.marks | {mark})
+    return gaussian(axes, sizes, *moments, draws=state.draws, marks=state.marks | {mark})
 
 
 def _key(fx: FxNode, call: Call) -> tuple[Any, ...]:

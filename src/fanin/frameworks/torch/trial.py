@@ -14,6 +14,7 @@ from fanin.frameworks.torch.stand_ins import StandIns, result_axes, simplified
 from fanin.frameworks.torch.state import fixed_randomness
 from fanin.frameworks.torch.structured import Seen, average, cotangent, cube_of, noise, seen, state_of
 from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.draws import NOTHING
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Unknown, Value, Weight
@@ -86,8 +87,8 @@ class Trial:
         state = state_of(cubes, axes, sizes)
         if count(axes, Kind.FEATURE) != int(sizes.sum()):
             state = state.pooled([max(count(axes, Kind.FEATURE), 1)])
-        spread = max((v.spread for v in self.call.values.values() if isinstance(v, State)), default=0.0)
-        return replace(state, spread=spread, marks=marks)
+        draws = [v.draws for v in self.call.values.values() if isinstance(v, State)]
+        return replace(state, draws=max(draws, key=lambda d: d.variance, default=NOTHING), marks=marks)
 
     def _axes(self, index: int, result: torch.Tensor) -> Axes:
         small = Call(replace(self.call.node, shapes=self._shapes(index, result)), self.small.values, self.call.plain)

@@ -11,7 +11,8 @@ import torch
 from fanin.errors import BadInput
 from fanin.frameworks.torch.names import named_parameters
 from fanin.frameworks.torch.observe import moments
-from fanin.graph import Graph, Parameter
+from fanin.frameworks.torch.structured import quantiles
+from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import Law
 from fanin.plans import Plan
 from fanin.plans.model import writes
@@ -19,6 +20,8 @@ from fanin.signals.laws import weight_of
 from fanin.signals.values import Weight
 
 STANDARD_ERRORS: Final = 4.0  # of a mean; chance goes beyond in one of 16000 tensors
+# Those that act each by itself and not in sums, so that it shows how they are spread.
+ALONE: Final = frozenset({Role.DECAY, Role.STEP_BIAS, Role.BIAS, Role.UNKNOWN})
 
 
 def weights_of(
@@ -60,7 +63,10 @@ def seen_weight(parameter: Parameter, tensor: torch.Tensor) -> Weight:
     sizes = [part.size for part in parts] or [rows]
     seen = [_mean_and_variance(piece) for piece in (torch.split(tensor.detach(), sizes) if tensor.dim() else (tensor,))]
     mean, variance = (np.array(x) for x in zip(*seen, strict=True))
-    return Weight(parameter.path, tuple(tensor.shape), mean, variance, np.array(sizes))
+    marginal = None
+    if parameter.role in ALONE and len(sizes) == 1 and variance[0] > 0:
+        marginal = quantiles(tensor.reshape(-1))[None]
+    return Weight(parameter.path, tuple(tensor.shape), mean, variance, np.array(sizes), marginal=marginal)
 
 
 def _mean_and_variance(x: torch.Tensor) -> tuple[float, float]:

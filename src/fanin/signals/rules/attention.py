@@ -110,7 +110,7 @@ def attended_state(attended: Attended, axes: Axes, marks: frozenset[str]) -> Sta
         found.second,
         found.across_positions,
         found.across_samples,
-        spread=v.spread,
+        draws=v.draws,
         marks=v.marks | marks,
     )
 

@@ -89,7 +89,7 @@ def attended_in_bins(product: BinnedAttended, value: State, axes: Axes, marks: f
         value.second,
         value.across_positions,
         value.across_samples,
-        spread=value.spread,
+        draws=value.draws,
         marks=value.marks | marks,
     ).binned(product.moments())
 

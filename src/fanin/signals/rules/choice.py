@@ -36,7 +36,7 @@ def largest(call: Call) -> Outcome:
     axes = (*x.axes[:dim], axis(Kind.FEATURE, k), *x.axes[dim + 1 :])
     found = [_Drawn(x, rho, k, sign) for rho in (np.ones(len(x.sizes)), *x.correlations)]
     first = found[0]
-    out = gaussian(axes, [k], first.mean, *(d.product for d in found), spread=x.spread, marks=x.marks)
+    out = gaussian(axes, [k], first.mean, *(d.product for d in found), draws=x.draws, marks=x.marks)
     out = replace(out, marginal=first.marginal[None], root=Root(x.root))
     choices = Choices(k, found[1].same, found[2].same)
     out = out.noted(Largest(tuple(d.share for d in found), tuple(d.inverse for d in found)))
@@ -66,7 +66,7 @@ def normalised(call: Call, note: Largest) -> Outcome | None:
     k = x.features
     if not math.isclose(f.average(f.mean), k * x.average(x.mean), rel_tol=1e-9):
         return None
-    out = gaussian(x.axes, [k], 1 / k, *note.share, spread=x.spread, marks=x.marks)
+    out = gaussian(x.axes, [k], 1 / k, *note.share, draws=x.draws, marks=x.marks)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out).scaled(*note.inverse)

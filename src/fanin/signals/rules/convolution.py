@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from fanin.initializers import Structure
+from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.bins import MOST, Bins, over_pairs
+from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, leaning, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
-from fanin.signals.state import Sizes, State, gaussian
+from fanin.signals.state import Sizes, State, Terms, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
@@ -61,10 +63,16 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         second + added,
         positions + added,
         samples + added,
-        spread=x.band_variance,
+        draws=x.drawn,
         marks=x.marks,
         profile=gather.profile,
     ).moved_by(second)
+    if spatial == 1 and len(rows) == 1:
+        out = out.binned(_by_border(out, gather.profile[0], float(added[0])))
+
+    terms = _terms(x, weight, groups)
+    out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
+    out = out.of_terms(terms)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -73,7 +81,9 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         if weight.structure is Structure.ISOMETRY:
             spread = _everywhere(weight, sizes_in)
         back = handed_back(gradients[0], out, weight)
-        yield "input", _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
+        of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
+        of_input = leaning(of_input, x, gradients[0], out)
+        yield "input", kept_apart(of_input, seen, x, alone=groups == x.features == n_out)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -82,6 +92,34 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
     return Outcome((out,), pull)
+
+
+def _by_border(out: State, profile: Array, added: float) -> Bins | None:
+    """In one dimension, positions in bins of as many taps: behind a causal convolution the first see few.
+
+    Args:
+        added: what a bias adds to each E x x', whatever the taps.
+    """
+    ends = np.flatnonzero(np.diff(profile, append=np.inf) != 0) + 1
+    counts = np.diff(ends, prepend=0)
+    if not 1 < len(counts) <= MOST:
+        return None
+    at = profile[ends - 1]
+    shares, root = counts / counts.sum(), np.sqrt(at)
+    q, k, s = (out.average(m) - added for m in (out.second, out.across_positions, out.across_samples))
+    of_pairs = over_pairs(counts, np.broadcast_to(np.outer(root, root), (2, len(at), len(at))))
+    across = [m / max(of, 1e-300) * np.outer(root, root) + added for m, of in zip((k, s), of_pairs, strict=True)]
+    return Bins(counts, np.full(len(at), out.average(out.mean)), q * at / (shares @ at) + added, np.array(across))
+
+
+def _terms(x: State, weight: Weight, groups: int) -> Terms:
+    """(Σ λ)²/Σ λ² of the eigenvalues of what the weights of one feature meet: taps are as alike as two positions."""
+    channels, k = x.features // groups, math.prod(weight.shape[2:])
+    second, across = (x.average(m) - x.average(x.channel_second) for m in (x.second, x.across_positions))
+    alike = min(max(across / second, 0.0), 1.0) if second > 0 else 0.0
+    fourth = latent.expectation((x.values - x.mean[:, None]) ** 4)
+    excess = x.average(fourth) / max(x.average(x.variance) ** 2, 1e-300) - 3
+    return Terms(channels * k / (1 + (k - 1) * alike**2), excess, groups == x.features)
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:

@@ -165,7 +165,7 @@ def _rows_of(x: State, call: Call) -> State:
     """One number a row: the axes of x without that of the classes."""
     dim = 1 if len(x.axes) > 1 else 0
     axes = (*x.axes[:dim], *x.axes[dim + 1 :])
-    return gaussian(axes, [1], 0.0, 1.0, 0.0, 0.0, spread=x.spread, marks=x.marks)
+    return gaussian(axes, [1], 0.0, 1.0, 0.0, 0.0, draws=x.draws, marks=x.marks)
 
 
 def _each(call: Call, note: LogSoftmax, wanted: _Targets) -> State:
@@ -178,7 +178,7 @@ def _each(call: Call, note: LogSoftmax, wanted: _Targets) -> State:
         moments.append(alike * (1 - wanted.smooth) ** 2 + pairs * mean**2 * (1 - (1 - wanted.smooth) ** 2))
     rows = _rows_of(x, call)
     marks = x.marks | wanted.marks
-    return gaussian(rows.axes, [1], wanted.share * mean, *moments, spread=x.spread, marks=marks)
+    return gaussian(rows.axes, [1], wanted.share * mean, *moments, draws=x.draws, marks=marks)
 
 
 def _to_logits(seen: GradientMoments, note: LogSoftmax, wanted: _Targets) -> GradientMoments:

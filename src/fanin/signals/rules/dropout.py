@@ -28,7 +28,7 @@ def dropout(call: Call) -> Outcome:
             x.second / keep,
             x.across_positions,
             x.across_samples,
-            spread=x.spread,
+            draws=x.draws,
             marks=x.marks,
             profile=x.profile,
         ),

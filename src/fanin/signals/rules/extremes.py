@@ -85,7 +85,7 @@ class Extreme:
                 latent.expectation(marginal**2),
                 latent.covariance(marginal, shared[0]),
                 latent.covariance(marginal, shared[1]),
-                spread=x.spread,
+                draws=x.draws,
                 marks=x.marks,
             ),
             marginal=marginal,

@@ -16,9 +16,10 @@ from fanin.signals.axes import Axes, Axis, Kind, axis, size_of
 from fanin.signals.broadcast import as_state, expanded, gathered
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.propagate import Rule
-from fanin.signals.rules import pointwise, views
+from fanin.signals.rules import views
 from fanin.signals.rules.attention import UNKNOWN_MASK, Hidden, row_variance
 from fanin.signals.rules.choice import Largest, normalised
+from fanin.signals.rules.operands import number_of
 from fanin.signals.rules.scores import Attention, Scores, softmax, with_constant
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Weight, WeightGradient
@@ -35,7 +36,7 @@ def _scaled(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
     other = next((n for n in ("self", "other") if n != name and call[n] is not None), None)
     if not isinstance(note, Scores) or other is None or generic is None or (call.node.op == "div" and name != "self"):
         return None
-    by = pointwise.number_of(call[other])
+    by = number_of(call[other])
     if by is None:
         value = as_state(call[other], call.state(name).axes)
         by = math.sqrt(value.average(value.second))
@@ -83,7 +84,7 @@ def _added(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None
         x.second + bias.average(bias.second),
         x.across_positions + bias.average(bias.across_positions),
         x.across_samples + bias.average(bias.second),
-        spread=x.spread,
+        draws=x.draws,
         marks=x.marks | bias.marks,
     ).noted(found)
     if isinstance(hidden, Hidden):

@@ -14,7 +14,8 @@ from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.gradient import Gradient, scaled, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.composed import Step, composed, given
-from fanin.signals.rules.pointwise import number_of, of_one, times
+from fanin.signals.rules.operands import number_of, times
+from fanin.signals.rules.pointwise import of_one
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient, nothing
 
@@ -135,7 +136,7 @@ def _mixed(c: State, other: State, x: State, y: State) -> State:
         c.mean * x.second + other.mean * y.second,
         moment("across_positions"),
         moment("across_samples"),
-        spread=max(x.spread, y.spread),
+        draws=max(x.draws, y.draws, key=lambda d: d.variance),
         marks=x.marks | y.marks | c.marks,
     )
 

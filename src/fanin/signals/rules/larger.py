@@ -12,7 +12,9 @@ from fanin.signals import latent
 from fanin.signals.broadcast import expanded
 from fanin.signals.gradient import scaled, total
 from fanin.signals.latent import Array
-from fanin.signals.rules.pointwise import clipped, covers, number_of, operands, pulled, sum_of, times
+from fanin.signals.rules.operands import covers, number_of, operands, pulled, times
+from fanin.signals.rules.pointwise import clipped
+from fanin.signals.rules.sums import sum_of
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.values import Call, Outcome, Pulled, as_array
 
@@ -65,7 +67,7 @@ def _larger_of_independent(x: State, y: State, sign: float) -> State:
         second,
         moment("across_positions"),
         moment("across_samples"),
-        spread=max(x.spread, y.spread),
+        draws=max(x.draws, y.draws, key=lambda d: d.variance),
         marks=x.marks | y.marks,
     )
     return replace(state, marginal=values)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
+from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
 from fanin.signals.bins_back import met
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
-from fanin.signals.state import State, gaussian
+from fanin.signals.state import State, Terms, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
+
+MOST_TOGETHER: Final = 30.0  # in logarithms: beyond, a mean over draws says nothing
+DECIDES: Final = 0.3  # of the variance of a sum: from that on the law of its bias is seen in its own
 
 
 def linear(call: Call) -> Outcome:
@@ -52,7 +58,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
     n_in, n_out = (x.axes[-1] and int(np.prod([s for _, s in x.axes[-1]]))) or 1, shape[-1]
     axes = (*x.axes[:-1], axis(Kind.FEATURE, n_out))
     if kinds_of(x.axes[-1]) == {Kind.POSITION}:
-        return _over_positions(x, x_name, weight, w_name, n_in, n_out)
+        return _over_positions(x, x_name, weight, w_name, bias, n_in, n_out)
     kept = count(x.axes[:-1], Kind.FEATURE)  # heads, say, that share the weight
     sizes = _rows_out(weight, n_out, kept)
     mean, second, positions, samples = _sum(*heard(x, weight), n_in, len(sizes))
@@ -64,16 +70,24 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         second + 2 * mean * b_mean + b_second,
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
-        spread=x.band_variance,
+        draws=x.drawn,
         marks=x.marks,
     ).moved_by(second)
+    out = _shaped_by(bias, out)
+    out = replace(out, scatter=1 / n_in + x.own_scatter)
     if x.bins is not None:
         gain = out.average(second) / (x.average(x.second) or 1.0)
-        out = out.binned(x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean)))
+        bins = x.bins.mapped(gain, out.average(out.mean), out.average(b_second + 2 * mean * b_mean))
+        if out.marginal is not None:
+            bins = bins.shaped(np.repeat(out.pooled().values, len(bins.counts), 0))
+        out = out.binned(bins)
+
+    out = out.of_terms(Terms(n_in, 0.0, alone=False))
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
-        yield x_name, _back(handed_back(gradients[0], out, weight), out, weight, x, n_out)
+        back = _back(handed_back(gradients[0], out, weight), out, weight, x, n_out)
+        yield x_name, kept_apart(back, seen, x, alone=False)
         yield w_name, _weight_gradient(x, seen, out)
         if isinstance(bias, Weight):
             yield "bias" if w_name == "weight" else "self", WeightGradient(seen.summed(out))
@@ -115,6 +129,18 @@ def _bias(bias: Any, sizes: Any) -> tuple[Array, Array]:
     return np.zeros(1), np.zeros(1)
 
 
+def _shaped_by(bias: Any, out: State) -> State:
+    """A sum over inputs is Gaussian; a bias that decides where a unit stands, as that of steps in time, may not be."""
+    if not isinstance(bias, Weight) or bias.marginal is None or len(bias.mean) != len(out.sizes):
+        return out
+    rest = out.variance - bias.variance
+    if not (bias.variance > DECIDES * out.variance).all():
+        return out
+    around = np.sqrt(np.maximum(rest, 0.0))[:, None] * latent.NODES
+    values = latent.independent(np.add, bias.marginal, around)
+    return replace(out, marginal=latent.moved(values, out.mean, out.variance))
+
+
 def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
     """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any.
 
@@ -132,33 +158,44 @@ def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: in
 
 def _weight_gradient(x: State, seen: GradientMoments, out: State) -> WeightGradient:
     """E (Σ δ x)²: N (q g + (P − 1) k_pos h_pos + (B − 1) P k_smp h_smp)."""
+    both = math.exp(min(x.draws.along(seen.swing), MOST_TOGETHER))  # E q g of two that move together
     if x.bins is not None and out.bins is not None:
-        return WeightGradient(max(met(x.bins, *seen.in_bins(out, x.bins.counts), out.samples), 0.0))
+        return WeightGradient(both * max(met(x.bins, *seen.in_bins(out, x.bins.counts), out.samples), 0.0))
     n, p = out.samples * out.positions, out.positions
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
-    return WeightGradient(max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
+    return WeightGradient(both * max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
 
 
-def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, n_in: int, n_out: int) -> Outcome:
-    """A product over positions, as a mixer's: each new position has weights of its own."""
+def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, n_in: int, n_out: int) -> Outcome:
+    """A product over positions, as a mixer's: each new position has weights of its own.
+
+    All features of a position have these in common: what the features had in common, their mean, is in each of them
+    Σ w μ, another number at each position.
+    """
     w = float(weight.sizes @ weight.second / weight.sizes.sum())
+    _, added = _bias(bias, np.array([n_out]))
+    b = float(np.mean(added))
     axes: Axes = (*x.axes[:-1], axis(Kind.POSITION, n_out))
     kept = count(x.axes[:-1], Kind.POSITION)
     out = gaussian(
         axes,
         x.sizes,
         0.0,
-        n_in * w * x.second,
-        (n_in * w * x.across_positions) * (kept - 1) / max(kept * n_out - 1, 1),
-        n_in * w * x.across_samples / n_out,
-        spread=x.spread,
+        n_in * w * x.second + b,
+        (n_in * w * x.across_positions + b) * (kept - 1) / max(kept * n_out - 1, 1),
+        (n_in * w * x.across_samples + b) / n_out,
+        draws=x.draws,
         marks=x.marks,
     )
+    out = replace(out, shared=n_in * w * x.average(x.mean) ** 2 + b)
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
         yield x_name, seen.behind_weights(out).scaled(n_out * w, 0.0, n_out * w / n_in).flow()
         yield w_name, WeightGradient(out.samples * out.features * out.average(seen.second) * x.average(x.second))
+        if isinstance(bias, Weight):
+            g, r = (out.average(m) for m in (seen.second, seen.across_samples))
+            yield "bias", WeightGradient(out.features * out.samples * max(g + (out.samples - 1) * r, 0.0))
 
     return Outcome((out,), pull)

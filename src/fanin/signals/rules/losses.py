@@ -17,7 +17,7 @@ from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.gradient import TINY, Gradient, GradientMoments, scaled, total
 from fanin.signals.latent import Array
 from fanin.signals.plane import Plane
-from fanin.signals.rules.pointwise import number_of
+from fanin.signals.rules.operands import number_of
 from fanin.signals.rules.population import Population
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight
@@ -181,8 +181,8 @@ class _Pair:
         plane = Plane.of(value, x.values, y.values)
         _finite(plane.values)
         positions, samples = (plane.moment(a, b) for a, b in zip(x.correlations, y.correlations, strict=True))
-        spread, marks = max(x.spread, y.spread), x.marks | y.marks
-        return gaussian(x.axes, x.sizes, plane.mean, plane.second, positions, samples, spread=spread, marks=marks)
+        draws, marks = max(x.draws, y.draws, key=lambda d: d.variance), x.marks | y.marks
+        return gaussian(x.axes, x.sizes, plane.mean, plane.second, positions, samples, draws=draws, marks=marks)
 
     def back(self, which: int, slope: Of, seen: GradientMoments) -> Gradient:
         """G ∂ℓ to one of the two: the part that its latent decides, and the rest."""

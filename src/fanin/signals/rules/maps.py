@@ -49,7 +49,7 @@ class Map:
         parts = (x.second, x.across_positions, x.across_samples)
         q, k, s = self._moments(self.sums, x, parts, x.mean**2)
         sizes = [count(self.axes, Kind.FEATURE)] if self.kind is Kind.FEATURE else x.sizes
-        out = gaussian(self.axes, sizes, x.mean * self.sums.line, q, k, s, spread=x.spread, marks=x.marks)
+        out = gaussian(self.axes, sizes, x.mean * self.sums.line, q, k, s, draws=x.draws, marks=x.marks)
         shape = shape_of_mean(x, out)
         return replace(out, marginal=shape, root=Root())
 

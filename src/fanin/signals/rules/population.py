@@ -74,7 +74,7 @@ class Population:
             centre = x.average(mu)
             q, k, s = (np.array([centre**2 + x.average(m - mu**2) / c]) for m in (q, k, s))
             mu, sizes = np.array([centre]), np.array([max(x.features // c, 1)])
-        out = gaussian(self.axes, sizes, mu, q, k, s, spread=x.spread, marks=x.marks)
+        out = gaussian(self.axes, sizes, mu, q, k, s, draws=x.draws, marks=x.marks)
         if self.count == 1:
             return replace(x, axes=self.axes).beside(x)
         shape = shape_of_mean(x, out)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, kinds_of, size_of
 from fanin.signals.contraction import Contraction, Pairs
+from fanin.signals.draws import together
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.rules import linear
 from fanin.signals.rules.scores import Attention, Scores, Side, attended, with_constant
@@ -141,7 +142,7 @@ def _of_two(left: Operand, right: Operand, contraction: Contraction) -> Outcome:
         contraction.out_axes,
         [max(contraction.size(contraction.out, Kind.FEATURE), 1)],
         *contraction.moments(left.pairs, right.pairs),
-        spread=sum(s.spread for s in signals),
+        draws=together([(1.0, s.draws) for s in signals]),
         marks=marks,
     )
     scores = _scores(left, right, contraction) if len(signals) == 2 else None

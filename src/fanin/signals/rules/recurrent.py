@@ -56,14 +56,14 @@ def recurrent(call: Call) -> Outcome:
     layers, ways = call["num_layers"], 2 if call["bidirectional"] else 1
     parameters = _by_layer(call, layers * ways)
     runs: list[list[_Run]] = []
-    value = x
+    value, before = x, list[Array]()
     for layer in range(layers):
         own = parameters[layer * ways : (layer + 1) * ways]
-        runs.append([_Run(call.node.op, value, p, first, back=way > 0) for way, p in enumerate(own)])
-        value = _side_by_side([run.out for run in runs[-1]])
+        runs.append([_Run(call.node.op, value, p, first, before, back=way > 0) for way, p in enumerate(own)])
+        value, before = _side_by_side([run.out for run in runs[-1]]), _beside([run.hidden for run in runs[-1]])
         p = call.get("dropout", 0.0)
         if p and call["train"] and layer < layers - 1:
-            value = replace(value, second=value.second / (1 - p), marginal=None, latents=None)
+            value, before = replace(value, second=value.second / (1 - p), marginal=None, latents=None), []
     states = [_stacked([run.last[i] for layer in runs for run in layer]) for i in range(len(call.node.shapes) - 1)]
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -117,10 +117,24 @@ def _names(parameters: list[list[tuple[str, Weight]]], at: int) -> list[str]:
     return [name for name, _ in parameters[at]]
 
 
+def _beside(hidden: Sequence[list[Array]]) -> list[Array]:
+    """Of all directions, draw by draw."""
+    return [np.concatenate(of_draw, axis=2) for of_draw in zip(*hidden, strict=True)]
+
+
 class _Run:
     """One layer in one direction."""
 
-    def __init__(self, op: str, x: State, parameters: list[tuple[str, Weight]], first: bool, *, back: bool) -> None:
+    def __init__(
+        self,
+        op: str,
+        x: State,
+        parameters: list[tuple[str, Weight]],
+        first: bool,
+        before: Sequence[Array],
+        *,
+        back: bool,
+    ) -> None:
         self.op, self.x, self.first, self.back = op, x, first, back
         self.laws = [w for _, w in parameters]
         self.biased = len(self.laws) >= 4
@@ -131,16 +145,25 @@ class _Run:
         self.small = _small(x, self.samples, self.sizes.small.inputs)
         self.random = np.random.default_rng(0)
         self.tapes: list[Tape] = []
-        for _ in range(DRAWS):
+        follows = bool(before) and before[0].shape[2] == self.sizes.small.inputs
+        for at in range(DRAWS):
             weights = self._weights()
-            self.tapes.append(CELLS[op].run(self._steps(draw(self.small, self.random)), weights))
+            steps = self._in_order(before[at]) if follows else self._steps(draw(self.small, self.random))
+            self.tapes.append(CELLS[op].run(steps, weights))
         self.out = self._state([tape.hidden for tape in self.tapes])
         self.last = [self._end([tape.ends[i] for tape in self.tapes]) for i in range(len(self.tapes[0].ends))]
 
     def _steps(self, x: Array) -> Array:
         """As (step, sample, feature), the first step first."""
-        steps = x.transpose(1, 0, 2) if self.first else x
+        return self._in_order(x.transpose(1, 0, 2) if self.first else x)
+
+    def _in_order(self, steps: Array) -> Array:
         return steps[::-1] if self.back else steps
+
+    @property
+    def hidden(self) -> list[Array]:
+        """H of each draw as (step, sample, feature), for the layer on top: how it changes in time no moments hold."""
+        return [self._in_order(tape.hidden) for tape in self.tapes]
 
     def _weights(self) -> Weights:
         sizes, small, gates = self.sizes, self.sizes.small, CELLS[self.op].gates

@@ -149,7 +149,7 @@ def grouped_product(call: Call) -> Outcome:
         together = (k - (1 - alike[0]) * mean**2, s - (1 - alike[1]) * mean**2)
     by = n_in * second
     axes = (*x.axes[:-1], axis(Kind.FEATURE, n_out))
-    out = gaussian(axes, [n_out], 0.0, *(by * m for m in (q, *together)), spread=x.band_variance, marks=x.marks)
+    out = gaussian(axes, [n_out], 0.0, *(by * m for m in (q, *together)), draws=x.drawn, marks=x.marks)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -185,7 +185,7 @@ def scatter(call: Call) -> Outcome:
     axes = (*x.axes[:dim], axis(Kind.FEATURE, c), *x.axes[dim + 1 :])
     share, both = k / c, [k**2 / c * p for p in same]
     moments = (share * one.second, both[0] * one.across_positions, both[1] * one.across_samples)
-    out = gaussian(axes, [c], share * one.mean, *moments, spread=x.spread, marks=x.marks)
+    out = gaussian(axes, [c], share * one.mean, *moments, draws=x.draws, marks=x.marks)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out).scaled(1.0, *same)

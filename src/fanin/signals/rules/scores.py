@@ -148,7 +148,7 @@ def _weights(x: State, rows: Rows, queries: int, keys: int, kind: Kind) -> State
     along = ((entries - 1) * within + (pairs + 1 - entries) * elsewhere) / pairs
     positions, samples = (along, elsewhere) if kind is Kind.POSITION else (elsewhere, along)
     return gaussian(
-        x.axes, [x.features], 1 / keys, rows.overlap / keys, positions, samples, spread=x.spread, marks=x.marks
+        x.axes, [x.features], 1 / keys, rows.overlap / keys, positions, samples, draws=x.draws, marks=x.marks
     )
 
 
@@ -243,7 +243,7 @@ def with_constant(x: State, added: Any) -> State:
         x.second + 2 * x.mean * mean + second,
         x.across_positions + 2 * x.mean * mean + mean**2,
         x.across_samples + 2 * x.mean * mean + second,
-        spread=x.spread,
+        draws=x.draws,
         marks=x.marks,
     )
     if isinstance(note, Scores):

@@ -43,7 +43,7 @@ def softmax(call: Call) -> Outcome:
     """
     x = over_classes(call, call.first, int(call.get("dim", -1)))
     c, drawn = x.features, pairs_of(x)
-    out = gaussian(x.axes, [c], 1 / c, *(d.overlap / c for d in drawn), spread=x.spread, marks=x.marks)
+    out = gaussian(x.axes, [c], 1 / c, *(d.overlap / c for d in drawn), draws=x.draws, marks=x.marks)
     out = replace(out, marginal=log_normal_values(out.mean, out.second))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:

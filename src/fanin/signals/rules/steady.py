@@ -13,6 +13,7 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.bins import Bins
 from fanin.signals.broadcast import gathered
+from fanin.signals.draws import together
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State
@@ -43,7 +44,7 @@ def shifted(x: State, y: State, a: float, b: float, exact: State) -> State:
         across_positions=exact.across_positions,
         across_samples=exact.across_samples,
         latents=None,
-        spread=exact.spread,
+        draws=exact.draws,
         marks=exact.marks,
     )
 
@@ -110,7 +111,7 @@ def stretched(x: State, y: State) -> State:
         across_positions=x.across_positions * positions,
         across_samples=x.across_samples * samples,
         latents=None,
-        spread=x.spread + y.spread,
+        draws=together([(1.0, x.draws), (1.0, y.draws)]),
         marks=x.marks | y.marks,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
+from fanin.signals.draws import together
 from fanin.signals.gradient import Gradient, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.views_bins import Cut, everywhere, one_after_another, parts_of, side_by_side
@@ -329,14 +330,14 @@ def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:
 
     sizes = joined("sizes")
     shares = [s.features / sizes.sum() for _, s in parts]
+    weights = np.array([w * s.average(s.second) for w, (_, s) in zip(shares, parts, strict=True)])
+    of_second = (weights / (weights.sum() or 1.0)).tolist()
     out = gaussian(
         axes,
         sizes,
         *(joined(x) for x in ("mean", "second", "across_positions", "across_samples")),
-        spread=sum(w**2 * s.spread for w, (_, s) in zip(shares, parts, strict=True)),
-        profile=blended(
-            [s.profile for _, s in parts], [w * s.average(s.second) for w, (_, s) in zip(shares, parts, strict=True)]
-        ),
+        draws=together([(w, s.draws) for w, (_, s) in zip(of_second, parts, strict=True)]),
+        profile=blended([s.profile for _, s in parts], weights.tolist()),
         marks=frozenset().union(*(s.marks for _, s in parts)),
     )
     if any(s.marginal is not None for _, s in parts):
@@ -387,7 +388,7 @@ def one_population(parts: list[tuple[str, State]], axes: Axes, dim: int, kind: K
         mixed("second"),
         positions,
         samples,
-        spread=max(s.spread for s in states),
+        draws=max((s.draws for s in states), key=lambda d: d.variance),
         marks=frozenset().union(*(s.marks for s in states), {UNLIKE_MARK} if unlike else ()),
     ).binned(side_by_side(states, w.tolist()) if kind is Kind.FEATURE else bins)
 

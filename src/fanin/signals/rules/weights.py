@@ -15,7 +15,8 @@ import numpy as np
 from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.propagate import Rule
-from fanin.signals.rules.pointwise import POINTWISE, number_of
+from fanin.signals.rules.operands import number_of
+from fanin.signals.rules.pointwise import POINTWISE
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
