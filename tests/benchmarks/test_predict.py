@@ -75,3 +75,17 @@ def test_the_page_has_a_row_for_every_architecture(predict: Any) -> None:
     written = page.split("<!-- predict: written")[1].split("<!-- end of predict -->")[0]
     rows = {line.split(" | ")[0].removeprefix("| ") for line in written.splitlines() if line.startswith("| ")}
     assert rows >= set(predict.zoo.ARCHITECTURES), "run benchmarks/predict.py --write where transformers is installed"
+
+
+def test_single_rows_are_read_again_and_the_bars_with_them(predict: Any) -> None:
+    """What a row says of itself is what the bars see; a row of the page that is not measured again stays as it is."""
+    cells = ["mlp-relu-10", "he", "21", "0", "1.090 / 1.160 / 1.521", "1.090", "1.011 / 1.038 / 1.045", "1.011"]
+    cells += ["1.058 / 1.164", "1.045", "100%", "1.119, 1.021", "0", "0.3", "0.01", "2026-11-27"]
+    row = predict.Row.of(predict.line(tuple(cells)))
+    assert (row.name, row.forward, row.backward[1], row.inside) == ("mlp-relu-10", (1.09, 1.16, 1.521), 1.038, 100.0)
+    cells = ["vit", "its own", "1", "0", "1.1 / 1.2 / 2", "1", "1.3 / 2.1 / 3", "1", "1.1 / 1.2", "2.5", "–", "–"]
+    vit = predict.line((*cells, "0", "1", "1", "2026-01-01"))
+    assert predict.written(f"text\n{vit}\n| no | architecture |\n") == {"vit": vit}
+    said = predict.overall([row, predict.Row.of(vit)])
+    assert said.count("| 0 of 1 | vit |") == 5  # all bars but those of gradients of parameters
+    assert "without norms: ≥ 90 % of nodes in the band | 1 of 1 |  |" in said

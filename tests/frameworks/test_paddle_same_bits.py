@@ -251,3 +251,15 @@ def test_what_is_predicted_is_what_is_measured(name: str) -> None:
     predicted, measured = fanin.predict(model, x, plan=plan), fanin.measure(model, x, plan=plan, seeds=8)
     last = list(predicted.values)[-1]
     assert predicted.values[last].second_moment == pytest.approx(measured.values[last].second_moment, rel=0.5)
+
+
+@pytest.mark.parametrize("recipe", ["torch_default", "he"])
+def test_a_diagnosis_is_that_of_pytorch(recipe: str) -> None:
+    x = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
+    of_paddle = paddle.nn.Sequential(*[m for _ in range(30) for m in (paddle.nn.Linear(64, 64), paddle.nn.ReLU())])
+    of_torch = torch.nn.Sequential(*[m for _ in range(30) for m in (torch.nn.Linear(64, 64), torch.nn.ReLU())])
+    fanin.initialize_(of_paddle, recipe=recipe, seed=0)
+    fanin.initialize_(of_torch, recipe=recipe, seed=0)
+    found = fanin.diagnose(of_paddle, paddle.to_tensor(x)).summary
+    assert found == fanin.diagnose(of_torch, torch.tensor(x)).summary
+    assert ("indistinguishable samples" in found) == (recipe == "torch_default")

@@ -151,7 +151,7 @@ def initialize(
         >>> layers = [layer("linear", weight="W", bias="b", axes=("in", "out"))]
         >>> net = fanin.initialize(Net(empty, layers), recipe="lecun", seed=0)
         >>> net["W"].std().round(3), empty["W"].std()
-        (np.float32(0.125), np.float32(0.0))
+        (np.float32(0.126), np.float32(0.0))
     """
     adapter = adapter_of(model, "initialized")
     known = adapter.bound(model, *example) if hasattr(adapter, "bound") else model

@@ -15,23 +15,45 @@ from fanin.frameworks.held import Array
 from fanin.graph import Graph
 from fanin.graph.layers import REARRANGES
 from fanin.signals import Moments, ParameterSignal
-from fanin.signals.axes import Kind
+from fanin.signals.axes import Axes, Kind
 from fanin.signals.circumstances import InputSeen
 
 
-def moments(x: Array, bounds: tuple[float, float] | None = None) -> Moments:
-    """Of an array, in float64."""
+def moments(x: Array, bounds: tuple[float, float] | None = None, axes: Axes | None = None) -> Moments:
+    """Of an array, in float64.
+
+    Args:
+        bounds: of the activation that made it, where that saturates on both sides.
+        axes: what its axes count, where that is known: then it is also seen how alike positions and samples are.
+    """
     if not x.size:
         return Moments(math.nan, math.nan)
     wide = np.asarray(x, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         mean, second = float(wide.mean()), float(np.mean(wide * wide))
+        fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == x.shape
+        positions, samples = _alikeness(wide, axes, second) if axes is not None and fits else (None, None)
     lost = 0.0 if math.isfinite(second) else float(np.mean(~np.isfinite(wide)))
     saturated = None
     if bounds:
         margin = 0.01 * (bounds[1] - bounds[0])
         saturated = float(np.mean((wide < bounds[0] + margin) | (wide > bounds[1] - margin)))
-    return Moments(mean, second, float(np.mean(wide == 0)), lost, saturated)
+    return Moments(mean, second, float(np.mean(wide == 0)), lost, saturated, positions, samples)
+
+
+def _alikeness(x: Array, axes: Axes, second: float) -> tuple[float | None, float | None]:
+    """E x x' over two positions of a sample, and over two samples, as predictions define them."""
+    factors = [factor for axis in axes for factor in axis]
+    cube = x.reshape([n for _, n in factors])
+    over = {kind: tuple(i for i, (k, _) in enumerate(factors) if k is kind) for kind in (Kind.POSITION, Kind.SAMPLE)}
+    positions, samples = (math.prod(factors[i][1] for i in over[kind]) for kind in (Kind.POSITION, Kind.SAMPLE))
+    means = cube.mean(over[Kind.POSITION], keepdims=True)
+    of_means = float(np.mean(means**2))
+    together = float(np.mean(means.mean(over[Kind.SAMPLE], keepdims=True) ** 2))
+    return (
+        (positions * of_means - second) / (positions - 1) if positions > 1 else None,
+        (samples * together - of_means) / (samples - 1) if samples > 1 else None,
+    )
 
 
 def parameter_signal(value: Array, gradient: Array | None) -> ParameterSignal:

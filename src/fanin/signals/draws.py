@@ -38,8 +38,8 @@ class Draws:
 
     Example:
         >>> one, other = NOTHING.with_own(0.04), NOTHING.with_own(0.09)
-        >>> together([(0.5, one), (0.5, one)]).variance, round(together([(0.5, one), (0.5, other)]).variance, 4)
-        (0.04, 0.0325)
+        >>> [round(together([(0.5, one), (0.5, d)]).variance, 4) for d in (one, other)]
+        [0.04, 0.0325]
     """
 
     start: int = 0
@@ -61,15 +61,13 @@ class Draws:
         """And what one more layer adds, whose draws are its own."""
         if not variance > 0:
             return self
-        own = np.zeros(next(_layers) + 1 - (self.start if len(self.amplitudes) else 0))
-        return self._grown(own, math.sqrt(variance))
-
-    def _grown(self, longer: Array, own: float) -> Draws:
+        size = math.sqrt(variance)
         if not len(self.amplitudes):
-            return Draws(len(longer) - 1, np.array([own]))
-        longer[: len(self.amplitudes)] = self.amplitudes
-        longer[-1] = own
-        return Draws(self.start, longer, None if self.bent is None else _widened(self.bent, own))
+            return Draws(next(_layers), np.array([size]))
+        end = len(self.amplitudes)
+        longer = np.zeros(max(next(_layers) - self.start, end) + 1)
+        longer[:end], longer[-1] = self.amplitudes, size
+        return Draws(self.start, longer, None if self.bent is None else _widened(self.bent, size))
 
     def times(self, by: float) -> Draws:
         """Of q to this power."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -166,3 +166,31 @@ def channels_first(shape: Shape) -> Shape:
 def snake(name: str) -> str:
     """As PyTorch would call an operation: "GlobalMaxPool" → "global_max_pool"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def input_of(call: Recorded) -> Any:
+    """The first argument of a call."""
+    return call.args[0] if call.args else next(iter(call.kwargs.values()))
+
+
+Describe: TypeAlias = Callable[[Description, Recorded], None]
+"""Emits what one call is."""
+
+
+def generic(d: Description, call: Recorded) -> None:
+    """An operation that is in no table: it reads what it reads; no rule predicts it."""
+    named = {f"argument_{i}": x for i, x in enumerate(call.args)} | dict(call.kwargs)
+    arguments: dict[str, Any] = {}
+    for name, x in named.items():
+        if isinstance(x, (list, tuple)):
+            arguments[name] = tuple(d.last(each) for each in x)
+        elif x is not None and not isinstance(x, (bool, str)):
+            arguments["self" if name == "argument_0" else name] = d.last(x)
+    kind = type(call.what).__name__ if not callable(getattr(call.what, "__name__", None)) else ""
+    kind = getattr(call.what, "__name__", None) or kind
+    shapes = tuple(tuple(map(int, out.shape)) for out in call.outputs)
+    if not shapes:
+        return
+    made = d.emit(snake(kind).strip("<>") or "operation", arguments, shapes[0], shapes=shapes)
+    for i, (out, shape) in enumerate(zip(call.outputs, shapes, strict=True)):
+        d.gives(out, Ref(made.name, i, shape))

@@ -13,8 +13,9 @@ import numpy as np
 from fanin.errors import BadInput, CannotTrace, FaninError, ShapeMismatch
 from fanin.frameworks.described import Described
 from fanin.frameworks.keras.describe import Description
-from fanin.frameworks.keras.layers import describer_of, opaque
+from fanin.frameworks.keras.layers import describer_of
 from fanin.frameworks.keras.operations import describe_operation
+from fanin.frameworks.keras.outside import opaque
 from fanin.frameworks.keras.record import Recorder, recording, said
 from fanin.frameworks.keras.variables import require_built, variables
 from fanin.graph import Graph, Held, Input, LayerCall, Ref, graph_of

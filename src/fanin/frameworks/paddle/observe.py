@@ -41,7 +41,8 @@ def observe(
 
     Args:
         loss: from the model's output to a scalar, in operations of Paddle. Without one, that of ⟨output, v⟩/batch.
-        axes, classes: of a closer look, which there is none of outside PyTorch.
+        axes: what the axes of each node count, as `predict` knows it: how alike samples and positions are is seen then.
+        classes: of a closer look, which there is none of outside PyTorch.
 
     Raises:
         BadInput: no example, a loss that fails, is no scalar, or depends on no parameter.
@@ -72,6 +73,7 @@ def observe(
         logical(model),
         float(scalar.reshape(-1)[0]),
         name_of(loss) if loss else RANDOM_COTANGENT,
+        axes or {},
     )
 
 
@@ -83,10 +85,11 @@ def _signals(
     read: Callable[[str], Array],
     scalar: float,
     loss_name: str,
+    axes: Mapping[str, Axes],
 ) -> Signals:
     graph, held = whole.graph, whole.description.parameters.held
     bounds = bounds_of(graph)
-    values = {name: moments(x, bounds.get(name)) for name, x in seen.items()}
+    values = {name: moments(x, bounds.get(name), axes.get(name)) for name, x in seen.items()}
     gradients = {name: moments(x) for name, x in slopes.items()}
     for of, alone in ((values, False), (gradients, True)):
         fill(graph, of, alone=alone)
@@ -99,7 +102,7 @@ def _signals(
     ordered: list[dict[str, Moments]] = [
         {n.name: of[n.name] for n in graph.nodes if n.name in of} for of in (values, gradients)
     ]
-    return Signals(ordered[0], ordered[1], parameters, scalar, loss_name, graph=graph)
+    return Signals(ordered[0], ordered[1], parameters, scalar, loss_name, graph=graph, axes=axes)
 
 
 def _weights(whole: Traced) -> dict[str, Any]:

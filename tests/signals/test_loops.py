@@ -1,0 +1,90 @@
+"""Loops over positions: which nodes belong to one, and what comes of running it as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fanin
+from fanin.frameworks.torch import trace
+from fanin.signals.loops import MARK, loops
+
+STEPS, WIDTH = 8, 48
+
+
+class Average(nn.Module):
+    """h ← a h + x, a unit's own a; the mean of all h."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.rate = nn.Linear(WIDTH, WIDTH, bias=False), nn.Parameter(torch.linspace(0.0, 1.0, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, decay = self.enter(x), torch.exp(-3 * self.rate)
+        h, out = torch.zeros_like(x[:, 0]), []
+        for t in range(STEPS):
+            h = decay * h + x[:, t]
+            out.append(h)
+        return torch.stack(out, 1)
+
+
+class Plain(nn.Module):
+    """Positions that never meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        return torch.stack([torch.tanh(x[:, t]) for t in range(STEPS)], 1)
+
+
+def noise() -> Tensor:
+    return torch.randn(16, STEPS, WIDTH, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_loop_is_found_with_all_of_its_steps_and_nothing_else() -> None:
+    (loop,) = loops(trace(Average(), noise()).graph)
+    ops = [node.op for node in loop.nodes]
+    assert ops.count("select") >= STEPS
+    assert ops[-1] == "stack"
+    assert "linear" not in ops
+    assert any(ref.name == "linear" for ref in loop.arguments.values())
+
+
+def test_positions_that_never_meet_are_no_loop() -> None:
+    assert loops(trace(Plain(), noise()).graph) == ()
+
+
+def test_a_decay_is_slow_at_all_steps_or_at_none() -> None:
+    """E h_t² = q Σ_k E a^2k over units. The mutant goes step by step and finds Σ_k (E a²)^k: at the end 24 % less."""
+    torch.manual_seed(0)
+    model = Average()
+    plan = fanin.plan(model, noise(), overrides={"rate": fanin.Keep(), "*weight": fanin.Normal(std=WIDTH**-0.5)})
+    found = fanin.predict(model, noise(), plan=plan)
+    decay = np.exp(-3 * np.linspace(0, 1, WIDTH))
+    exact = [float(sum((decay ** (2 * k)).mean() for k in range(t + 1))) for t in range(STEPS)]
+    adds = [name for name in found.values if name.startswith("add")]
+    for name, expected in zip(adds[-3:], exact[-3:], strict=True):
+        assert found.values[name].second_moment == pytest.approx(expected, rel=0.06)  # 128 draws of 16 · 8 numbers
+        assert MARK in found.assumed[name]
+
+
+def test_what_comes_back_through_a_loop_is_what_is_measured() -> None:
+    """The gradient of x_t is δ times the sum of what its unit keeps: E (Σ_k a^k)² for white δ is Σ_k E a^2k."""
+    torch.manual_seed(0)
+    model, x = Average(), noise()
+    plan = fanin.plan(model, x, overrides={"rate": fanin.Keep(), "*weight": fanin.Normal(std=WIDTH**-0.5)})
+    predicted, measured = fanin.predict(model, x, plan=plan), fanin.measure(model, x, plan=plan, seeds=range(8))
+    for moments in ("values", "gradients"):
+        seen: Any = getattr(measured, moments)
+        assert getattr(predicted, moments)["linear"].second_moment == pytest.approx(
+            seen["linear"].second_moment, rel=0.1
+        )
+    rates = [signals.parameters["rate"].gradient for signals in (predicted, measured)]
+    assert rates[0].second_moment == pytest.approx(rates[1].second_moment, rel=0.5)  # type: ignore[union-attr]
