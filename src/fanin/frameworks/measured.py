@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from fanin.signals.circumstances import InputSeen
 
 
 def moments(x: Array, bounds: tuple[float, float] | None = None, axes: Axes | None = None) -> Moments:
-    """Of an array, in float64.
+    """Of an array, in float64; of complex values the mean of the real part and E|x|².
 
     Args:
         bounds: of the activation that made it, where that saturates on both sides.
@@ -28,9 +29,9 @@ def moments(x: Array, bounds: tuple[float, float] | None = None, axes: Axes | No
     """
     if not x.size:
         return Moments(math.nan, math.nan)
-    wide = np.asarray(x, np.float64)
+    wide = np.asarray(x, np.complex128 if x.dtype.kind == "c" else np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, second = float(wide.mean()), float(np.mean(wide * wide))
+        mean, second = float(wide.mean().real), float(np.mean(np.abs(wide) ** 2))
         fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == x.shape
         positions, samples = _alikeness(wide, axes, second) if axes is not None and fits else (None, None)
     lost = 0.0 if math.isfinite(second) else float(np.mean(~np.isfinite(wide)))
@@ -83,15 +84,16 @@ def fill(graph: Graph, of: dict[str, Moments], *, alone: bool) -> None:
             of[source] = of[node.name]
 
 
-def arrays_seen(graph: Graph, arrays: Sequence[Array]) -> tuple[InputSeen, ...]:
-    """Each floating-point array of a batch.
+def arrays_seen(graph: Graph, arrays: Mapping[str, Array]) -> tuple[InputSeen, ...]:
+    """Each floating-point array of a batch, by the names of the graph's inputs.
 
     Raises:
         BadInput: one holds values that are no numbers, or infinite ones.
     """
     found = []
-    for one, x in zip(graph.inputs, arrays, strict=False):
-        if x.dtype.kind != "f" or not x.size:
+    for one in graph.inputs:
+        x = arrays.get(one.name)
+        if x is None or not one.dtype.startswith(("float", "bfloat")) or not x.size:
             continue
         if not (finite := np.isfinite(x)).all():
             at = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -128,5 +130,6 @@ def takes_target(loss: Callable[..., Any]) -> bool:
 
 def name_of(loss: Any) -> str:
     """As it is called in reports."""
-    name = str(getattr(loss, "__name__", type(loss).__name__))
+    of = loss.func if isinstance(loss, partial) else loss
+    name = str(getattr(of, "__name__", type(of).__name__))
     return "a lambda" if name == "<lambda>" else name

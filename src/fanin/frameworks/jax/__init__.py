@@ -21,21 +21,13 @@ from fanin.frameworks.jax.adapter import (
     verify,
     write_,
 )
-from fanin.frameworks.jax.circumstances import (
-    batches_of,
-    chance,
-    inputs_seen,
-    predict,
-    seen,
-    stake,
-    sweep,
-    training,
-)
+from fanin.frameworks.jax.circumstances import batches_of, inputs_seen, predict, seen, sweep
 from fanin.frameworks.jax.draw import Sharding, draw, draw_on_host, full
 from fanin.frameworks.jax.initializers import DeltaOrthogonal, Fixed, OrthogonalMatrix, Scaled
 from fanin.frameworks.jax.layout import Axes, Layout
 from fanin.frameworks.jax.observe import drawn, has_values, observe
 from fanin.frameworks.jax.trace import Traced
+from fanin.frameworks.not_looked_at import chance, stake, training
 
 __all__ = [
     "Axes",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fanin.errors import BadInput, CannotWrite, FaninError, ShapeMismatch
 from fanin.frameworks.described import cotangents
@@ -19,6 +17,7 @@ from fanin.frameworks.jax.adapter import as_numpy, current, with_values, write_
 from fanin.frameworks.jax.opened import is_floating, opened
 from fanin.frameworks.jax.reading import NOWHERE, Fixed, Program
 from fanin.frameworks.jax.trace import Traced, call_of
+from fanin.frameworks.measured import name_of, parameter_signal
 from fanin.graph import Parameter, Ref
 from fanin.graph.layers import REARRANGES
 from fanin.graph.layout import Layout
@@ -203,27 +202,7 @@ def logical(parameter: Parameter, value: Any) -> Array:
 def _parameter(parameter: Parameter, value: Any, gradient: Any) -> ParameterSignal:
     own = logical(parameter, value)
     back = None if gradient is None else logical(parameter, gradient)
-    return ParameterSignal(
-        moments(own),
-        None if back is None else moments(back),
-        _same_rows(own),
-        back is not None and _same_rows(back),
-    )
-
-
-def moments(x: Array) -> Moments:
-    """Of an array of NumPy, in float64."""
-    if not x.size:
-        return Moments(math.nan, math.nan)
-    wide = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, second = float(wide.mean().real), float(np.mean(np.abs(wide) ** 2))
-    lost = 0.0 if math.isfinite(second) else float(np.mean(~np.isfinite(wide)))
-    return Moments(mean, second, float(np.mean(wide == 0)), lost)
-
-
-def _same_rows(x: Array) -> bool:
-    return x.ndim >= 2 and x.shape[0] >= 2 and x.size > 0 and bool((x == x[:1]).all())
+    return parameter_signal(own, back)
 
 
 def _scalar(loss: Loss, output: Any) -> Any:
@@ -252,10 +231,3 @@ def _random_cotangent(outputs: Sequence[Any]) -> Any:
     for x, v in zip(floating, cotangents([Ref("", 0, tuple(o.shape)) for o in floating]), strict=True):
         total = total + jnp.sum(x.astype(jnp.float32) * v) / max(v.shape[0] if v.ndim else 1, 1)
     return total
-
-
-def name_of(loss: Any) -> str:
-    """As it is called in reports."""
-    of = loss.func if isinstance(loss, partial) else loss
-    name = str(getattr(of, "__name__", type(of).__name__))
-    return "a lambda" if name == "<lambda>" else name

@@ -6,7 +6,7 @@ back end's own means; `predict` sends moments through the graph instead; `write_
 compares them. To teach a layer: a line in `LAYERS`, and one in `LAYOUTS` for its weights.
 """
 
-from fanin.frameworks.keras.circumstances import batches_of, chance, inputs_seen, seen, stake, training
+from fanin.frameworks.keras.circumstances import batches_of, inputs_seen, seen
 from fanin.frameworks.keras.model import (
     constrained,
     draw_seed_for,
@@ -20,6 +20,7 @@ from fanin.frameworks.keras.model import (
 )
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
+from fanin.frameworks.not_looked_at import chance, stake, training
 
 LOSSES = "keras.losses"  # where their functions are
 

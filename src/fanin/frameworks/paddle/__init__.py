@@ -5,7 +5,8 @@ hold weights are described from outside (`layers.py`), everything else operation
 `read_modules` is what can be said without an example.
 """
 
-from fanin.frameworks.paddle.circumstances import batches_of, chance, inputs_seen, seen, stake, training
+from fanin.frameworks.not_looked_at import chance, stake, training
+from fanin.frameworks.paddle.circumstances import batches_of, inputs_seen, seen
 from fanin.frameworks.paddle.model import (
     constrained,
     draw_seed,
