@@ -30,7 +30,8 @@ BROWSER_ARGS = [
 settings.register_profile("fanin", deadline=None)  # a first call may compile a kernel; no test asserts a time
 settings.load_profile("fanin")
 
-collect_ignore = ["frameworks/eight_jax_devices.py"]  # a process of its own, with its own flags, runs it
+# Processes of their own, with flags of their own, run them; what they import may not be installed.
+collect_ignore = ["frameworks/eight_jax_devices.py", "frameworks/eight_jax_models.py", "frameworks/one_transformer.py"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -158,7 +158,7 @@ def test_gain_takes_numpy_functions_and_parameters() -> None:
 
 @pytest.mark.parametrize("verb", [fanin.plan, fanin.initialize_, fanin.measure, fanin.diagnose])
 def test_what_is_no_module_is_refused_by_every_verb(verb: Any) -> None:
-    with pytest.raises(BadInput, match=r"Expected a torch\.nn\.Module; got dict"):
+    with pytest.raises(BadInput, match=r"Expected a torch\.nn\.Module, .*got dict"):
         verb({}, X)
 
 

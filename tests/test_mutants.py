@@ -12,7 +12,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from importlib.util import find_spec
 from itertools import islice
@@ -22,22 +22,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from markupsafe import Markup
 
 from fanin.activations.mean_field import gradient_growth
 from fanin.cli.settings import Settings
-from fanin.compat.layout import Layout
 from fanin.diagnosis import Evidence
 from fanin.diagnosis.checks import alike
 from fanin.diagnosis.checks.input_scale import MOVES
 from fanin.diagnosis.checks.value_range import Range
 from fanin.diagnosis.progress import Progress
+from fanin.experiments.optimizers import OPTIMIZERS
+from fanin.experiments.settings import Training
+from fanin.experiments.statistics import paired
+from fanin.experiments.vary import cells
 from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.frameworks.torch.same_elements import same_elements
-from fanin.graph import Fans, Role, fans
+from fanin.frameworks.torch.step_forward import Forward
+from fanin.graph import Fans, Parameter, Role, fans
 from fanin.graph.layers import NORMS
+from fanin.graph.layout import Layout
 from fanin.initializers import CutNormal, Jittered, Law, Normal, Sparse, Target, TruncatedNormal, Uniform
+from fanin.monitor.seen import Seen
 from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
@@ -45,6 +52,7 @@ from fanin.signals import LayerSignal, draws
 from fanin.signals.over_depth import GRADIENTS
 from fanin.signals.rules import norms
 from fanin.signals.state import State
+from fanin.signals.step import StepSignals
 from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, sample
 from fanin.stream.gaussian import TruncatedMoments
 from fanin.stream.laws import NORMAL
@@ -53,6 +61,11 @@ from fanin.stream.reference import ROUNDED
 TESTS = Path(__file__).parent
 ZEROS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))  # digits as the digit 0
 Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def stored_shape(path: str, shape: tuple[int, ...], *further: Any, **named: Any) -> Any:
+    """A parameter whose axes are turned."""
+    return Parameter(path, shape[::-1], *further, **named)
 
 
 def put(module: str, name: str, value: object) -> Patch:
@@ -73,6 +86,10 @@ def by_the_reference(*patches: Patch) -> Patch:
             one(patch)
 
     return patch_all
+
+
+def _without_decay(optimizer: Any) -> Any:
+    return lambda parameters, momentum, decay: optimizer(parameters, momentum)
 
 
 def ignoring(ignored: str, mask: int) -> Patch:
@@ -263,8 +280,38 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a trial that is known without its training",
-        put("fanin.experiments.trial", "asdict", lambda how: {}),
+        put("fanin.experiments.settings", "asdict", lambda how: {}),
         (f"{COMPARING}::test_whatever_decides_a_trial_makes_another_one",),
+    ),
+    Mutant(
+        "a stack for each trial of a sweep",
+        put("fanin.experiments.conduct", "LARGEST_STACK", 1),
+        ("experiments/test_sweep.py::test_cells_of_one_net_are_trained_in_one_stack",),
+    ),
+    Mutant(
+        "signals taken for kept where only losses are",
+        put("fanin.experiments.conduct", "has", lambda result, signals: result is not None),
+        ("experiments/test_sweep.py::test_a_result_without_signals_is_trained_again_where_they_are_asked_for",),
+    ),
+    Mutant(
+        "weight decay left out in a stack",
+        put("fanin.experiments.together", "OPTIMIZERS", {n: _without_decay(one) for n, one in OPTIMIZERS.items()}),
+        ("experiments/test_training.py::test_weight_decay_is_that_of_torch",),
+    ),
+    Mutant(
+        "trials of any weight decay under one name",
+        lambda patch: patch.setattr(Training, "to_dict", lambda how: asdict(replace(how, weight_decay=0.0))),
+        ("experiments/test_sweep.py::test_weight_decay_is_another_trial",),
+    ),
+    Mutant(
+        "claims looked for the other way round",
+        put("fanin.experiments.lessons.claims", "paired", lambda first, second: paired(second, first)),
+        ("experiments/test_lessons.py::test_what_is_looked_for_is_what_is_said",),
+    ),
+    Mutant(
+        "values of a sweep put into the wrong cells",
+        put("fanin.experiments.sweep", "cells", lambda vary: cells(vary)[::-1]),
+        ("experiments/test_sweep.py::test_the_last_name_changes_fastest_and_values_find_their_study",),
     ),
     Mutant(
         "one name for all results",
@@ -273,7 +320,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "every recipe judged at the first rate",
-        put("fanin.experiments.comparison", "min", lambda whole, **_: whole[0]),
+        put("fanin.experiments.study", "min", lambda whole, **_: whole[0]),
         (f"{COMPARING}::test_each_recipe_is_judged_at_its_own_best_rate",),
     ),
     Mutant(
@@ -328,8 +375,28 @@ MUTANTS: tuple[Mutant, ...] = (
         ("initializers/test_parts.py",),
     ),
     Mutant(
+        "a renamed parameter is drawn under its path",
+        put("fanin.plans.names", "_with", lambda parameter, name: parameter),
+        ("plans/test_names.py",),
+    ),
+    Mutant(
+        "a described parameter has the shape in which it is stored",
+        put("fanin.graph.calls", "Parameter", stored_shape),
+        ("graph/test_calls.py",),
+    ),
+    Mutant(
+        "an array of a net is compared as it lies, not as the logical weight",
+        lambda patch: patch.setattr(Layout, "logical", lambda layout, stored: stored.reshape(layout.shape)),
+        ("frameworks/test_numpy_net.py::test_initialize_fills_the_callers_own_arrays_and_verify_knows_them",),
+    ),
+    Mutant(
+        "a bias that is added by hand ends the walk to the activation",
+        put("fanin.graph.layers", "_adds_a_bias", lambda graph, node: False),
+        ("graph/test_layers.py::test_a_bias_that_is_added_by_hand_belongs_to_its_layer",),
+    ),
+    Mutant(
         "packed gates that count as one weight",
-        put("fanin.frameworks.torch.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
+        put("fanin.graph.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
         ("frameworks/test_torch_trace.py",),
     ),
     Mutant(
@@ -880,7 +947,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "weights are not transposed into the layout of the framework",
         lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
-        ("compat/test_layout.py", "compat/test_compat_numpy.py"),
+        ("graph/test_layout.py", "compat/test_compat_numpy.py"),
     ),
     Mutant(
         "the first blocks are verified, never others",
@@ -942,8 +1009,55 @@ MUTANTS: tuple[Mutant, ...] = (
         ("test_fragment.py::test_equal_ratios_are_equal_distances",),
     ),
 )
-OF_FRAMEWORKS = {
+
+
+def opaque_unless_known(layer: Any) -> Any:
+    """Every layer that is not the model itself is described from outside."""
+    layers = importlib.import_module("fanin.frameworks.keras.layers")
+    known = layers.describer_of(layer)
+    return known or (layers.opaque if type(layer).__name__ == "Block" else None)
+
+
+def drawn_as_stored(what: Any, target: Target, seed: Any, shape: Any, order: Any, sharding: Any) -> Any:
+    """JAX's drawing, with the elements of the stream in row-major order of the array as it is stored."""
+    draw = importlib.import_module("fanin.frameworks.jax.draw")
+    law = what.sampling(target)
+    if law is None:
+        return draw.full(what.law(target).mean, tuple(shape), np.dtype(target.dtype), sharding)
+    return draw.draw(law, seed, target.name, tuple(shape), np.dtype(target.dtype), out_sharding=sharding)
+
+
+def kept_by_nobody() -> Any:
+    """Keras, whose copies of what was there are copies of nothing."""
+    if not find_spec("keras"):
+        return None
+    keras = importlib.import_module("keras")
+    ops = SimpleNamespace(**{**vars(keras.ops), "copy": keras.ops.zeros_like})
+    return SimpleNamespace(**{**vars(keras), "ops": ops})
+
+
+OF_FRAMEWORKS: dict[str, tuple[Mutant, ...]] = {
     "keras": (
+        Mutant(
+            "kernels of Keras are filled as if PyTorch stored them",
+            lambda patch: patch.setattr(Layout, "stored", lambda layout, values, shape: values.reshape(shape)),
+            ("test_same_bits.py::test_a_start_is_the_same_in_every_framework",),
+        ),
+        Mutant(
+            "a subclassed layer of Keras is not looked into",
+            put("fanin.frameworks.keras.trace", "describer_of", opaque_unless_known),
+            ("frameworks/test_keras_models.py::test_a_subclassed_model_is_looked_into",),
+        ),
+        Mutant(
+            "the activation that a layer of Keras has is measured as a part of it",
+            put("fanin.frameworks.keras.replay", "_bare", lambda layer: contextlib.nullcontext()),
+            ("frameworks/test_keras_signals.py::test_moments_are_those_of_a_hand_written_pass",),
+        ),
+        Mutant(
+            "variables of Keras are not put back after a failure",
+            put("fanin.frameworks.keras.model", "keras", kept_by_nobody()),
+            ("frameworks/test_keras_models.py::test_a_failure_leaves_every_variable_as_it_was",),
+        ),
         Mutant(
             "an initializer of Keras does not look for its variable, so that all weights have one name",
             put("fanin.compat.keras.initializers", "variable_in_the_making", lambda: None),
@@ -965,10 +1079,34 @@ OF_FRAMEWORKS = {
             ("compat/test_compat_keras.py::test_the_standard_deviation_is_the_one_after_the_cut",),
         ),
     ),
+    "flax": (
+        Mutant(
+            "kernels of Flax are drawn in the order in which they are stored",
+            put("fanin.frameworks.jax.drawn", "_tensor", drawn_as_stored),
+            ("frameworks/test_jax_models.py::test_a_transformer_starts_as_pytorchs_does",),
+        ),
+        Mutant(
+            "any function of one signal is an activation that is near enough",
+            put("fanin.frameworks.jax.reading.pointwise", "TOLERANCE", 10.0),
+            ("frameworks/test_jax_reading.py::test_no_activation_is_seen_where_fanin_knows_none",),
+        ),
+        Mutant(
+            "a model of JAX is measured as it was when it was traced",
+            put("fanin.frameworks.jax.observe", "current", lambda made, model: made.opened),
+            ("frameworks/test_jax_signals.py::test_a_plan_is_measured_in_place_where_there_is_a_place",),
+        ),
+        Mutant(
+            "axes are not followed through a transpose",
+            lambda patch: patch.setattr(
+                "fanin.frameworks.jax.reading.views.View.order", lambda view, source, of: tuple(of)
+            ),
+            ("frameworks/test_jax_reading.py::test_a_weight_is_followed_through_a_transpose",),
+        ),
+    ),
     "paddle": (
         Mutant(
             "the fans of Paddle's layers are read from the shape",
-            put("fanin.compat.paddle.layouts", "LAYOUTS", {}),
+            put("fanin.frameworks.paddle.layouts", "LAYOUTS", {}),
             ("compat/test_compat_paddle.py",),
         ),
         Mutant(
@@ -976,9 +1114,186 @@ OF_FRAMEWORKS = {
             put("fanin.compat.paddle.initializers", "calculate_gain", lambda nonlinearity, slope: 1.0),
             ("compat/test_compat_paddle.py::test_the_standard_deviation",),
         ),
+        Mutant(
+            "a dense weight of Paddle is drawn as it is stored, (in, out)",
+            put("fanin.frameworks.paddle.parameters", "known_layout", lambda layer, shape: None),
+            (
+                "frameworks/test_paddle_same_bits.py::test_the_digest_is_that_of_pytorch",
+                "frameworks/test_paddle_write.py::test_dense_weights_are_stored_in_out",
+            ),
+        ),
+        Mutant(
+            "a layer of Paddle is described by the operations inside it",
+            put("fanin.frameworks.paddle.trace", "owners", lambda runs: {}),
+            ("frameworks/test_paddle_fans.py::test_fans_of_the_layer_with_a_batch_and_without",),
+        ),
+        Mutant(
+            "what a Paddle model keeps of its symbolic run stays with it",
+            put("fanin.frameworks.paddle.record", "undisturbed", lambda model: contextlib.nullcontext()),
+            ("frameworks/test_paddle_trace.py::test_the_model_does_not_notice",),
+        ),
+        Mutant(
+            "nobody is told that a plan took the place of a layer's own initializer",
+            put("fanin.frameworks.paddle.model", "warn_of_overridden", lambda plan, given: None),
+            ("frameworks/test_paddle_write.py::test_an_initializer_of_the_layer_is_named_with_the_plans",),
+        ),
+        Mutant(
+            "how alike samples are is not looked at outside PyTorch",
+            put("fanin.frameworks.measured", "_alikeness", lambda x, axes, second: (None, None)),
+            ("frameworks/test_paddle_same_bits.py::test_a_diagnosis_is_that_of_pytorch",),
+        ),
+        Mutant(
+            "parameters of Paddle that share a name are one",
+            put("fanin.frameworks.paddle.record", "names_of_their_own", lambda model: contextlib.nullcontext()),
+            ("frameworks/test_paddle_trace.py::test_names_that_two_parameters_share",),
+        ),
     ),
 }
 MUTANTS += tuple(mutant for name, those in OF_FRAMEWORKS.items() if find_spec(name) for mutant in those)
+
+
+def without_the_first(patch: pytest.MonkeyPatch) -> None:
+    """What was so at the first step is not known later."""
+    record = Seen.record
+
+    def forgetting(seen: Seen, *given: Any) -> Any:
+        seen.first = None
+        return record(seen, *given)
+
+    patch.setattr(Seen, "record", forgetting)
+
+
+def state_without(name: str) -> Patch:
+    """A state that has nothing in one place."""
+    state_dict = Seen.state_dict
+    return lambda patch: patch.setattr(Seen, "state_dict", lambda seen: {**state_dict(seen), name: None})
+
+
+def hooks_alone(forward: Forward) -> None:
+    """The mode of an interrupted pass stays."""
+    while forward._handles:
+        forward._handles.pop().remove()
+
+
+ALARMS_SEEN, WATCHED, WATCH = "monitor/test_alarms.py", "monitor/test_watching.py", "frameworks/test_torch_watch.py"
+KEPT, CLIP = "monitor/test_keeper.py", "frameworks/test_torch_clip.py"
+LEFT_BEHIND = f"{WATCHED}::test_nothing_is_left_behind_whatever_ends_the_loop_and_wherever"
+MUTANTS += (
+    Mutant(
+        "the last layer that is not finite is named",
+        put(
+            "fanin.monitor.alarms.non_finite",
+            "first_layer",
+            lambda record: next((x.path for x in reversed(record.signals.layers) if x.value.non_finite), ""),
+        ),
+        (f"{ALARMS_SEEN}::test_the_first_layer_that_is_not_finite_is_named_and_nothing_behind_it",),
+    ),
+    Mutant(
+        "a loss diverges within its noise",
+        put("fanin.monitor.alarms.diverging", "SCATTERS", 1.0),
+        (f"{ALARMS_SEEN}::test_a_loss_that_goes_up_and_stays_up_is_found_and_noise_is_not",),
+    ),
+    Mutant(
+        "the scatter of a loss is that of its last window",
+        put("fanin.monitor.trend", "MEMORY", 1),
+        (f"{ALARMS_SEEN}::test_a_loss_that_goes_up_and_stays_up_is_found_and_noise_is_not",),
+    ),
+    Mutant(
+        "a loss that falls within its noise falls",
+        put("fanin.monitor.alarms.flat", "SCATTERS", 1.0),
+        (f"{ALARMS_SEEN}::test_a_loss_that_does_not_fall_is_found_after_200_steps",),
+    ),
+    Mutant(
+        "a spike is five times the median",
+        put("fanin.monitor.alarms.spike", "TIMES", 5.0),
+        (f"{ALARMS_SEEN}::test_a_spike_is_ten_times_the_median_of_the_norms_before",),
+    ),
+    Mutant(
+        "gradients vanish at half of a double's range",
+        put("fanin.monitor.alarms.depth", "NOTICEABLE", 1e150),
+        (
+            f"{ALARMS_SEEN}::test_gradients_that_vanish_from_the_start_are_said_with_their_factor_a_layer",
+            f"{ALARMS_SEEN}::test_gradients_that_explode_are_said",
+        ),
+    ),
+    Mutant(
+        "units are dead when all are",
+        put("fanin.monitor.alarms.dead", "MOST", 1.0),
+        (f"{ALARMS_SEEN}::test_units_that_die_are_said_at_the_step_where_they_do",),
+    ),
+    Mutant(
+        "what began later was there from the start",
+        without_the_first,
+        (
+            f"{ALARMS_SEEN}::test_what_comes_up_while_training_is_told_from_what_was_there",
+            f"{ALARMS_SEEN}::test_a_rate_that_came_down_is_a_note_and_a_warmup_is_nothing",
+        ),
+    ),
+    Mutant(
+        "a weight should move by a tenth at a step",
+        put("fanin.monitor.alarms.update", "USUAL", 0.1),
+        (f"{ALARMS_SEEN}::test_updates_as_large_as_the_weights_name_the_rate_that_would_do",),
+    ),
+    Mutant(
+        "any clipping is always clipping",
+        put("fanin.monitor.alarms.clipping", "SHARE", 0.0),
+        (f"{ALARMS_SEEN}::test_a_threshold_below_all_norms_is_a_note",),
+    ),
+    Mutant(
+        "a step without gradients is a step",
+        lambda patch: patch.setattr(StepSignals, "gradient_norm", 0.0),
+        (f"{ALARMS_SEEN}::test_a_step_without_gradients_says_what_to_call",),
+    ),
+    Mutant(
+        "units of a convolution lie along the last axis",
+        put("fanin.frameworks.torch.step_forward", "_is_convolution", lambda module: False),
+        (f"{WATCH}::test_units_of_a_convolution_lie_along_axis_1",),
+    ),
+    Mutant(
+        "looking at a tensor draws a number",
+        put(
+            "fanin.frameworks.torch.step_statistics",
+            "sampled",
+            lambda x: torch.rand(1) * 0 + x.reshape(-1).float(),
+        ),
+        (f"{WATCH}::test_losses_and_weights_are_those_of_a_run_without_it_bit_for_bit",),
+    ),
+    Mutant(
+        "the hooks stay when the loop is left",
+        lambda patch: patch.setattr(Forward, "disarm", lambda forward: None),
+        (LEFT_BEHIND,),
+    ),
+    Mutant(
+        "the mode of a pass that Ctrl-C ended stays",
+        lambda patch: patch.setattr(Forward, "disarm", hooks_alone),
+        (LEFT_BEHIND,),
+    ),
+    Mutant(
+        "a run that goes on does not know its first step",
+        state_without("first"),
+        (f"{WATCHED}::test_a_run_that_goes_on_counts_on_and_says_nothing_twice",),
+    ),
+    Mutant(
+        "a step is made again with other random numbers",
+        put("fanin.frameworks.torch.kept_step", "_as_it_was", contextlib.nullcontext),
+        (f"{KEPT}::test_a_bad_element_that_dropout_may_hide_is_found_in_the_step_that_drew_it",),
+    ),
+    Mutant(
+        "a mask is the first that is not finite",
+        put("fanin.frameworks.torch.first_broken", "WRITES", frozenset()),
+        (f"{KEPT}::test_the_first_operation_is_named_with_its_module_and_line",),
+    ),
+    Mutant(
+        "adaptive clipping has one norm for a whole weight",
+        put("fanin.frameworks.torch.clip", "_sizes", lambda x, axis: x.detach().norm()),
+        (f"{CLIP}::test_adaptively_no_unit_has_more_than_its_share",),
+    ),
+    Mutant(
+        "units of a transposed convolution lie along axis 0",
+        put("fanin.frameworks.torch.clip", "_transposed", lambda model: ()),
+        (f"{CLIP}::test_adaptively_no_unit_has_more_than_its_share",),
+    ),
+)
 
 
 @dataclass

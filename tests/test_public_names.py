@@ -36,10 +36,10 @@ def test_a_package_opens_with_at_most_eight_lines(name: str) -> None:
 def test_the_face_of_the_library_is_this() -> None:
     """Change this list together with the README and the changelog."""
     verbs = {"plan", "initialize_", "calibrate", "fill_", "on_meta", "materialize_", "measure", "predict", "diagnose"}
-    verbs |= {"repair_", "compare"}
-    verbs |= {"gain", "edge_of_chaos", "mean_field", "verify"}
+    verbs |= {"gain", "edge_of_chaos", "mean_field", "verify", "watch"}
+    verbs |= {"repair_", "compare", "sweep", "clip_", "initialize"}
     nouns = {"Plan", "Signals", "Diagnosis", "Finding", "Gain", "Graph", "Activation", "Initializer", "FaninError"}
-    nouns |= {"EdgeOfChaos", "MeanField", "Verification", "Role", "Repair"}
+    nouns |= {"EdgeOfChaos", "MeanField", "Verification", "Role", "Repair", "Watch"}
     laws = {
         "Zeros",
         "Ones",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -98,7 +98,7 @@ def key_of(contest: Contest, plan: Plan, seed: int, rate: float) -> dict[str, An
         "data": contest.data,
         "data_digest": digest(contest.data),
         "plan": sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest(),
-        "training": asdict(contest.training) | {"learning_rate": rate},
+        "training": replace(contest.training, learning_rate=rate).to_dict(),
         "seed": seed,
         "torch": torch.__version__,
     }

@@ -7,6 +7,8 @@
     s    = fanin.predict(model, x, plan=plan)   # what will flow, before a weight is drawn
     d    = fanin.diagnose(model, x, loss=loss)  # what is wrong, where, why, and what to do
     r    = fanin.repair_(model, x, loss=loss)   # the remedies, tried one by one; what helped is written
+    s    = fanin.compare(build, data, recipes=…)# which start trains better; fanin.sweep: over depths, decays, …
+    with fanin.watch(model) as w: ...           # w.step(loss): a warning when training begins to go wrong
     fanin.fill_(tensor, "he_normal", name="w")  # one tensor, of torch or NumPy
     fanin.gain("gelu")                          # what an activation does to a signal
     fanin.edge_of_chaos("tanh", bias_var=0.05)  # the weights between order and chaos; fanin.mean_field: depth scales
@@ -17,11 +19,13 @@ No framework is imported before a model of it is given.
 from fanin.activations import Activation, EdgeOfChaos, Gain, MeanField
 from fanin.api import (
     calibrate,
+    clip_,
     compare,
     diagnose,
     edge_of_chaos,
     fill_,
     gain,
+    initialize,
     initialize_,
     materialize_,
     mean_field,
@@ -30,7 +34,9 @@ from fanin.api import (
     plan,
     predict,
     repair_,
+    sweep,
     verify,
+    watch,
 )
 from fanin.diagnosis import Diagnosis, Finding, Repair
 from fanin.errors import FaninError
@@ -54,6 +60,7 @@ from fanin.initializers import (
     lecun_normal,
     lecun_uniform,
 )
+from fanin.monitor import Watch
 from fanin.plans import Plan, Verification
 from fanin.signals import Signals
 
@@ -83,9 +90,11 @@ __all__ = [
     "Uniform",
     "VarianceScaling",
     "Verification",
+    "Watch",
     "Zeros",
     "__version__",
     "calibrate",
+    "clip_",
     "compare",
     "diagnose",
     "edge_of_chaos",
@@ -95,6 +104,7 @@ __all__ = [
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "initialize",
     "initialize_",
     "lecun_normal",
     "lecun_uniform",
@@ -105,5 +115,7 @@ __all__ = [
     "plan",
     "predict",
     "repair_",
+    "sweep",
     "verify",
+    "watch",
 ]

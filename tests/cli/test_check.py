@@ -187,15 +187,38 @@ def with_severity(diagnosis: Any, severity: Severity) -> Any:
     return replace(diagnosis, findings=tuple(replace(f, severity=severity) for f in diagnosis))
 
 
+class TestOptimizer:
+    def test_its_first_step_is_judged(self, check: Run) -> None:
+        assert check("shallow", "--optimizer", "Adam(lr=0.001)").code == 0
+        ended = check("shallow", "--optimizer", "adam(lr=10)")
+        assert ended.code == 1
+        assert "B03 update out of proportion" in ended.out
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("adamx", "There is no optimizer 'adamx'. Did you mean 'adamax'?"),
+            ("adam(rate=1)", "adam does not take rate"),
+            ("adam(lr=-1)", "Invalid learning rate: -1"),
+            ("adam(lr=", "Expected a name, or a name with arguments"),
+        ],
+    )
+    def test_what_is_none_is_refused_with_what_there_is(self, check: Run, text: str, says: str) -> None:
+        ended = check("shallow", "--optimizer", text)
+        assert ended.code == 2
+        assert says in ended.err
+
+
 class TestFix:
     def test_what_helped_is_shown_and_kept(self, check: Run, folder: Path) -> None:
         ended = check("deep", "--fix", "--out", "w.safetensors", "--plan", "plan.json", "--seed", "3")
         assert ended.code == 0, ended.err
         assert (
-            "Indistinguishable samples, vanishing gradients as it starts; after the remedy: healthy."
+            "Indistinguishable samples, vanishing gradients as it starts; after the remedies: healthy."
             in ended.out.replace("\n", " ")
         )
-        assert "gone        B01 vanishing gradients: with the remedy of F04 (total_ratio was " in ended.out
+        assert "with the remedy of F04 (total_ratio was " in ended.out
+        assert "42 of 42 parameters start anew, seed 3: healthy" in ended.out
         assert "w.safetensors: 5,584 parameters" in ended.err
         plan = Plan.from_json((folder / "plan.json").read_text())
         entry, weights = plan["blocks.3.fc.weight"], load_file(folder / "w.safetensors")

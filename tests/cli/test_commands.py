@@ -91,7 +91,7 @@ def test_a_model_that_does_not_train_is_found_repaired_and_reported(folder: Path
     assert ended.returncode == 0, ended.stderr
     assert "B01 vanishing gradients" in ended.stdout
     assert "net.py:14" in ended.stdout  # the user's own line
-    assert "after the remedy: healthy" in ended.stdout
+    assert "after the remedies: healthy" in ended.stdout
     assert "mirrored orthogonal" in ended.stdout
     assert "<!doctype html>" in (folder / "report.html").read_text(encoding="utf-8").lower()
 
@@ -207,11 +207,16 @@ def test_help_needs_no_framework_and_the_version_is_printed(fanin: Run) -> None:
     assert fanin("--version").stdout.startswith("fanin 0.")
 
 
+def test_the_module_is_the_command() -> None:
+    ended = subprocess.run([sys.executable, "-m", "fanin", "--version"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout[:8]) == (0, "fanin 0.")
+
+
 def test_a_defect_of_ours_is_one_message_too() -> None:
     code = (
-        "import fanin.diagnosis as d\n"
+        "import fanin.monitor.explained as m\n"
         "def boom(_): raise RuntimeError('boom')\n"
-        "d.check_named = boom\n"
+        "m.explained = boom\n"
         "from fanin.cli import main\nmain()"
     )
     environment = {k: v for k, v in os.environ.items() if k != "FANIN_TRACEBACK"}

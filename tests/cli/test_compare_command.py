@@ -130,6 +130,58 @@ def test_a_file_that_is_not_there(folder: Path) -> None:
     assert "Cannot read spek.toml: No such file or directory. Write one" in ended.stderr
 
 
+def test_a_table_of_what_varies_is_a_sweep(folder: Path) -> None:
+    (folder / "spec.toml").write_text(SPEC + "\n[vary]\ndepth = [1, 2]\nweight_decay = [0.0, 0.1]\n")
+    ended = run(folder, "spec.toml", "--workers", "1", "--html", "page.html", "--csv", "runs.csv")
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"^depth +weight_decay +he +zeros$", ended.stdout, re.MULTILINE)
+    assert "training 32 nets" in ended.stderr
+    assert len((folder / "runs.csv").read_text(encoding="utf-8").splitlines()) == 33
+    assert "By recipe and weight_decay, depth 2" in (folder / "page.html").read_text(encoding="utf-8")
+    found = facts(run(folder, "spec.toml", "--json"))
+    assert [study["at"] for study in found["studies"]][1] == {"depth": 1, "weight_decay": 0.1}
+
+
+def test_a_lesson_by_its_name(folder: Path) -> None:
+    ended = run(folder, "--builtin", "jitter", "--quick", "--workers", "1", "--html", "page.html")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("A little noise for diversity\n")
+    assert "not seen" in ended.stdout or "seen" in ended.stdout
+    assert "Net2Net" in ended.stdout
+    assert (folder / "runs" / "jitter").is_dir()
+    assert "What to see" in (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_lesson_as_a_file_to_change(folder: Path) -> None:
+    shown = run(folder, "--builtin", "scale", "--toml")
+    (folder / "mine.toml").write_text(shown.stdout)
+    found = facts(run(folder, "mine.toml", "--quick", "--json", "--workers", "1"))
+    assert found["vary"]["activation"] == ["tanh", "relu"]
+    assert len(found["studies"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Expected a TOML file, or --builtin and the name of a lesson"),
+        (("spec.toml", "--builtin", "scale"), "Expected a TOML file, or --builtin and the name of a lesson"),
+        (("--builtin", "scales"), "There is no lesson 'scales'. Did you mean 'scale'"),
+        (("spec.toml", "--csv", "nowhere/runs.csv"), "the folder nowhere does not exist"),
+    ],
+)
+def test_what_is_asked_for_must_make_sense(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    ended = run(folder, *arguments)
+    assert ended.returncode == 2
+    assert says in " ".join(ended.stderr.split())
+
+
+def test_vary_must_be_a_table_of_lists(folder: Path) -> None:
+    (folder / "spec.toml").write_text(SPEC + "\n[vary]\ndepth = 3\n")
+    ended = run(folder, "spec.toml")
+    assert ended.returncode == 2
+    assert "vary must be a table of lists, such as depth = [5, 10, 20]" in " ".join(ended.stderr.split())
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of another kind")
 def test_ctrl_c_ends_it_with_130_and_it_goes_on_from_there(folder: Path) -> None:
     (folder / "spec.toml").write_text(SPEC.replace("steps = 20", "steps = 3000"))

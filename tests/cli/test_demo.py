@@ -35,10 +35,11 @@ def test_every_bad_start_has_a_finding_and_the_cure_has_none(demo: tuple[dict[st
 
 
 def test_every_net_start_and_seed_was_trained(demo: tuple[dict[str, Any], str, Path]) -> None:
-    trials = demo[0]["study"]["trials"]
-    seen = {(t["spec"]["activation"], t["spec"]["start"], t["spec"]["seed"]) for t in trials}
-    assert seen == {(a, s, seed) for a in ACTIVATIONS for s in (*BAD_STARTS, CURE) for seed in range(1)}
-    assert all(len(t["losses"]) == 12 or t["diverged_at"] for t in trials)
+    studies = demo[0]["training"]["studies"]
+    assert [study["at"] for study in studies] == [{"activation": a} for a in ACTIVATIONS]
+    for study in studies:
+        assert {(r["recipe"], r["seed"]) for r in study["runs"]} == {(s, 0) for s in (*BAD_STARTS, CURE)}
+        assert all(len(r["losses"]) == 12 or r["diverged_at"] for r in study["runs"])
 
 
 def test_progress_goes_to_standard_error(demo: tuple[dict[str, Any], str, Path]) -> None:

@@ -22,7 +22,7 @@ import torch
 import fanin
 from fanin.errors import BadInput, ShapeMismatch, UnknownName
 from fanin.experiments import Study
-from fanin.experiments.compare import Stopped
+from fanin.experiments.conduct import Stopped
 from fanin.experiments.store import MARK
 from fanin.experiments.subject import subject
 
@@ -305,7 +305,7 @@ def test_a_worker_that_dies_loses_its_job_only_if_it_dies_again(
     monkeypatch.setenv("FANIN_TEST_DEATHS", str(mark))
     monkeypatch.setenv("FANIN_TEST_PARENT", str(os.getpid()))
     mark.write_text(str(deaths))
-    monkeypatch.setattr("fanin.experiments.compare.LARGEST_STACK", 4)
+    monkeypatch.setattr("fanin.experiments.conduct.LARGEST_STACK", 4)
     study = compare(builders().Deadly, recipes=["he"], seeds=4, workers=2, to=tmp_path / "runs")
     assert len(study.runs) + len(study.failed) == 8
     if lost == 0:
@@ -402,3 +402,28 @@ def test_the_study_is_plain_data_and_a_page(tmp_path: Path) -> None:
     assert study.to_html(tmp_path / "study.html").read_text(encoding="utf-8").count("Mean loss at the end") >= 1
     with pytest.raises(BadInput, match=r"Take it from fanin\.compare"):
         replace(study, page=None).to_html(tmp_path / "other.html")
+
+
+LITTLE: dict[str, Any] = {"seeds": 2, "learning_rates": [0.01], "steps": 12, "workers": 1, "progress": False}
+
+
+def test_curves_stand_in_tensorboard_as_trials_end(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    study = fanin.compare(
+        "perceptron(depth=2, width=8)", "digits", recipes=["he", "lecun"], **LITTLE, to=tmp_path, tensorboard=True
+    )
+    folders = sorted({file.parent for file in (tmp_path / "tensorboard").rglob("events.*")})
+    assert len(folders) == len(study.runs)
+    run = study.runs[0]
+    folder = next(f for f in folders if f.parts[-3:] == (run.recipe, f"rate {run.rate:g}", f"seed {run.seed}"))
+    board = EventAccumulator(str(folder))
+    board.Reload()
+    assert [event.step for event in board.Scalars("loss")] == list(range(1, len(run.losses) + 1))
+    assert [event.value for event in board.Scalars("loss")] == pytest.approx(run.losses)
+
+
+def test_curves_need_a_folder() -> None:
+    with pytest.raises(BadInput, match=r"to='runs/mine'"):
+        fanin.compare("perceptron(depth=2, width=8)", "digits", recipes=["he"], **LITTLE, tensorboard=True)

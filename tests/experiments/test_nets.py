@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fanin.call import bind
+from fanin.errors import BadInput
 from fanin.experiments.data import DATA
 from fanin.experiments.nets import NETS, Perceptron, ResidualCNN, Transformer
 from fanin.experiments.nets.experts import Experts
@@ -106,3 +107,48 @@ def test_a_norm_stands_between_layer_and_activation() -> None:
     net, x = Perceptron(1, 5, 3, 4, "tanh", "layer"), torch.randn(7, 3)
     hidden = nn.functional.layer_norm(net.hidden[0](x), (5,)).tanh()
     torch.testing.assert_close(net(x), net.readout(hidden))
+
+
+@pytest.mark.parametrize(
+    ("net_name", "data_name"),
+    [
+        ("perceptron(depth=0)", "iris"),
+        ("perceptron(depth=2, width=8, activation='leaky_relu(negative_slope=0.2)', norm='batch')", "iris"),
+        ("plain_cnn(depth=2, width=4, activation='relu', norm='batch')", "pictures"),
+        ("plain_cnn(depth=2, width=4, norm='layer')", "pictures"),
+        ("residual_cnn(blocks=2, width=4, norm='layer', activation='gelu')", "pictures"),
+        ("residual_cnn(blocks=2, width=4, norm='batch')", "pictures"),
+        ("recurrent(width=4, cell='gru', layers=2)", "adding(length=5)"),
+        ("recurrent(width=4, cell='rnn', activation='relu')", "adding(length=5)"),
+        ("transformer(blocks=1, width=8, activation='relu', norm='rms')", "text"),
+        ("transformer(blocks=1, width=8, norm='none', post_norm=True)", "text"),
+    ],
+)
+def test_depth_activation_and_norm_are_arguments(net_name: str, data_name: str) -> None:
+    data = bind("data", data_name, DATA)()
+    net = bind("net", net_name, NETS)(data)
+    out = net(torch.from_numpy(data.inputs[:4]))
+    assert out.isfinite().all()
+    out.square().sum().backward()
+    assert all(w.grad is not None for w in net.parameters())
+
+
+def test_a_slope_is_that_of_the_name() -> None:
+    net = Perceptron(1, 2, 3, 4, "leaky_relu(negative_slope=0.25)")
+    assert net.activation(torch.tensor(-4.0)) == -1.0
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        ("perceptron(activation='tahn')", "Did you mean 'tanh'"),
+        ("perceptron(activation='tanh(slope=1)')", "tanh does not take slope"),
+        ("plain_cnn(norm='bach')", "Did you mean 'batch'"),
+        ("transformer(norm='batch')", "no norm 'batch'"),
+        ("recurrent(cell='rnn', activation='gelu')", "no activation of a recurrent cell 'gelu'"),
+    ],
+)
+def test_what_a_net_does_not_take_is_said(net: str, message: str) -> None:
+    data = DATA["text"]() if "transformer" in net else DATA["pictures"]()
+    with pytest.raises(BadInput, match=message):
+        bind("net", net, NETS)(data)

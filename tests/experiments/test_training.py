@@ -1,23 +1,21 @@
-"""Trials are functions of their spec, paired by seed, and summed up honestly."""
+"""A training is what torch does, on batches that depend on the seed alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from fanin.errors import UnknownName
-from fanin.experiments import Training, Trial, Trials, TrialSpec, run_trials
+from fanin.experiments import Training, stack
 from fanin.experiments.data import digits, permutation
 from fanin.experiments.nets import ACTIVATIONS, Perceptron
-from fanin.experiments.study import spread
-from fanin.experiments.training import accuracy, batches, run_trial
-
-SPEC = TrialSpec(2, 16, "relu", "auto", 0, Training(steps=30, batch_size=32, learning_rate=0.05))
+from fanin.experiments.statistics import spread
+from fanin.experiments.together import train_together
+from fanin.experiments.training import batches, train
 
 
 @pytest.fixture(autouse=True)
@@ -29,38 +27,32 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_a_trial_is_a_function_of_its_spec() -> None:
-    trial = run_trial(SPEC)
-    assert run_trial(SPEC) == trial
-    assert run_trial(replace(SPEC, seed=1)).losses != trial.losses
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_weight_decay_is_that_of_torch(optimizer: str) -> None:
+    """In a stack as alone, by torch's own optimizers; and it makes the weights smaller."""
+    data = digits()
+    lengths, curves = [], []
+    for decay in (0.0, 0.3):
+        how = Training(steps=30, batch_size=16, learning_rate=0.01, optimizer=optimizer, weight_decay=decay)
+        net = started()
+        starts = [{name: w.detach().clone() for name, w in net.named_parameters()}]
+        losses, _ = train(net, data, how, 0)
+        (stacked, _), *_ = train_together(started(), starts, (0,), (0.01,), data, how)
+        assert losses == pytest.approx(stacked, rel=1e-4)
+        lengths.append(sum(float(w.detach().square().sum()) for w in net.parameters()))
+        curves.append(losses)
+    assert lengths[1] < 0.95 * lengths[0]
+    assert curves[0] != curves[1]
 
 
-def test_trials_in_processes_equal_trials_in_this_one_and_keep_their_order() -> None:
-    specs = [SPEC, replace(SPEC, start="zeros"), replace(SPEC, seed=1)]
-    done: list[Trial] = []
-    study = run_trials(specs, on_done=done.append)
-    assert [t.spec for t in study.trials] == specs
-    assert set(done) == set(study.trials)
-    assert study.trials == tuple(run_trial(spec) for spec in specs)
+def test_results_without_weight_decay_keep_the_names_they_had() -> None:
+    assert "weight_decay" not in Training().to_dict()
+    assert Training(weight_decay=0.1).to_dict() == {**Training().to_dict(), "weight_decay": 0.1}
 
 
-def test_a_small_net_learns_digits() -> None:
-    trial = run_trial(replace(SPEC, training=Training(steps=300, batch_size=32, learning_rate=0.05)))
-    assert trial.accuracy > 0.9
-    assert trial.final_loss < 0.3
-
-
-def test_all_zero_weights_learn_the_class_frequencies_at_most() -> None:
-    """The first hidden layer's units stay alike, and with zero weights nothing but the last bias moves."""
-    trial = run_trial(replace(SPEC, start="zeros", training=Training(steps=200, batch_size=32, learning_rate=0.05)))
-    assert trial.losses[-1] == pytest.approx(math.log(10), abs=0.1)
-
-
-def test_a_run_that_leaves_the_finite_numbers_stops_and_says_when() -> None:
-    trial = run_trial(replace(SPEC, depth=30, width=64, start="normal(std=2.0)"))
-    assert trial.diverged_at is not None
-    assert len(trial.losses) == trial.diverged_at - 1
-    assert trial.final_loss == math.inf
+def started() -> Perceptron:
+    torch.manual_seed(0)
+    return Perceptron(2, 16, 64, 10)
 
 
 def test_batches_depend_on_the_seed_alone_and_cover_each_epoch() -> None:
@@ -92,28 +84,13 @@ def test_outputs_that_are_not_finite_are_wrong() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.full((len(x), 10), math.nan)
 
-    assert accuracy(Broken(), digits()) == 0.0
+    assert stack.tested(Broken(), {}, digits()) == (None, 0.0)
 
 
-def trial(seed: int, losses: list[float], reached: float, diverged_at: int | None = None) -> Trial:
-    return Trial(replace(SPEC, seed=seed), tuple(losses), reached, diverged_at)
-
-
-def test_mean_and_spread_are_over_seeds() -> None:
-    study = Trials((trial(0, [2.0, 1.0], 0.8), trial(1, [4.0, 3.0], 0.6)))
-    assert study.accuracy(SPEC.net, "auto") == pytest.approx((0.7, math.sqrt(0.02)))
-    assert study.curve(SPEC.net, "auto") == [(1, 3.0, 2.0, 4.0), (2, 2.0, 1.0, 3.0)]
-    assert str(study.final_loss(SPEC.net, "auto")) == "2.000 ± 1.414"
-
-
-def test_one_diverged_seed_makes_the_mean_loss_infinite_and_ends_the_curve() -> None:
-    study = Trials((trial(0, [2.0, 1.0], 0.8), trial(1, [4.0], 0.1, 2)))
-    assert str(study.final_loss(SPEC.net, "auto")) == "diverged"
-    assert [point[0] for point in study.curve(SPEC.net, "auto")] == [1]
-
-
-def test_the_spread_of_one_seed_is_zero() -> None:
+def test_the_spread_of_one_seed_is_zero_and_of_a_diverged_one_is_said() -> None:
     assert spread([0.5]) == (0.5, 0.0)
+    assert spread([0.8, 0.6]) == pytest.approx((0.7, math.sqrt(0.02)))
+    assert str(spread([1.0, math.inf])) == "diverged"
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -22,7 +22,7 @@ def test_a_module_and_its_subclasses_are_served_by_torch() -> None:
 
 @pytest.mark.parametrize("what", [3, torch.zeros(2), torch.nn.Linear, "model.py"])
 def test_anything_else_is_refused(what: object) -> None:
-    with pytest.raises(BadInput, match=r"Expected a torch\.nn\.Module; got"):
+    with pytest.raises(BadInput, match=r"Expected a torch\.nn\.Module, .*got"):
         adapter_of(what)
 
 

@@ -61,6 +61,11 @@ def test_an_operation_that_combines_ends_the_walk(op: str) -> None:
     assert (layer.activation, layer.next_op, layer.output.name) == (None, op, "z")
 
 
+def test_a_bias_that_is_added_by_hand_belongs_to_its_layer() -> None:
+    g = graph(linear("z", "x"), node("y", "add", "z", "b"), relu("h", "y"), w=Role.WEIGHT, b=Role.BIAS)
+    assert (only(g).activation, only(g).output.name) == (RELU, "h")
+
+
 def test_a_residual_add_behind_a_norm_is_no_activation() -> None:
     layer = only(graph(linear("z", "x"), node("n", "layer_norm", "z"), node("y", "add", "x", "n"), relu("h", "y")))
     assert (layer.activation, layer.next_op, layer.output.name) == (None, "add", "z")

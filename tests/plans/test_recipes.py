@@ -94,6 +94,10 @@ STDS: Final = {
     "normal(std=0.02)": (0.02,) * 5 + (0, 0),
     "torch_default": (WITHIN / 3, WITHIN / 4, WITHIN / 4, 1, 1, WITHIN / 3, WITHIN / 4),
     "zeros": (0,) * 7,
+    "constant": (0,) * 7,
+    "constant(value=0.5, jitter=0.1)": (0.05,) * 5 + (0, 0),
+    "mean_field": (LECUN, math.sqrt(1 / 6), STATE, 1, TIED, 0, 0),
+    "mean_field(weight_var=2.0, bias_var=0.25)": (HE, math.sqrt(2 / 6), STATE, 1, TIED, 0.5, 0.5),
 }
 
 
@@ -154,7 +158,7 @@ def test_torch_default_zeroes_a_bias_whose_fan_in_is_not_known() -> None:
         (
             "hee",
             UnknownName,
-            "There is no recipe 'hee'. Did you mean 'he'? Known: auto, bert, deepnorm, deepscale, delta_orthogonal",
+            "There is no recipe 'hee'. Did you mean 'he'? Known: auto, bert, constant, deepnorm, deepscale",
         ),
         ("Xavier", UnknownName, "Did you mean 'xavier'?"),
         ("normal(sdt=0.1)", BadInput, "normal does not take sdt; it takes std."),

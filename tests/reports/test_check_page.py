@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 import fanin
-from fanin.diagnosis import Diagnosis, Finding, Place, Severity, remedy_plan
-from fanin.plans import Plan
+from fanin.diagnosis import Diagnosis, Finding, Place, Repair, Severity
 from fanin.reports import LinePlot, Page, Table, to_html, to_text
 from fanin.reports.blocks import findings
 from fanin.reports.check_page import check_page
@@ -53,12 +52,9 @@ class Attending(nn.Module):
 
 
 @cache
-def faulty() -> tuple[Diagnosis, Plan, Diagnosis]:
+def faulty() -> Repair:
     net, x = deep(20, std=6.0)
-    before = fanin.diagnose(net, x)
-    plan = remedy_plan(before)
-    fanin.initialize_(net, x, recipe=plan, seed=0)
-    return before, plan, fanin.diagnose(net, x)
+    return fanin.repair_(net, x)
 
 
 @cache
@@ -73,7 +69,7 @@ def blocks_of(page: Page, title: str) -> list[object]:
 
 
 def test_what_was_found_comes_first_worst_first_with_its_place_and_its_page() -> None:
-    before, _, _ = faulty()
+    before = faulty().before
     page = check_page(before, None, {}, "fanin")
     assert page.sections[0].title == "Findings"
     rows = page.findings()
@@ -86,7 +82,7 @@ def test_what_was_found_comes_first_worst_first_with_its_place_and_its_page() ->
 
 def test_a_prediction_is_a_line_with_its_band_and_a_measurement_is_points() -> None:
     """Mutant: the band of one element of δ, where ‖δ‖² is drawn."""
-    before, _, _ = faulty()
+    before = faulty().before
     evidence = before.evidence
     assert evidence.predicted is not None
     values, gradients = expected_and_seen(before)
@@ -110,7 +106,7 @@ def test_a_prediction_is_a_line_with_its_band_and_a_measurement_is_points() -> N
 
 
 def test_each_finding_is_marked_where_it_starts_in_the_plot_of_its_signal() -> None:
-    before, _, _ = faulty()
+    before = faulty().before
     values, gradients = expected_and_seen(before)
     place = {f.code: f.place.layer for f in before}
     assert [(m.label, m.x) for m in values.marks] == [("U02", place["U02"])]
@@ -119,7 +115,7 @@ def test_each_finding_is_marked_where_it_starts_in_the_plot_of_its_signal() -> N
 
 
 def test_without_a_measurement_the_prediction_is_judged_and_shown() -> None:
-    before, _, _ = faulty()
+    before = faulty().before
     evidence = before.evidence
     assert evidence.predicted is not None
     alone = replace(before, evidence=replace(evidence, signals=evidence.predicted, predicted=None), findings=())
@@ -134,20 +130,27 @@ def test_without_a_measurement_the_prediction_is_judged_and_shown() -> None:
 
 
 def test_the_remedy_is_shown_over_the_same_axes_and_only_with_what_it_writes() -> None:
-    before, plan, after = faulty()
-    page = check_page(before, (plan, after), {}, "fanin")
-    blocks = blocks_of(page, "After the remedy")
+    repair = faulty()
+    page = check_page(repair.before, repair, {}, "fanin")
+    blocks = blocks_of(page, "The remedies, tried")
     plots = [block for block in blocks if isinstance(block, LinePlot)]
-    assert [[s.name for s in plot.series] for plot in plots] == [["as built", "after the remedy"]] * 2
-    (table,) = [block for block in blocks if isinstance(block, Table)]
+    assert [[s.name for s in plot.series] for plot in plots] == [["as built", "after the remedies"]] * 2
+    attempts, table = [block for block in blocks if isinstance(block, Table)]
+    assert [(row[0], row[2]) for row in attempts.rows] == [(a.finding.code, a.outcome) for a in repair.attempts]
     assert all("keep" not in row for row in table.rows)
     assert "kept as built" in table.notes[0]
-    assert len(before_and_after(before, after)) == 2
-    assert "Remedy" in to_text(check_page(before, "It could not be tried.", {}, "fanin"), color=False)
+    assert len(before_and_after(repair.before, repair.after)) == 2
+    nothing = replace(repair, plan=None, after=repair.before)
+    assert "No remedy helped" in to_text(check_page(repair.before, nothing, {}, "fanin"), color=False)
+
+
+def test_what_could_not_be_judged_is_said_with_what_it_needs() -> None:
+    text = " ".join(to_text(check_page(well(), None, {}, "fanin"), color=False).split())
+    assert "Not judged: without a loss L01 and N03; without an optimizer B03." in text
 
 
 def test_the_table_of_layers_has_what_is_known_and_no_empty_column() -> None:
-    before, _, _ = faulty()
+    before = faulty().before
     names = [column.name for column in layer_table(before).columns]
     assert names == [
         *("layer", "module", "operation", "activation", "E[x²]", "predicted", "‖δ‖²", "predicted"),
@@ -179,7 +182,7 @@ def test_what_is_well_fits_on_a_screen_with_the_verdict_on_top() -> None:
 
 
 def test_what_is_ignored_is_said_to_be() -> None:
-    before, _, _ = faulty()
+    before = faulty().before
     hidden = replace(before, findings=before.findings[:1], ignored=before.findings[1:])
     assert "1 more not shown, as asked for: B02." in to_text(check_page(hidden, None, {}, ""), color=False)
 
@@ -240,8 +243,8 @@ def test_it_opens_without_complaint_whatever_the_names(open_page: Open) -> None:
 
 
 def test_search_and_sort_need_no_mouse(open_page: Open) -> None:
-    before, plan, after = faulty()
-    tab = open_page(check_page(before, (plan, after), {}, "fanin"))
+    repair = faulty()
+    tab = open_page(check_page(repair.before, repair, {}, "fanin"))
     figure = tab.locator("section", has=tab.get_by_role("heading", name="Layers, as the model starts"))
     search = figure.get_by_role("searchbox")
     search.focus()
@@ -261,7 +264,7 @@ def test_search_and_sort_need_no_mouse(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("of", [lambda: faulty()[0], well, hostile])
+@pytest.mark.parametrize("of", [lambda: faulty().before, well, hostile])
 def test_a_phone_shows_all_of_it(open_page: Open, scheme: str, of: Callable[[], Diagnosis]) -> None:
     tab = open_page(check_page(of(), None, {}, "fanin"), viewport={"width": 360, "height": 740}, color_scheme=scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360

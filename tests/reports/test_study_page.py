@@ -40,7 +40,7 @@ def test_the_page_has_the_verdict_the_table_the_curves_and_the_rates(study: Stud
     page = study_page(study, {}, "fanin")
     assert page.summary == "good ends lower than every other recipe, beyond what the 6 seeds differ in."
     text = to_text(page)
-    for part in ("good", "1 of 6 diverged", "fixup: no branches", "Training loss"):
+    for part in ("good", "1 of 6 diverged", "fixup is left out: no branches", "Training loss"):
         assert part in text
     assert "1 of 6 diverged" in to_html(page)
     to_json(page)

@@ -4,19 +4,22 @@ Each is a few lines: it finds the framework's adapter, traces the model once, an
 decides.
 """
 
-from fanin.api.compare import compare
+from fanin.api.compare import compare, sweep
 from fanin.api.diagnosis import diagnose, repair_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
 from fanin.api.signals import measure, predict
-from fanin.api.start import calibrate, fill_, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.start import calibrate, fill_, initialize, initialize_, materialize_, on_meta, plan, verify
+from fanin.api.training import clip_, watch
 
 __all__ = [
     "calibrate",
+    "clip_",
     "compare",
     "diagnose",
     "edge_of_chaos",
     "fill_",
     "gain",
+    "initialize",
     "initialize_",
     "materialize_",
     "mean_field",
@@ -25,5 +28,7 @@ __all__ = [
     "plan",
     "predict",
     "repair_",
+    "sweep",
     "verify",
+    "watch",
 ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fanin.api.evidence import foreseen, gathering
-from fanin.diagnosis import CHECKS, Diagnosis, Evidence, Repair, Selection, repair
+from fanin.diagnosis import CHECKS, Diagnosis, Evidence, Finding, Repair, Selection, repair
 from fanin.diagnosis import diagnose as judge
 from fanin.errors import BadInput
 from fanin.frameworks import adapter_of
@@ -71,7 +71,7 @@ def diagnose(
         >>> fanin.diagnose(net, torch.randint(0, 256, (32, 64)).float()).summary
         'input not normalised'
     """
-    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
+    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model, "has_values")
     if not adapter.has_values(model):
         seen = foreseen(model, *example, plan=plan, loss=loss, follows=follows)
     else:
@@ -101,6 +101,7 @@ def repair_(
     select: str | Sequence[str] = (),
     ignore: str | Sequence[str] = (),
     seed: int = 0,
+    progress: Callable[[Finding], None] | None = None,
 ) -> Repair:
     """Try the remedy of each finding, and write what helped: all of it, or nothing if anything fails.
 
@@ -112,6 +113,7 @@ def repair_(
         example, loss, optimizer, follows, batches, select, ignore: as for `diagnose`. Harm is judged by all checks,
             whatever is selected.
         seed: of what the remedies draw; `initialize_(model, recipe=repair.plan, seed=seed)` writes the same.
+        progress: called with each finding whose remedy is about to be tried; a trial costs as much as a diagnosis.
 
     Raises:
         BadInput: a model on the meta device, which has nothing to repair: give it another plan.
@@ -129,7 +131,7 @@ def repair_(
         60 of 60 parameters start anew, seed 0: healthy
     """
     key(seed, "")  # refuses what is no seed, before a trial could be blamed for it
-    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model)
+    selection, adapter = Selection.of(select, ignore, CHECKS), adapter_of(model, "has_values")
     if not adapter.has_values(model):
         raise BadInput(
             "The model is on the meta device and has no values to repair. Give it others to start with: "
@@ -141,7 +143,7 @@ def repair_(
         with adapter.drawn(model, plan, seed):
             return look()
 
-    found = repair(look(), trial, selection)
+    found = repair(look(), trial, selection, on_trial=progress or (lambda _: None))
     if found.plan:
         adapter.write_(model, found.plan, seed)
     before, after = replace(found.before, page=page), replace(found.after, page=page)

@@ -50,7 +50,7 @@ def measure(
         >>> abs(eight.values["linear"].second_moment - 2) < 0.3, net[0].weight.sum().item()
         (True, 0.0)
     """
-    adapter = adapter_of(model)
+    adapter = adapter_of(model, "observe")
     traced = adapter.trace(model, *example)
     if plan is None:
         if seeds is not None:
@@ -61,7 +61,7 @@ def measure(
         return signals
     passes = []
     for seed in (0,) if seeds is None else range(seeds) if isinstance(seeds, int) else seeds:
-        with adapter.drawn(model, plan, seed):
+        with adapter_of(model, "drawn").drawn(model, plan, seed):
             passes.append(adapter.observe(traced, model, example, loss))
     return averaged(passes)
 
@@ -107,7 +107,7 @@ def predict(
     References: He et al. 2015, eq. 6-14; Poole et al. 2016; Schoenholz et al. 2017.
     Not for: what training makes of it; layers of a few units, where one draw of the weights is not like the next.
     """
-    adapter = adapter_of(model)
+    adapter = adapter_of(model, "predict")
     from fanin.signals.rules import RULES
 
     known = {**RULES, **(rules or {})}

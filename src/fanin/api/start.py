@@ -17,6 +17,7 @@ from fanin.plans import Plan, Verification, make_plan, tuned
 from fanin.plans.jitter import jittered
 from fanin.plans.learned import Method, free, learned, method
 from fanin.plans.make import override
+from fanin.plans.names import renamed_graph
 from fanin.plans.overrides import Overrides
 from fanin.plans.recipes import Recipe
 
@@ -29,11 +30,12 @@ def plan(
     recipe: str | Recipe | Any = "auto",
     overrides: Overrides | None = None,
     jitter: float = 0.0,
+    rename: Mapping[str, str] | None = None,
 ) -> Plan:
     """Decide the initial value of every parameter; nothing is written.
 
     Args:
-        model: a `torch.nn.Module`, on any device, meta included.
+        model: a `torch.nn.Module`, on any device, meta included; or a model of another framework (docs/frameworks.md).
         example: one batch as the model is called with; only its shapes and dtypes matter, so that its tensors may be on
             the meta device if the model is. A mapping at the end, such as a tokenizer returns, is passed as keywords
             if one of its keys is an argument of the model's: plan(model, {"input_ids": ids, "attention_mask": mask}).
@@ -49,6 +51,8 @@ def plan(
         jitter: standard deviation, in its root mean square, of a noise on each weight that would start with an exact
             symmetry: identity, Dirac, ZerO, constant and mirrored weights, not zeros, norms and biases. 0.01 lets units
             come apart and changes signals by 0.01 %.
+        rename: path here → the name to draw it under: that which the same parameter has in another model, so that both
+            start with the same bits (`Plan.rename`).
 
     Raises:
         BadInput: an example that the model cannot be called with, or none where the recipe needs one; lazy layers that
@@ -64,14 +68,17 @@ def plan(
         ('normal 1/√fan_in', 0.125)
     """
     adapter = adapter_of(model)
-    traced = adapter.trace(model, *example) if example else None
+    known = hasattr(adapter, "knows_inputs") and adapter.knows_inputs(model)
+    traced = adapter.trace(model, *example) if example or known else None
     graph = traced.graph if traced else adapter.read_modules(model)
+    graph = renamed_graph(graph, rename) if rename else graph
     if hasattr(recipe, "built"):
         decided = override(recipe.built(model, graph).plan, overrides or {})
     elif recipe == "as_built":
-        decided = override(adapter.seen(model, graph).decide(adapter.constrained(model)), overrides or {})
+        seen = adapter_of(model, "seen").seen(model, graph)
+        decided = override(seen.decide(adapter.constrained(model)), overrides or {})
     else:
-        sweep = adapter.sweep(traced, model, example) if traced else None
+        sweep = adapter.sweep(traced, model, example) if traced and hasattr(adapter, "sweep") else None
         decided = make_plan(graph, recipe, overrides, sweep, adapter.constrained(model))
     return jittered(decided, jitter)
 
@@ -82,6 +89,7 @@ def initialize_(
     recipe: str | Recipe | Plan = "auto",
     overrides: Overrides | None = None,
     jitter: float = 0.0,
+    rename: Mapping[str, str] | None = None,
     seed: int | None = None,
 ) -> Plan:
     """Decide, write, and return the plan that was written: all parameters, or none if anything fails.
@@ -91,7 +99,7 @@ def initialize_(
     Args:
         example: as for `plan`, or none; a finished `Plan` needs none.
         recipe: as for `plan`, or a finished `Plan`.
-        jitter: as for `plan`.
+        jitter, rename: as for `plan`.
         seed: 0 … 2¹²⁸ − 1; every value is a function of the seed, the parameter's name and the element's index.
             None draws one from the framework's own generator, so that `torch.manual_seed` keeps its meaning; not for a
             distributed model, whose processes would draw different ones.
@@ -108,13 +116,61 @@ def initialize_(
         >>> net.weight[0, 0].item(), net.bias.tolist()
         (-0.20..., [0.0, 0.0, 0.0])
     """
-    adapter = adapter_of(model)
-    if isinstance(recipe, Plan):
-        decided = jittered(override(recipe, overrides or {}), jitter)
-    else:
-        decided = plan(model, *example, recipe=recipe, overrides=overrides, jitter=jitter)
+    adapter = adapter_of(model, "write_")
+    decided = _decided(model, example, recipe, overrides, jitter, rename)
     adapter.write_(model, decided, adapter.draw_seed_for(model) if seed is None else seed)
     return decided
+
+
+def initialize(
+    model: T,
+    *example: Any,
+    recipe: str | Recipe | Plan = "auto",
+    overrides: Overrides | None = None,
+    jitter: float = 0.0,
+    rename: Mapping[str, str] | None = None,
+    seed: Any,
+) -> T:
+    """The model as the plan starts it, as a new value; what was given stays as it is.
+
+    For models that are values: arrays of NumPy, and models of JAX (docs/jax.md), under `jax.jit` as well. Of a model
+    that is a pair of code and arrays, such as a module of Flax Linen, the arrays are given. `plan` says what is drawn.
+
+    Args:
+        example, recipe, overrides, jitter, rename: as for `initialize_`.
+        seed: 0 … 2¹²⁸ − 1, or for JAX a key; a pure function has no generator to draw one from.
+
+    Raises:
+        BadInput: a model that is an object with a state of its own, such as a torch.nn.Module: use `initialize_`.
+        All that `plan` raises.
+
+    Example:
+        >>> import fanin, numpy as np
+        >>> from fanin.compat.numpy import Net, layer
+        >>> empty = {"W": np.zeros((64, 32), np.float32), "b": np.zeros(32, np.float32)}
+        >>> layers = [layer("linear", weight="W", bias="b", axes=("in", "out"))]
+        >>> net = fanin.initialize(Net(empty, layers), recipe="lecun", seed=0)
+        >>> net["W"].std().round(3), empty["W"].std()
+        (np.float32(0.126), np.float32(0.0))
+    """
+    adapter = adapter_of(model, "initialized")
+    known = adapter.bound(model, *example) if hasattr(adapter, "bound") else model
+    started: T = adapter.initialized(known, _decided(known, example, recipe, overrides, jitter, rename), seed)
+    return started
+
+
+def _decided(
+    model: Any,
+    example: tuple[Any, ...],
+    recipe: str | Recipe | Plan,
+    overrides: Overrides | None,
+    jitter: float,
+    rename: Mapping[str, str] | None,
+) -> Plan:
+    if isinstance(recipe, Plan):
+        named = recipe.rename(rename) if rename else recipe
+        return jittered(override(named, overrides or {}), jitter)
+    return plan(model, *example, recipe=recipe, overrides=overrides, jitter=jitter, rename=rename)
 
 
 def calibrate(
@@ -177,12 +233,13 @@ def calibrate(
     References: Mishkin & Matas 2016, "All you need is a good init", algorithm 1; Zhu et al. 2021, "GradInit";
     Dauphin & Schoenholz 2019, "MetaInit".
     """
-    adapter = adapter_of(model)
+    adapter = adapter_of(model, "sweep")
     traced = adapter.trace(model, *example)
     kept = frozenset(
         p.path for p in traced.graph.parameters if any(fnmatchcase(n, k) for n in (p.path, *p.also) for k in keep)
     )
     if how == "lsuv":
+        adapter_of(model, "measured_sweep")
         return tuned(plan, traced.graph, adapter.measured_sweep(traced, model, example, seed), kept, "this batch shows")
     if how == "predicted":
         return tuned(plan, traced.graph, adapter.sweep(traced, model, example), kept)
@@ -194,7 +251,7 @@ def calibrate(
         )
     if type(steps) is not int or steps < 1:
         raise BadInput(f"steps must be an integer, at least 1; got {steps!r}.")
-    factors = adapter.learned_factors(
+    factors = adapter_of(model, "learned_factors").learned_factors(
         traced,
         model,
         example,
@@ -224,7 +281,7 @@ def on_meta() -> AbstractContextManager[Any]:
         >>> net[0].weight.device
         device(type='meta')
     """
-    block: AbstractContextManager[Any] = importlib.import_module(ADAPTERS["torch"]).on_meta()
+    block: AbstractContextManager[Any] = importlib.import_module(ADAPTERS["torch", "Module"]).on_meta()
     return block
 
 
@@ -267,7 +324,7 @@ def materialize_(
         >>> net[0].weight.device, net[1].running_var.tolist()
         (device(type='cpu'), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     """
-    adapter = adapter_of(model)
+    adapter = adapter_of(model, "materialize_")
     drawn = adapter.draw_seed_for(model) if seed is None else seed
     adapter.materialize_(model, plan, drawn, device=device, buffers=buffers, recorded=recorded)
 

@@ -32,6 +32,9 @@ def check(
         None,
         help="A function of the model's output, by name: of the model's file, of torch.nn.functional, or FILE.py:f.",
     ),
+    optimizer: str = typer.Option(
+        None, help="Of torch.optim, such as 'adamw(lr=0.001)': the size of its first step is judged, too."
+    ),
     follows: str = typer.Option(
         None, help="The recipe by which the model is said to start, such as gpt2: what starts otherwise is named."
     ),
@@ -61,7 +64,7 @@ def check(
     import time
 
     from fanin.cli.checked import Wanted, checked
-    from fanin.cli.facts import PROGRAM, facts
+    from fanin.cli.facts import PROGRAM, facts, framework_of
     from fanin.cli.saved import say, targets, write_start
     from fanin.diagnosis.diagnose import untouched
     from fanin.reports import check_target, write_html
@@ -77,12 +80,12 @@ def check(
 
         check_prediction(models[0], shape, recipe, seed, html, chosen == "json")
         return
-    wanted = Wanted(shape, recipe, loss, follows, seed, fix, select, ignore, fail_on)
+    wanted = Wanted(shape, recipe, loss, optimizer, follows, seed, fix, select, ignore, fail_on)
     found, pages = [], []
     for reference in models:
         started = time.perf_counter()
         one = checked(reference, wanted)
-        page = check_page(one.before, one.remedy, facts(started, "torch"), PROGRAM)
+        page = check_page(one.before, one.repair, facts(started, framework_of(one.model)), PROGRAM)
         found.append(one)
         pages.append(page)
         if chosen == "text":

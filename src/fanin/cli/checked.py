@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 from fanin import api
 from fanin.cli.location import locate, shown
 from fanin.cli.model import load_loss, load_model, noise_hint
+from fanin.cli.optimizer import load_optimizer
 from fanin.cli.settings import Settings, settings_for
+from fanin.cli.terminal import status
 from fanin.diagnosis import Diagnosis, Finding, Repair
 from fanin.frameworks import adapter_of
-from fanin.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Wanted:
     shape: str | None
     recipe: str | None
     loss: str | None
+    optimizer: str | None
     follows: str | None
     seed: int
     fix: bool
@@ -64,13 +66,6 @@ class Checked:
         file, _, factory = self.reference.rpartition(":")
         return f"{shown(Path(file))}:{factory}"
 
-    @property
-    def remedy(self) -> tuple[Plan, Diagnosis] | str | None:
-        """As the page takes it."""
-        if self.repair and self.repair.plan:
-            return self.repair.plan, self.repair.after
-        return "No remedy helped: every weight is as it was." if self.repair and self.repair.attempts else None
-
     def where(self, finding: Finding) -> tuple[str, int]:
         """Path and line for an annotation."""
         path, line = locate(finding, self.reference)
@@ -83,19 +78,25 @@ class Checked:
 
     @property
     def account(self) -> str:
-        """What was tried and what it did, or how to try it; "" where nothing is wrong."""
+        """How many parameters start anew, or how to try the remedies; "" where nothing is wrong."""
         if self.repair:
-            return "\n".join(str(self.repair).splitlines()[1:])
+            return str(self.repair).splitlines()[-1] if self.repair.attempts else ""
         if self.before.healthy or not any(f.start_helps for f in self.before):
             return ""
         return f"To try the remedies in memory: {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])} --fix"
 
 
 def checked(reference: str, wanted: Wanted) -> Checked:
-    """Build the model, diagnose it, and try the remedies if that is asked for."""
+    """Build the model, diagnose it, and try the remedies if that is asked for; a terminal shows what is being done."""
+    with status(f"building {reference}") as doing:
+        return _checked(reference, wanted, doing)
+
+
+def _checked(reference: str, wanted: Wanted, doing: Callable[[str], None]) -> Checked:
     settings = settings_for(Path(reference.rpartition(":")[0])).and_of(wanted.select, wanted.ignore, wanted.fail_on)
     model, example = load_model(reference, wanted.shape, wanted.seed)
-    loss = load_loss(wanted.loss, reference)
+    loss = load_loss(wanted.loss, reference, model)
+    doing(f"measuring {reference}")
     chosen: dict[str, Any] = {
         "loss": loss,
         "follows": wanted.follows,
@@ -108,7 +109,14 @@ def checked(reference: str, wanted: Wanted) -> Checked:
             return Checked(reference, model, settings, api.diagnose(model, *example, **chosen, plan=plan))
         if wanted.recipe is not None:
             api.initialize_(model, *example, recipe=wanted.recipe, seed=wanted.seed)
+        chosen["optimizer"] = load_optimizer(wanted.optimizer, model)
         if not wanted.fix:
             return Checked(reference, model, settings, api.diagnose(model, *example, **chosen))
-        repair = api.repair_(model, *example, **chosen, seed=wanted.seed)
+        repair = api.repair_(
+            model,
+            *example,
+            **chosen,
+            seed=wanted.seed,
+            progress=lambda finding: doing(f"trying the remedy of {finding.code} {finding.name}"),
+        )
         return Checked(reference, model, settings, repair.before, repair)

@@ -6,14 +6,20 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fanin.errors import BadInput, UnknownName
 
+if TYPE_CHECKING:
+    from fanin.experiments.lessons import Lesson
+
 NEEDED: Final = ("net", "data", "recipes")
-SETTINGS: Final = ("seeds", "learning_rates", "steps", "batch_size", "optimizer", "momentum", "engine", "bar")
+SETTINGS: Final = (
+    *("seeds", "learning_rates", "steps", "batch_size", "optimizer", "momentum", "weight_decay"),
+    *("engine", "address", "bar", "signals"),
+)
 QUICK_SEEDS: Final = 2
 EXAMPLE: Final = 'net = "perceptron(depth=30)", data = "digits", recipes = ["auto", "he"]'
 
@@ -25,6 +31,8 @@ class Spec:
     Attributes:
         settings: those of `fanin.compare` that it sets, by their names there.
         to: the folder of results.
+        vary: what `fanin.sweep` varies; a single study where nothing does.
+        lesson: that the file is of, with its words.
     """
 
     file: Path
@@ -34,10 +42,12 @@ class Spec:
     recipes: list[str] | dict[str, str]
     settings: Mapping[str, Any]
     to: str
+    vary: Mapping[str, Any] = field(default_factory=dict)
+    lesson: Lesson | None = None
 
     def quick(self) -> Spec:
         """A fifth of the steps, two seeds and the middle rate: to see that it runs, not what comes out."""
-        from fanin.experiments.compare import RATES
+        from fanin.experiments.design import RATES
 
         rates = self.settings.get("learning_rates", RATES)
         fewer = {
@@ -75,12 +85,30 @@ def read_spec(file: Path) -> Spec:
     """
     try:
         text = file.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
+        return spec_of(file, text)
     except OSError as error:
         raise BadInput(f"Cannot read {file}: {error.strerror}. Write one, for example: {EXAMPLE}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} is not TOML: {error}.") from error
-    known = (*NEEDED, *SETTINGS, "to")
+
+
+def of_lesson(name: str) -> Spec:
+    """A lesson as the file that it could be.
+
+    Raises:
+        UnknownName: no lesson of that name.
+    """
+    from fanin.experiments.lessons import LESSONS
+
+    if name not in LESSONS:
+        raise UnknownName("lesson", name, LESSONS)
+    return replace(spec_of(Path(name), LESSONS[name].to_toml()), lesson=LESSONS[name])
+
+
+def spec_of(file: Path, text: str) -> Spec:
+    """What the text of a file says."""
+    table = tomllib.loads(text)
+    known = (*NEEDED, *SETTINGS, "to", "vary")
     for name in table:
         if name not in known:
             raise UnknownName(f"field in {file}{_line(text, name)}", name, known)
@@ -97,7 +125,12 @@ def read_spec(file: Path) -> Spec:
             f"of names and recipes; got {recipes!r}."
         )
     settings: dict[str, Any] = {name: table[name] for name in SETTINGS if name in table}
-    return Spec(file, text, table["net"], table["data"], recipes, settings, table.get("to", f"runs/{file.stem}"))
+    vary, to = table.get("vary", {}), table.get("to", f"runs/{file.stem}")
+    if not isinstance(vary, dict) or not all(isinstance(values, list) for values in vary.values()):
+        raise BadInput(
+            f"{file}{_line(text, 'vary')}: vary must be a table of lists, such as depth = [5, 10, 20]; got {vary!r}."
+        )
+    return Spec(file, text, table["net"], table["data"], recipes, settings, to, vary)
 
 
 def load_net(spec: Spec) -> Any:

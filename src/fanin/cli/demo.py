@@ -19,11 +19,11 @@ def demo(
     from fanin.reports import check_target, render_section, strict_json, write_html
 
     try:
-        from fanin.experiments import Training, first_light
+        from fanin.experiments import first_light
         from fanin.reports import demo_page
     except ImportError as error:
         raise MissingExtra(error.name or "PyTorch", "demo", "The demonstration") from error
-    from fanin.cli.terminal import console, progress
+    from fanin.cli.terminal import console
 
     check_target(html)
     started = time.perf_counter()
@@ -34,12 +34,10 @@ def demo(
         checked.append(found)
         render_section(demo_page.before(found), out)
         render_section(demo_page.after(found), out)
-    specs = first_light.trial_specs(seeds, Training(steps=steps))
-    with progress(f"training {len(specs)} nets", len(specs)) as advance:
-        study = first_light.train_all(specs, lambda _: advance())
+    training = first_light.train(seeds, steps)
     for found in checked:
-        render_section(demo_page.trained(found.net, study), out)
-    seen = first_light.FirstLight(tuple(checked), study)
+        render_section(demo_page.trained(found, training), out)
+    seen = first_light.FirstLight(tuple(checked), training)
     page = demo_page.demo_page(seen, facts(started, "torch", "scikit-learn", "numpy"), PROGRAM)
     path = write_html(page, html)
     if as_json:

@@ -1,4 +1,4 @@
-"""`fanin explain CODE…`: the pages of checks."""
+"""`fanin explain CODE…`: the pages of checks, and of the alarms of `fanin.watch`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,14 @@ def explain(
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from fanin.diagnosis import check_named
+    from fanin.monitor.explained import explained
 
-    checks = [check_named(code) for code in codes]
+    pages = [explained(code) for code in codes]
     if as_json:
-        pages = [
-            {
-                "code": check.code,
-                "name": check.name,
-                "summary": check.summary,
-                "needs": check.needs,
-                "start_helps": check.remedy is not None,
-                "page": check.page,
-            }
-            for check in checks
-        ]
         typer.echo(json.dumps(pages[0] if len(pages) == 1 else pages, ensure_ascii=False, indent=2))
         return
     console = Console(width=min(Console().width, 100))
-    for check in checks:
-        console.print(Markdown(f"# {check.code} {check.name}\n\n{check.page}"))
+    for page in pages:
+        while_training = f"\n\n# While training\n\n{page['watch']}" if page["watch"] and page["page"] else ""
+        text = page["page"] or page["watch"]
+        console.print(Markdown(f"# {page['code']} {page['name']}\n\n{text}{while_training}"))

@@ -15,6 +15,13 @@ from fanin import __version__
 PROGRAM = f"fanin {__version__}"
 
 
+def framework_of(model: object) -> str:
+    """The package that a model is of."""
+    from fanin.frameworks import adapter_of
+
+    return str(adapter_of(model).__name__.rpartition(".")[2])
+
+
 def facts(started: float, *packages: str) -> dict[str, str | int | float]:
     """Command, seconds since `started` (of `time.perf_counter`), machine, and versions."""
     return {
@@ -23,5 +30,5 @@ def facts(started: float, *packages: str) -> dict[str, str | int | float]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "python": platform.python_version(),
         "fanin": __version__,
-        **{name: version(name) for name in packages},
+        **{name: getattr(sys.modules.get(name), "__version__", None) or version(name) for name in packages},
     }

@@ -9,10 +9,10 @@ import typer
 
 
 def list_(
-    what: str = typer.Argument("recipes", help="recipes, checks, initializers, activations, nets, or data."),
+    what: str = typer.Argument("recipes", help="recipes, checks, initializers, activations, nets, data, or lessons."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """List recipes, checks, initializers, activations, or the nets and data of comparisons, a line each."""
+    """List recipes, checks, initializers, activations, or the nets, data and lessons of comparisons."""
     import json
 
     from rich.table import Table
@@ -28,6 +28,7 @@ def list_(
         "activations": _activations,
         "nets": _nets,
         "data": _data,
+        "lessons": _lessons,
     }
     if what not in tables:
         raise UnknownName("list", what, tables)
@@ -86,3 +87,9 @@ def _data() -> dict[str, str]:
     from fanin.experiments.data import DATA
 
     return {name: _first_line(data) for name, data in DATA.items()}
+
+
+def _lessons() -> dict[str, str]:
+    from fanin.experiments.lessons import LESSONS
+
+    return {name: lesson.question for name, lesson in LESSONS.items()}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
 from fanin.errors import BadInput, MissingExtra, ShapeMismatch, UnknownName
+from fanin.frameworks import adapter_of
 from fanin.stream import key
 
 
@@ -21,30 +26,30 @@ def load_model(
     """Call the factory; returns the model and the example to call it with.
 
     The factory takes no arguments and returns a model, or (model, example input, …). `shape` ("32,3,224,224") asks for
-    white noise instead of the factory's example. PyTorch is seeded first, so that the same command sees the same model.
+    white noise instead of the factory's example. The framework is seeded first, so that the same command sees the same
+    model.
 
     Raises:
         BadInput: the file or the factory does not exist, raises, or does not return a model; no example is known.
     """
     module, factory = _factory(reference)
-    torch = _torch()
     key(seed, "")  # refuses what is no seed
-    torch.manual_seed(seed % 2**64)
+    _seed_constructors(seed)
     try:
         made = factory()
     except Exception as error:
         line = _line_in(error, module)
         raise BadInput(f"{reference}() raised {type(error).__name__}{line}: {error}") from error
     model, *example = made if isinstance(made, tuple) else (made,)
-    if not isinstance(model, torch.nn.Module):
+    try:
+        adapter = adapter_of(model)
+    except BadInput as error:
         raise BadInput(
-            f"{reference}() must return a torch.nn.Module, or a tuple of one and its example inputs; "
-            f"got {type(model).__name__}."
-        )
+            f"{reference}() must return a torch.nn.Module, a model of Keras, Flax, Equinox or Paddle, a net of NumPy "
+            f"arrays, or a tuple of one and its example inputs; got {type(model).__name__}."
+        ) from error
     if shape is not None:
-        from fanin.frameworks.torch import example_input
-
-        return model, (example_input(parse_shape(shape)),)
+        return model, (adapter.example_input(parse_shape(shape)),)
     if not example and needs_example:
         raise BadInput(f"{reference}() gives no example input. Add --input with its shape, for example --input 32,64.")
     return model, tuple(example)
@@ -102,8 +107,8 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def load_loss(name: str | None, reference: str) -> Callable[..., Any] | None:
-    """A function of the file that the model came from, one of another file, or one of torch.nn.functional.
+def load_loss(name: str | None, reference: str, model: Any) -> Callable[..., Any] | None:
+    """A function of the file that the model came from, one of another file, or one of the framework's own losses.
 
     Raises:
         BadInput: there is none of that name.
@@ -113,14 +118,23 @@ def load_loss(name: str | None, reference: str) -> Callable[..., Any] | None:
     if ":" in name:
         return _factory(name)[1]
     file, _, _ = reference.rpartition(":")
-    functional = vars(_torch().nn.functional)
-    found = getattr(sys.modules[_module_name(Path(file))], name, functional.get(name))
+    losses = getattr(adapter_of(model), "LOSSES", "torch.nn.functional")
+    found = getattr(sys.modules[_module_name(Path(file))], name, None)
+    found = getattr(importlib.import_module(losses), name, None) if found is None else found
     if not callable(found):
         raise BadInput(
-            f"--loss {name}: neither {file} nor torch.nn.functional has a function of that name. "
-            "Name one, or FILE.py:function."
+            f"--loss {name}: neither {file} nor {losses} has a function of that name. Name one, or FILE.py:function."
         )
     return cast(Callable[..., Any], found)
+
+
+def _seed_constructors(seed: int) -> None:
+    """What the file has imported draws from generators with this seed; PyTorch, if it has imported nothing."""
+    named = [name for name in ("keras", "paddle") if name in sys.modules]
+    for name in named:
+        importlib.import_module(f"fanin.frameworks.{name}").seed_everything(seed)
+    if "torch" in sys.modules or (not named and find_spec("torch")):
+        _torch().manual_seed(seed % 2**64)
 
 
 def _torch() -> Any:
@@ -138,6 +152,8 @@ def _factory(reference: str) -> tuple[ModuleType, Callable[[], Any]]:
     path = Path(file)
     if not path.is_file():
         raise BadInput(f"There is no file {file!r} (looked in {Path.cwd()}).")
+    os.environ.setdefault("GLOG_minloglevel", "2")  # read when Paddle is imported: errors alone
+    warnings.filterwarnings("ignore", "No ccache found")  # of Paddle's, for who compiles operators
     module = _run(path)
     found = getattr(module, name, None)
     if found is None:

@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from fanin import api
-from fanin.cli.facts import PROGRAM, facts
+from fanin.cli.facts import PROGRAM, facts, framework_of
 from fanin.cli.terminal import console
+from fanin.frameworks import adapter_of
 from fanin.plans import Plan
 from fanin.reports import render, strict_json, write_html
 from fanin.reports.plan_page import ends, plan_page
@@ -24,10 +25,10 @@ def show_predicted(model: Any, example: tuple[Any, ...], plan: Plan, html: str |
     """Predict from the plan, and from the weights that the model has if it has any; print both."""
     started = time.perf_counter()
     predicted: dict[str, Signals] = {}
-    if not any(p.is_meta for p in model.parameters()):
+    if adapter_of(model, "has_values").has_values(model):
         predicted[AS_BUILT] = api.predict(model, *example)
     predicted[plan.recipe] = api.predict(model, *example, plan=plan)
-    page = plan_page(plan, predicted, facts(started, "torch"), PROGRAM)
+    page = plan_page(plan, predicted, facts(started, framework_of(model)), PROGRAM)
     if as_json:
         found = [ends(start, layer_rows(of, None))._asdict() for start, of in predicted.items()]
         typer.echo(strict_json(json.loads(plan.to_json()) | {"predicted": found}), nl=False)

@@ -8,9 +8,10 @@ from typing import Any
 import typer
 
 from fanin import api
-from fanin.cli.facts import PROGRAM, facts
+from fanin.cli.facts import PROGRAM, facts, framework_of
 from fanin.cli.model import load_model, noise_hint
 from fanin.cli.terminal import console
+from fanin.frameworks import adapter_of
 from fanin.reports import render, strict_json, write_html
 from fanin.reports.prediction_page import layer_rows, prediction_page
 from fanin.signals import stacks
@@ -26,14 +27,16 @@ def check_prediction(
     """Predict, and measure if the model has values; print both."""
     started = time.perf_counter()
     built, example = load_model(model, shape, seed)
-    on_meta = any(p.is_meta for p in built.parameters())
+    on_meta = not adapter_of(built, "has_values").has_values(built)
     with noise_hint(shape):
         plan = api.plan(built, *example, recipe=recipe or "auto") if on_meta or recipe is not None else None
         predicted = api.predict(built, *example, plan=plan)
         if plan is not None and not on_meta:
             api.initialize_(built, recipe=plan, seed=seed)
         measured = None if on_meta else api.measure(built, *example)
-    page = prediction_page(predicted, measured, facts(started, "torch"), PROGRAM, ON_META if on_meta else "")
+    page = prediction_page(
+        predicted, measured, facts(started, framework_of(built)), PROGRAM, ON_META if on_meta else ""
+    )
     if as_json:
         data: dict[str, Any] = {
             "layers": [row._asdict() for row in layer_rows(predicted, measured)],

@@ -23,14 +23,14 @@ def targets(out: str | None, plan: str | None) -> tuple[Path | None, Path | None
 
 def write_start(model: Any, plan: Plan, seed: int, recipe: str, out: Path | None, plan_file: Path | None) -> str:
     """Write those of the two that are asked for, each whole or not at all; returns a line to say so, or ""."""
-    from fanin.frameworks.torch.save import save
+    from fanin.frameworks import adapter_of
 
     said = ""
     digest = plan.digest(seed)
     if out is not None:
         facts = {"fanin_digest": digest, "fanin_seed": str(seed), "fanin_recipe": recipe, "fanin_version": __version__}
-        size = save(model, out, facts)
-        count = sum(p.numel() for p in model.parameters())
+        size = adapter_of(model, "save").save(model, out, facts, plan)
+        count = sum(entry.target.size for entry in plan)
         said = f"{out}: {count:,} parameters, {size:,} bytes, seed {seed}, digest {digest[:SHOWN]}"
     if plan_file is not None:
         with replacing(plan_file) as temporary:

@@ -19,6 +19,15 @@ def console(*, quiet: bool = False) -> Console:
 
 
 @contextmanager
+def status(what: str) -> Iterator[Callable[[str], None]]:
+    """What is being done, on standard error while that is a terminal; yields the function to change it."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(what) as line:
+        yield line.update
+
+
+@contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar with count, elapsed time and time left, on standard error; yields the function that advances it by one."""
     from rich.console import Console

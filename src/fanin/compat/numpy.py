@@ -1,4 +1,4 @@
-"""NumPy: an array from any law, with the bits that the same seed and name have in every framework."""
+"""NumPy: an array from any law, or all arrays of a net, with the bits that seed and name have in every framework."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fanin.compat import layout
+from fanin.compat.layout import draw as drawn
 from fanin.errors import BadInput
+from fanin.frameworks.numpy import Net, layer
+from fanin.graph.layout import by_axes
 from fanin.initializers import Initializer, initializer
+
+__all__ = ["Net", "draw", "layer"]
 
 
 def draw(
@@ -60,5 +64,5 @@ def draw(
         raise BadInput(f"shape: expected integers such as (64, 128); got {shape!r}.") from None
     if min(sizes, default=0) < 0:
         raise BadInput(f"shape: expected sizes of at least 0; got {sizes}.")
-    stored = layout.by_axes(sizes, in_axis, out_axis).with_fans(fan_in, fan_out)
-    return layout.draw(initializer(law), sizes, stored, seed=seed, name=name, dtype=dtype)
+    stored = by_axes(sizes, in_axis, out_axis).with_fans(fan_in, fan_out)
+    return drawn(initializer(law), sizes, stored, seed=seed, name=name, dtype=dtype)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from fanin.diagnosis.evidence import Evidence
 from fanin.diagnosis.model import Finding, Severity
@@ -12,6 +12,14 @@ from fanin.diagnosis.place import Place, place_of_layer, place_of_node, place_of
 from fanin.graph import Node, Parameter
 from fanin.plans import Plan
 from fanin.signals import LayerSignal
+
+# What a check may need beside a graph and its signals → whether the evidence holds it.
+NEEDS: Final[Mapping[str, Callable[[Evidence], bool]]] = {
+    "a measurement": lambda evidence: evidence.measured,
+    "a loss": lambda evidence: evidence.given_loss,
+    "an optimizer": lambda evidence: evidence.training is not None,
+    "the laws of the weights": lambda evidence: evidence.laws is not None,
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Check:
             else does.
         worse: how the first of a finding's numbers gets worse, by which a remedy is judged; None where it says nothing
             of that, and only the severity and the number of places count.
-        needs: what it cannot judge without, beside a graph and its signals: "a measurement", "a loss", "an optimizer".
+        needs: what it cannot judge without, beside a graph and its signals: a key of `NEEDS`, or "".
     """
 
     code: str
@@ -43,6 +51,10 @@ class Check:
     remedy: Callable[[Plan, Evidence, Finding], Plan] | None = None
     needs: str = ""
     worse: Literal["larger", "smaller", "farther from 1"] | None = None
+
+    def can_judge(self, evidence: Evidence) -> bool:
+        """The evidence holds what the check needs."""
+        return not self.needs or NEEDS[self.needs](evidence)
 
     def finding(
         self,

@@ -16,11 +16,13 @@ EVERYTHING = Selection()
 
 
 def diagnose(evidence: Evidence, selection: Selection = EVERYTHING, checks: Mapping[str, Check] = CHECKS) -> Diagnosis:
-    """Every selected check's finding, in the order of the table."""
-    found = [check.find(check, evidence) for check in checks.values() if selection.wants(check)]
-    findings = [f for f in found if f]
+    """Every selected check's finding, in the order of the table; and which checks the evidence is not enough for."""
+    wanted = [check for check in checks.values() if selection.wants(check)]
+    able = [check for check in wanted if check.can_judge(evidence)]
+    findings = [found for check in able if (found := check.find(check, evidence))]
     shown = tuple(f for f in findings if not selection.ignores(f))
-    return Diagnosis(shown, evidence, tuple(f for f in findings if selection.ignores(f)))
+    ignored = tuple(f for f in findings if selection.ignores(f))
+    return Diagnosis(shown, evidence, ignored, {c.code: c.needs for c in wanted if not c.can_judge(evidence)})
 
 
 def untouched(graph: Graph) -> Plan:

@@ -83,12 +83,14 @@ class Diagnosis:
         findings: in the order of `CHECKS`.
         evidence: what they were found in.
         ignored: findings that the caller asked not to be shown.
+        not_judged: code of a check → what it needs and was not given, such as "a loss".
         page: makes the whole report of a diagnosis, as HTML. Judging knows nothing of pages: whoever does gives it.
     """
 
     findings: tuple[Finding, ...]
     evidence: Evidence = field(repr=False)
     ignored: tuple[Finding, ...] = ()
+    not_judged: Mapping[str, str] = field(default_factory=dict)
     page: Callable[[Diagnosis], str] | None = field(default=None, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Finding]:
@@ -131,6 +133,7 @@ class Diagnosis:
             "healthy": self.healthy,
             "findings": [f.to_dict() for f in self.findings],
             "ignored": [f.to_dict() for f in self.ignored],
+            "not_judged": dict(self.not_judged),
             "signals": self.signals.to_dict(),
         }
 

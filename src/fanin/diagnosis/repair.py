@@ -113,6 +113,7 @@ def repair(
     trial: Callable[[Plan], Evidence],
     selection: Selection = EVERYTHING,
     checks: Mapping[str, Check] = CHECKS,
+    on_trial: Callable[[Finding], None] = lambda _: None,
 ) -> Repair:
     """Try the remedies of what is selected, in the order of the findings, each beside those that were kept before.
 
@@ -123,8 +124,9 @@ def repair(
     Args:
         evidence: of the model as it starts.
         trial: of the model as a plan would start it; the model is as it was afterwards.
+        on_trial: told of each finding before its remedy is tried.
     """
-    search = _Search(trial, replace(selection, select=()), selection, checks)
+    search = _Search(trial, replace(selection, select=()), selection, checks, on_trial)
     first = start = _Start(untouched(evidence.graph), search.judged(evidence))
     while (better := search.better(start)) is not None:
         start = better
@@ -157,6 +159,7 @@ class _Search:
     everything: Selection
     selection: Selection
     checks: Mapping[str, Check]
+    on_trial: Callable[[Finding], None]
     settled: dict[str, Attempt] = field(default_factory=dict)
     seen: dict[str, _Start] = field(default_factory=dict)
 
@@ -215,6 +218,7 @@ class _Search:
         if digest == start.plan.digest(0):
             return start
         if digest not in self.seen:
+            self.on_trial(finding)
             self.seen[digest] = _Start(plan, self.judged(self.trial(plan)))
         return self.seen[digest]
 

@@ -1,25 +1,13 @@
 """EVIDENCE: starts compared by real training.
 
-`compare` trains a net from several recipes and gives a `Study`: its `Run`s, and what can be said of them. A `Store`
-keeps results on disk, an engine (`ENGINES`) does the work in processes. To add an engine: a function in `engine.py`.
-The demonstration has its own small form of it: `Trial`s, functions of their `TrialSpec`, run by `run_trials`.
+`compare` trains a net from several recipes and gives a `Study`: its `Run`s, and what can be said of them; `sweep` does
+so over depths, nets, decays, and gives a `Sweep` of studies; `LESSONS` are sweeps with words. A `Store` keeps results
+on disk; an engine does the work, in processes or on a cluster. To add an engine: a file in `engines/`.
 """
 
-from fanin.experiments.comparison import Standing, Study
-from fanin.experiments.runner import run_trials
+from fanin.experiments.settings import Training
 from fanin.experiments.store import Store
-from fanin.experiments.study import Spread, Training, Trial, Trials, TrialSpec
+from fanin.experiments.study import Standing, Study
 from fanin.experiments.trial import Run
 
-__all__ = [
-    "Run",
-    "Spread",
-    "Standing",
-    "Store",
-    "Study",
-    "Training",
-    "Trial",
-    "TrialSpec",
-    "Trials",
-    "run_trials",
-]
+__all__ = ["Run", "Standing", "Store", "Study", "Training"]

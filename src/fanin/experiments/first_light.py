@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -11,11 +10,12 @@ import torch
 from torch import nn
 
 from fanin.diagnosis import Diagnosis, Evidence, diagnose
+from fanin.experiments.conduct import Engagement
 from fanin.experiments.data import digits
 from fanin.experiments.nets import Perceptron
-from fanin.experiments.runner import run_trials
-from fanin.experiments.study import Training, Trial, Trials, TrialSpec
-from fanin.frameworks.torch import observe, sweep, trace, write_
+from fanin.experiments.sweep import Sweep, sweep
+from fanin.frameworks.torch import observe, trace, write_
+from fanin.frameworks.torch import sweep as swept
 from fanin.plans import Plan, make_plan
 
 DEPTH: Final = 40
@@ -23,6 +23,7 @@ WIDTH: Final = 100
 ACTIVATIONS: Final = ("tanh", "relu")
 BAD_STARTS: Final = ("zeros", "normal(std=0.01)", "normal(std=1.0)", "torch_default")
 CURE: Final = "auto"
+RATE: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,14 @@ class Checked:
         plan: the cure's.
     """
 
-    net: str
+    activation: str
     diagnoses: dict[str, Diagnosis]
     plan: Plan
+
+    @property
+    def net(self) -> str:
+        """Its name in titles."""
+        return f"{DEPTH}-layer {self.activation}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class FirstLight:
     """All that the demonstration found."""
 
     checked: tuple[Checked, ...]
-    study: Trials
+    training: Sweep
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -57,39 +63,38 @@ class FirstLight:
                 }
                 for c in self.checked
             ],
-            "study": self.study.to_dict(),
+            "training": self.training.to_dict(),
         }
 
 
-def check(activation: str, depth: int = DEPTH, width: int = WIDTH, seed: int = 0) -> Checked:
+def check(activation: str, seed: int = 0) -> Checked:
     """Measure every start of one net on 256 digits with their real loss."""
     data = digits()
     inputs, labels = torch.from_numpy(data.inputs[:256]), torch.from_numpy(data.targets[:256])
-    net = Perceptron(depth, width, inputs.shape[1], data.outputs, activation)
+    net = Perceptron(DEPTH, WIDTH, inputs.shape[1], data.outputs, activation)
     traced = trace(net, inputs)
     loss = partial(nn.functional.cross_entropy, target=labels)
 
     def planned(start: str) -> Plan:
-        return make_plan(traced.graph, start, sweep=sweep(traced, net, (inputs,)))
+        return make_plan(traced.graph, start, sweep=swept(traced, net, (inputs,)))
 
     def checked(start: str) -> Diagnosis:
         write_(net, planned(start), seed)
         return diagnose(Evidence(traced.graph, observe(traced, net, (inputs,), loss)))
 
     diagnoses = {start: checked(start) for start in (*BAD_STARTS, CURE)}
-    return Checked(f"{depth}-layer {activation}", diagnoses, planned(CURE))
+    return Checked(activation, diagnoses, planned(CURE))
 
 
-def trial_specs(seeds: int, training: Training, depth: int = DEPTH, width: int = WIDTH) -> list[TrialSpec]:
-    """Every net in every start with every seed."""
-    return [
-        TrialSpec(depth, width, activation, start, seed, training)
-        for seed in range(seeds)
-        for activation in ACTIVATIONS
-        for start in (*BAD_STARTS, CURE)
-    ]
-
-
-def train_all(specs: list[TrialSpec], on_done: Callable[[Trial], None] | None = None) -> Trials:
-    """Run the trials on all cores."""
-    return run_trials(specs, on_done=on_done)
+def train(seeds: int, steps: int, *, progress: bool = True) -> Sweep:
+    """Every net from every start with every seed, at one learning rate."""
+    return sweep(
+        f"perceptron(depth={DEPTH}, width={WIDTH})",
+        "digits",
+        vary={"activation": list(ACTIVATIONS)},
+        recipes=[*BAD_STARTS, CURE],
+        by=Engagement(progress=progress),
+        seeds=seeds,
+        steps=steps,
+        learning_rates=[RATE],
+    )

@@ -10,76 +10,108 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from fanin.experiments.data import IGNORED, Data, Loss
+from fanin.experiments.design import Design
+from fanin.experiments.probe import seen
+from fanin.experiments.settings import Training
 from fanin.experiments.store import Store
-from fanin.experiments.study import Training
 from fanin.experiments.subject import Subject
 from fanin.experiments.together import train_together
 from fanin.experiments.training import Losses, loss_function, train
-from fanin.experiments.trial import Cell, decides
+from fanin.experiments.trial import Cell
 from fanin.frameworks.torch import write_
 from fanin.plans import Plan
 
 STACKED_ELEMENTS = 1 << 20  # parameters of a model: with 200,000, a stack halves the time; with 3 million it doubles it
+Trial = tuple[Plan, Cell]
 TESTED_AT_ONCE = 512  # samples: enough to be fast, few enough for the memory of any net that trains
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Trials of one recipe."""
+class At(NamedTuple):
+    """Which trial: of which design, and where in it."""
 
+    design: int
     recipe: str
-    plan: Plan
-    cells: tuple[Cell, ...]
+    cell: Cell
+
+
+Stack = tuple[At, ...]
+"""Trials of one net and training, which differ in their start, their rate and their batches."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a stack: how many trials it trained; those that failed, with the error; others are elsewhere."""
+    """What became of a stack; trials that are neither trained nor failed are elsewhere.
+
+    Attributes:
+        trained: how many.
+        failed: with the error.
+        results: of those that are trained, where the worker has no store to keep them in.
+    """
 
     trained: int = 0
-    failed: tuple[tuple[Cell, str], ...] = ()
+    failed: tuple[tuple[At, str], ...] = ()
+    results: tuple[tuple[At, dict[str, Any]], ...] = ()
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Trains what it is given, unless the store has it or another run works on it; a function of its fields."""
+    """Trains what it is given, unless the store has it or another run works on it; a function of its fields.
 
-    subject: Subject
-    how: Training
-    store: Store
+    Attributes:
+        store: None where it is out of reach, as on another machine: results go into the report.
+    """
+
+    designs: tuple[Design, ...]
+    store: Store | None
 
     def __call__(self, stack: Stack, tell: Callable[[int], None]) -> Report:
         """Claim, look, train, store."""
-        with ExitStack() as claims, one_core():
-            keys = {c: self.key(stack.plan, c) for c in stack.cells}
-            claimed = [c for c, key in keys.items() if claims.enter_context(self.store.claim(key))]
-            cells = [c for c in claimed if self.store.get(keys[c]) is None]
-            if not cells:
-                return Report()
-            started = time.perf_counter()
-            ended = train_stack(self.subject, stack.plan, cells, self.how, tell)
-            seconds = (time.perf_counter() - started) / len(cells)
-            facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(cells)}
-            good = {c: result for c, result in zip(cells, ended, strict=True) if not isinstance(result, Exception)}
-            for cell, result in good.items():
-                self.store.put(keys[cell], {**result, "seconds": seconds, "facts": facts})
-            failed = [(c, e) for c, e in zip(cells, ended, strict=True) if isinstance(e, Exception)]
-            return Report(len(good), tuple((c, f"{type(e).__name__}: {e}") for c, e in failed))
+        if self.store is None:
+            return self._train(stack, tell)
+        with ExitStack() as claims:
+            keys = {at: self.designs[at.design].key(at.recipe, at.cell) for at in stack}
+            claimed = [at for at, key in keys.items() if claims.enter_context(self.store.claim(key))]
+            signals = self.designs[stack[0].design].signals
+            found = self._train([at for at in claimed if not has(self.store.get(keys[at]), signals)], tell)
+            for at, result in found.results:
+                self.store.put(keys[at], result)
+            return replace(found, results=())
 
-    def key(self, plan: Plan, cell: Cell) -> dict[str, Any]:
-        """Of a trial in the store."""
-        return decides(self.subject.digest, plan, self.how, cell, torch.__version__)
+    def _train(self, todo: Sequence[At], tell: Callable[[int], None]) -> Report:
+        if not todo:
+            return Report()
+        first = self.designs[todo[0].design]
+        trials = [(self.designs[at.design].plans[at.recipe], at.cell) for at in todo]
+        started = time.perf_counter()
+        with one_core():
+            ended = train_stack(first.subject, trials, first.how, tell, signals=first.signals)
+        seconds = (time.perf_counter() - started) / len(todo)
+        facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(todo)}
+        pairs = list(zip(todo, ended, strict=True))
+        failed = tuple((at, f"{type(e).__name__}: {e}") for at, e in pairs if isinstance(e, Exception))
+        good = tuple((at, {**r, "seconds": seconds, "facts": facts}) for at, r in pairs if not isinstance(r, Exception))
+        return Report(len(good), failed, good)
+
+
+def has(result: Mapping[str, Any] | None, signals: bool) -> bool:
+    """Whether a stored result has all that is asked for; one without signals is trained again where they are."""
+    return result is not None and (not signals or "signals" in result)
 
 
 def train_stack(
-    subject: Subject, plan: Plan, cells: Sequence[Cell], how: Training, tell: Callable[[int], None] = lambda _: None
+    subject: Subject,
+    trials: Sequence[Trial],
+    how: Training,
+    tell: Callable[[int], None] = lambda _: None,
+    *,
+    signals: bool = False,
 ) -> list[dict[str, Any] | Exception]:
     """Of each trial its losses and tests, or the error that ended it.
 
@@ -96,13 +128,13 @@ def train_stack(
     with torch.random.fork_rng(devices=[]):
         try:
             if gains(subject.model):
-                return list(_together(subject, plan, cells, how, count))
+                return list(_together(subject, trials, how, count, signals))
         except Exception:  # noqa: BLE001  # whatever torch.func does not take; what is wrong with the model comes again
             tell(-told)
         alone: list[dict[str, Any] | Exception] = []
-        for cell in cells:
+        for trial in trials:
             try:
-                alone.append(_alone(subject, plan, cell, how, tell))
+                alone.append(_alone(subject, trial, how, tell, signals))
             except Exception as error:  # noqa: BLE001  # the model's own; the other trials go on
                 alone.append(error)
         return alone
@@ -114,34 +146,36 @@ def gains(model: nn.Module) -> bool:
 
 
 def _together(
-    subject: Subject, plan: Plan, cells: Sequence[Cell], how: Training, tell: Callable[[int], None]
+    subject: Subject, trials: Sequence[Trial], how: Training, tell: Callable[[int], None], signals: bool
 ) -> Iterator[dict[str, Any]]:
     model, data = copy.deepcopy(subject.model), subject.data
-    starts = {}
-    for seed in dict.fromkeys(c.seed for c in cells):
-        write_(model, plan, seed)
-        starts[seed] = {name: w.detach().clone() for name, w in model.named_parameters()}
+    starts = []
+    for plan, cell in trials:
+        write_(model, plan, cell.seed)
+        starts.append({name: w.detach().clone() for name, w in model.named_parameters()})
     last: dict[str, Tensor] = {}
-    seeds, rates = [c.seed for c in cells], [c.rate for c in cells]
     done = 0
 
     def step(at: int) -> None:
         nonlocal done
-        tell((at - done) * len(cells))
+        tell((at - done) * len(trials))
         done = at
 
-    losses = train_together(
-        model, [starts[s] for s in seeds], seeds, rates, data, how, on_step=step, on_end=last.update
-    )
-    tell((how.steps - done) * len(cells))  # all have diverged
-    for at, found in enumerate(losses):
-        yield _result(found, tested(model, {name: w[at] for name, w in last.items()}, data))
+    seeds, rates = zip(*(cell for _, cell in trials), strict=True)
+    losses = train_together(model, starts, seeds, rates, data, how, on_step=step, on_end=last.update)
+    tell((how.steps - done) * len(trials))  # all have diverged
+    for at, (found, start) in enumerate(zip(losses, starts, strict=True)):
+        end = {name: w[at] for name, w in last.items()}
+        flowed = seen(subject, model, start, end) if signals else {}
+        yield _result(found, tested(model, end, data)) | flowed
 
 
-def _alone(subject: Subject, plan: Plan, cell: Cell, how: Training, tell: Callable[[int], None]) -> dict[str, Any]:
+def _alone(subject: Subject, trial: Trial, how: Training, tell: Callable[[int], None], signals: bool) -> dict[str, Any]:
+    plan, cell = trial
     torch.manual_seed(cell.seed)  # of what the model itself draws, such as dropout
     model = copy.deepcopy(subject.model)
     write_(model, plan, cell.seed)
+    start = {name: w.detach().clone() for name, w in model.named_parameters()} if signals else {}
     done = 0
 
     def step(at: int) -> None:
@@ -151,7 +185,9 @@ def _alone(subject: Subject, plan: Plan, cell: Cell, how: Training, tell: Callab
 
     losses = train(model, subject.data, replace(how, learning_rate=cell.rate), cell.seed, step)
     tell(how.steps - done)  # it has diverged
-    return _result(losses, tested(model, dict(model.named_parameters()) | dict(model.named_buffers()), subject.data))
+    end = {name: w.detach() for name, w in (*model.named_parameters(), *model.named_buffers())}
+    flowed = seen(subject, copy.deepcopy(model), start, end) if signals else {}
+    return _result(losses, tested(model, end, subject.data)) | flowed
 
 
 def _result(found: Losses, metrics: tuple[float | None, float | None]) -> dict[str, Any]:

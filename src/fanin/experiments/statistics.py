@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,29 @@ class Paired:
     difference: Interval
     p: float
     seeds: int
+
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation over seeds; std is 0 for one seed, NaN where the mean is infinite."""
+
+    mean: float
+    std: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.std:.3f}" if math.isfinite(self.mean) else "diverged"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation.
+
+    Example:
+        >>> str(spread([1.0, 3.0])), str(spread([1.0, math.inf]))
+        ('2.000 ± 1.414', 'diverged')
+    """
+    mean = statistics.fmean(values)
+    if not math.isfinite(mean):
+        return Spread(mean, math.nan)
+    return Spread(mean, statistics.stdev(values) if len(values) > 1 else 0.0)
 
 
 def paired(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Paired:

@@ -78,6 +78,16 @@ class Subject:
             )
         return found
 
+    def traced_on(self, samples: int) -> Traced:
+        """Its graph on so many samples, traced once."""
+        if samples not in self._traced:
+            self._traced[samples] = trace(self.model, torch.from_numpy(self.data.inputs[:samples]))
+        return self._traced[samples]
+
+    @cached_property
+    def _traced(self) -> dict[int, Traced]:
+        return {}
+
     @property
     def example(self) -> tuple[torch.Tensor, ...]:
         """Two samples."""
@@ -109,8 +119,9 @@ class Subject:
         return make_plan(graph, recipe, None, swept, constrained(self.model))
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, which builds the net itself."""
-        return {"net": self.net, "data": self.data, "data_name": self.data_name}
+        """For another process, which builds the net itself, but need not trace it again."""
+        known = {"digest": self.digest} if "digest" in self.__dict__ else {}
+        return {"net": self.net, "data": self.data, "data_name": self.data_name, **known}
 
 
 def subject(net: str | Build, data: Any) -> Subject:

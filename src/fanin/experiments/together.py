@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fanin.experiments.data import Data
 from fanin.experiments.optimizers import OPTIMIZERS
-from fanin.experiments.study import Training
+from fanin.experiments.settings import Training
 from fanin.experiments.training import Losses, batches, loss_function
 
 Start = Mapping[str, Tensor]
@@ -50,7 +50,7 @@ def train_together(
     """
     stacked = {name: torch.stack([start[name] for start in starts]).requires_grad_() for name in starts[0]}
     parameters = list(stacked.values())
-    update = OPTIMIZERS[how.optimizer](parameters, momentum=how.momentum)
+    update = OPTIMIZERS[how.optimizer](parameters, momentum=how.momentum, decay=how.weight_decay)
     each_rate = torch.tensor(rates, dtype=parameters[0].dtype)
     inputs, targets = torch.from_numpy(data.inputs), torch.from_numpy(data.targets)
     sources = {seed: batches(seed, len(targets), how.batch_size) for seed in seeds}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from fanin.experiments.criterion import final_loss
-from fanin.experiments.study import Training
+from fanin.experiments.flow import Flow
+from fanin.experiments.settings import Training
 from fanin.plans import Plan
 
 SEMANTICS: Final = (
@@ -33,6 +34,7 @@ class Run:
         accuracy: share of the test's classes that are said right, and finitely; None for squared errors.
         seconds: its share of the time that its stack of models took.
         facts: what it ran on.
+        start, end: what flowed through the net before and after; None where that was not asked for.
     """
 
     recipe: str
@@ -44,6 +46,8 @@ class Run:
     accuracy: float | None
     seconds: float
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    start: Flow | None = field(default=None, compare=False)
+    end: Flow | None = field(default=None, compare=False)
 
     @property
     def final_loss(self) -> float:
@@ -53,7 +57,10 @@ class Run:
     @classmethod
     def read(cls, recipe: str, cell: Cell, result: Mapping[str, Any]) -> Run:
         """From what is stored."""
-        return cls(recipe, *cell, **{**result, "losses": tuple(result["losses"])})
+        plain = {name: value for name, value in result.items() if name != "signals"}
+        run = cls(recipe, *cell, **{**plain, "losses": tuple(result["losses"])})
+        start, end = (result.get("signals", {}).get(when) for when in ("start", "end"))
+        return replace(run, start=Flow.read(start) if start else None, end=Flow.read(end) if end else None)
 
 
 def decides(subject: Mapping[str, str], plan: Plan, how: Training, cell: Cell, torch: str) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def decides(subject: Mapping[str, str], plan: Plan, how: Training, cell: Cell, t
         "semantics": SEMANTICS,
         **subject,
         "plan": plan.digest(cell.seed),
-        "training": asdict(replace(how, learning_rate=cell.rate)),
+        "training": replace(how, learning_rate=cell.rate).to_dict(),
         "seed": cell.seed,
         "torch": torch,
     }

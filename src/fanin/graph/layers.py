@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanin.graph.model import ActivationCall, Graph, Node
+from fanin.graph.model import ActivationCall, Graph, Node, Role
 from fanin.graph.paths import WEIGHTS
 
 # Operations that hand a signal on to the next activation. Normalisation is among them: the activation after it
@@ -105,7 +105,12 @@ def _follow(graph: Graph, start: Node) -> tuple[Node, str]:
         first = users[0]
         if first.activation and all(user.activation == first.activation for user in users):
             return first, first.op
-        if len(users) > 1 or first.op not in PASSES_ON:
+        if len(users) > 1 or not (first.op in PASSES_ON or _adds_a_bias(graph, first)):
             combined = (user.op for user in users if not user.activation and user.op not in PASSES_ON)
             return node, next(combined, "a branch")
         node = first
+
+
+def _adds_a_bias(graph: Graph, node: Node) -> bool:
+    """A bias that is added by hand belongs to the layer before it."""
+    return node.op == "add" and any((p := graph.by_path.get(name)) and Role.BIAS in p.roles for name in node.inputs)

@@ -151,7 +151,8 @@ class Parameter:
     """One tensor to initialize.
 
     Attributes:
-        path: its first name in the model; the name under which it is drawn.
+        path: its first name in the model; the name under which it is drawn, unless `name` says another.
+        shape: of the logical weight, (out, in, kernel, …) as PyTorch has it, however the framework stores it.
         fans: None where the operation gives no meaning to fans; of one part, where there are parts.
         also: further names of the same tensor (tied weights).
         node: the operation that first reads it, None if none does.
@@ -161,6 +162,9 @@ class Parameter:
         branch: the residual branch that it is in, for weights.
         owner: the classes of the module that it belongs to, as "package.module.Class", the most special first; of tied
             weights, of each such module.
+        name: under which its values are drawn, where that is not the path.
+        stored: the axes of the tensor, as the framework stores it, in the order of the logical shape; () where they lie
+            in that order.
     """
 
     path: str
@@ -175,6 +179,13 @@ class Parameter:
     further: tuple[Role, ...] = ()
     branch: Branch | None = None
     owner: tuple[str, ...] = ()
+    name: str = ""
+    stored: tuple[int, ...] = ()
+
+    @property
+    def drawn_as(self) -> str:
+        """The name under which its values are drawn."""
+        return self.name or self.path
 
     @property
     def roles(self) -> tuple[Role, ...]:

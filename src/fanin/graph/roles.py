@@ -68,12 +68,18 @@ def _found(
     for node in graph.nodes:
         yield from _of_node(paths, node, branches)
     for p in graph.parameters:
-        if p.role in WEIGHTS and ((p.parts and p.parts.slices) or EXPERTS.search(p.path)):
+        if p.role in WEIGHTS and ((p.parts and p.parts.slices and not _one_by_one(paths, p)) or EXPERTS.search(p.path)):
             yield p.path, Role.EXPERT
         if p.role is Role.EMBEDDING and POSITIONS.search(p.path):
             yield p.path, Role.POSITION
         if STEP_BIAS.search(p.path):
             yield p.path, Role.STEP_BIAS
+
+
+def _one_by_one(paths: Paths, stack: Parameter) -> bool:
+    """Whether the matrices of a stack are layers, one behind the other, rather than experts side by side."""
+    users = paths.graph.users.get(stack.path, ())
+    return len(users) > 1 and paths.depends(users[-1].name, users[0].name)
 
 
 def _of_node(paths: Paths, node: Node, branches: Sequence[ResidualBranch]) -> Iterator[tuple[str, Role]]:

@@ -33,7 +33,7 @@ def _of(entry: Entry) -> dict[str, Any]:
     """What decides the values of a parameter: no reason, role or standard deviation."""
     p = entry.parameter
     return {
-        "path": p.path,
+        "path": p.drawn_as,
         "also": sorted(p.also),
         "shape": p.shape,
         "dtype": p.dtype,

@@ -52,7 +52,7 @@ class Entry:
     def target(self) -> Target:
         """The tensor, as its law sees it."""
         p = self.parameter
-        return Target(p.path, p.shape, p.dtype, p.fans, p.parts)
+        return Target(p.drawn_as, p.shape, p.dtype, p.fans, p.parts)
 
     @property
     def std(self) -> float:
@@ -127,6 +127,24 @@ class Plan:
 
         return replace(self, entries=tuple(decided(e) for e in self.entries))
 
+    def rename(self, names: Mapping[str, str]) -> Plan:
+        """A plan whose parameters at these paths are drawn under other names: those that another model gives them.
+
+        So a model that was written anew in another framework starts with the same bits as the first.
+
+        Raises:
+            UnknownName: a path that no parameter has.
+            BadInput: something else than names, or two parameters of one name, which would have the same values.
+
+        Example:
+            >>> entry = Entry(Parameter("dense_1/kernel", (10, 64), "float32"), Keep(), "as it is")
+            >>> Plan("none", (entry,)).rename({"dense_1/kernel": "0.weight"})["dense_1/kernel"].target.name
+            '0.weight'
+        """
+        from fanin.plans.names import renamed
+
+        return renamed(self, names)
+
     def diff(self, other: Plan) -> PlanDiff:
         """The parameters that start otherwise, in this plan's order; those only `other` has come last.
 
@@ -169,7 +187,7 @@ class Plan:
             "recipe": self.recipe,
             "notes": list(self.notes),
             "parameters": [
-                asdict(e.parameter)
+                _plain(e.parameter)
                 | {"initializer": to_dict(e.initializer), "std": _json_number(e.std), "why": e.why, "source": e.source}
                 | ({"measured": asdict(e.measured)} if e.measured else {})
                 for e in self.entries
@@ -222,6 +240,14 @@ def writes(entry: Entry) -> bool:
     return not isinstance(entry.initializer, Keep)
 
 
+def _plain(parameter: Parameter) -> dict[str, Any]:
+    """Without the order of axes where it is the logical one, as it always is in PyTorch."""
+    data = asdict(parameter)
+    if not parameter.stored:
+        del data["stored"]
+    return data
+
+
 def _entry(row: dict[str, Any]) -> Entry:
     parameter = Parameter(
         path=row["path"],
@@ -236,6 +262,8 @@ def _entry(row: dict[str, Any]) -> Entry:
         further=tuple(Role(role) for role in row.get("further", ())),
         branch=Branch(**row["branch"]) if row.get("branch") else None,
         owner=tuple(row.get("owner", ())),
+        name=row.get("name", ""),
+        stored=tuple(row.get("stored", ())),
     )
     seen = Measured(**row["measured"]) if row.get("measured") else None
     return Entry(parameter, from_dict(row["initializer"]), row["why"], row["source"], seen)

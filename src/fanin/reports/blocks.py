@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from fanin.diagnosis import CHECKS, Diagnosis, Finding, Place, Severity
+from fanin.diagnosis import CHECKS, Attempt, Diagnosis, Finding, Place, Severity
 from fanin.plans import Plan
 from fanin.plans.model import writes
 from fanin.plans.repeated import grouped, label
@@ -72,6 +72,12 @@ def paths_in_short(paths: Sequence[str]) -> str:
     groups = grouped(dict.fromkeys(paths), lambda path: path, lambda _: None)
     more = sum(map(len, groups[GROUPS:]))
     return ", ".join([*map(label, groups[:GROUPS]), *([f"and {more} more"] if more else [])])
+
+
+def attempts_table(attempts: Sequence[Attempt]) -> Table:
+    """What became of each error and warning, and why."""
+    columns = [Column(name) for name in ("remedy of", "finding", "outcome", "what it did")]
+    return Table("", columns, [(a.finding.code, a.finding.name, a.outcome, a.why) for a in attempts])
 
 
 def plan_table(plan: Plan) -> Table:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fanin.diagnosis import Diagnosis
-from fanin.plans import Plan
-from fanin.reports.blocks import findings, laws_table, written_table
+from fanin.diagnosis import Diagnosis, Repair
+from fanin.reports.blocks import attempts_table, findings, laws_table, written_table
 from fanin.reports.layer_tables import attention_table, layer_table, spread_table
 from fanin.reports.over_depth import before_and_after, expected_and_seen
 from fanin.reports.page import Block, Page, Section, Text, Value
 
 
-def check_page(
-    before: Diagnosis, remedy: tuple[Plan, Diagnosis] | str | None, facts: Mapping[str, Value], program: str
-) -> Page:
+def check_page(before: Diagnosis, repair: Repair | None, facts: Mapping[str, Value], program: str) -> Page:
     """A page on one model.
 
     Args:
-        remedy: the plan that was tried and what was measured with it, or why none could be tried.
+        repair: what was tried and what became of it, where remedies were tried.
     """
     graph, signals = before.graph, before.signals
     summary = f"{before.summary.capitalize()}."
@@ -26,16 +23,16 @@ def check_page(
     if before.ignored:
         codes = ", ".join(dict.fromkeys(f.code for f in before.ignored))
         found.append(Text(f"{len(before.ignored)} more not shown, as asked for: {codes}."))
+    if before.not_judged:
+        found.append(Text(_not_judged(before)))
     sections = [
         Section("Findings", found, f"Loss {signals.loss:.4g}: {signals.loss_name}."),
         Section("Signals over depth", expected_and_seen(before), _lead(before)),
     ]
-    if isinstance(remedy, tuple):
-        plan, after = remedy
-        summary = f"{before.summary.capitalize()} as it starts; after the remedy: {after.summary}."
-        sections.append(_after(before, plan, after))
-    elif remedy:
-        sections.append(Section("Remedy", [Text(remedy, "warn")]))
+    if repair and repair.attempts:
+        kept = "after the remedies" if repair.plan else "no remedy helped"
+        summary = f"{before.summary.capitalize()} as it starts; {kept}: {repair.after.summary}."
+        sections.append(_tried(repair))
     sections += [Section("Layers, as the model starts", [layer_table(before)]), *_further(before)]
     subtitle = f"{len(graph.parameters)} parameters, {len(graph.nodes)} operations"
     return Page(graph.model, subtitle, sections, facts, program, summary)
@@ -49,10 +46,26 @@ def _lead(diagnosis: Diagnosis) -> str:
     return f"{foreseen} Measured in one pass." if evidence.measured else foreseen
 
 
-def _after(before: Diagnosis, plan: Plan, after: Diagnosis) -> Section:
-    notes = [Text(note, "warn") for note in plan.notes]
-    blocks = [findings(after, counted=False), *before_and_after(before, after), *notes, written_table(plan)]
-    return Section("After the remedy", blocks)
+def _not_judged(diagnosis: Diagnosis) -> str:
+    """By what they lack, in the order of the table.
+
+    "Not judged: without a loss L01 and N02; without an optimizer B03."
+    """
+    lacking: dict[str, list[str]] = {}
+    for code, need in diagnosis.not_judged.items():
+        lacking.setdefault(need, []).append(code)
+    return "Not judged: " + "; ".join(f"without {need} {' and '.join(codes)}" for need, codes in lacking.items()) + "."
+
+
+def _tried(repair: Repair) -> Section:
+    """What each remedy did, and the model with those that were kept."""
+    blocks: list[Block] = [attempts_table(repair.attempts)]
+    if repair.plan:
+        blocks += [findings(repair.after, counted=False), *before_and_after(repair.before, repair.after)]
+        blocks += [*(Text(note, "warn") for note in repair.plan.notes), written_table(repair.plan)]
+    else:
+        blocks.append(Text("No remedy helped: every weight is as it was.", "warn"))
+    return Section("The remedies, tried", blocks)
 
 
 def _further(diagnosis: Diagnosis) -> list[Section]:

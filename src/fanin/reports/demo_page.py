@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fanin.experiments import Trials
-from fanin.experiments.first_light import BAD_STARTS, CURE, Checked, FirstLight
+from fanin.experiments import Study
+from fanin.experiments.first_light import BAD_STARTS, CURE, DEPTH, RATE, WIDTH, Checked, FirstLight
+from fanin.experiments.statistics import Spread, spread
+from fanin.experiments.sweep import Sweep
 from fanin.reports.blocks import findings, plan_table, reach
 from fanin.reports.over_depth import activations_over_depth, gradients_over_depth
 from fanin.reports.page import Column, LinePlot, Page, Section, Series, SideBySide, Table, Value
@@ -16,23 +18,22 @@ WINDOW = 10  # steps that one point of a training curve averages
 
 def demo_page(seen: FirstLight, facts: Mapping[str, Value], program: str) -> Page:
     """The whole story; sections in the order in which the command prints them."""
-    spec = seen.study.trials[0].spec
-    training = spec.training
+    training = seen.training.studies[0].how
     return Page(
         title="Two deep nets, started badly and well",
         subtitle=(
-            f"{spec.depth} hidden layers of {spec.width} units on 1,797 handwritten digits; {training.steps} steps "
-            f"of SGD, learning rate {training.learning_rate:g}, momentum {training.momentum:g}, "
+            f"{DEPTH} hidden layers of {WIDTH} units on 1,797 handwritten digits; {training.steps} steps "
+            f"of SGD, learning rate {RATE:g}, momentum {training.momentum:g}, "
             f"batches of {training.batch_size}"
         ),
         sections=[
             section
             for checked in seen.checked
-            for section in (before(checked), after(checked), trained(checked.net, seen.study))
+            for section in (before(checked), after(checked), trained(checked, seen.training))
         ],
         facts=facts,
         generated_by=program,
-        summary=" ".join(conclusion(checked.net, seen.study) for checked in seen.checked),
+        summary=" ".join(conclusion(checked, seen.training) for checked in seen.checked),
     )
 
 
@@ -80,17 +81,18 @@ def starts_table(checked: Checked) -> Table:
     return Table(title, columns, rows)
 
 
-def trained(net: str, study: Trials) -> Section:
+def trained(checked: Checked, training: Sweep) -> Section:
     """Loss over steps and where it ended."""
+    study = training.at(activation=checked.activation)
     curves = []
     for start in STARTS:
-        points = study.curve(net, start, WINDOW)
+        points = study.curve(start, WINDOW)
         x, mean, low, high = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
         curves.append(Series(start, x, mean, low, high, emphasis=start == CURE))
     return Section(
-        f"{net}: training",
+        f"{checked.net}: training",
         [
-            results(net, study),
+            results(study),
             LinePlot(
                 "Training loss",
                 "step",
@@ -104,7 +106,7 @@ def trained(net: str, study: Trials) -> Section:
     )
 
 
-def results(net: str, study: Trials) -> Table:
+def results(study: Study) -> Table:
     """Loss and accuracy at the end, mean ± standard deviation over seeds."""
     columns = [
         Column("start"),
@@ -114,17 +116,23 @@ def results(net: str, study: Trials) -> Table:
     ]
     rows = []
     for start in STARTS:
-        trials = study.of(net, start)
-        ends = [str(t.diverged_at) for t in trials if t.diverged_at]
-        left = f"{len(ends)} of {len(trials)} seeds, at step {', '.join(ends)}" if ends else ""
-        rows.append((start, str(study.final_loss(net, start)), str(study.accuracy(net, start)), left))
-    return Table(f"After training, mean ± standard deviation over {len(study.of(net, CURE))} seeds", columns, rows)
+        runs = study.of(start)
+        ends = [str(run.diverged_at) for run in runs if run.diverged_at]
+        left = f"{len(ends)} of {len(runs)} seeds, at step {', '.join(ends)}" if ends else ""
+        rows.append((start, str(spread([run.final_loss for run in runs])), str(right(study, start)), left))
+    return Table(f"After training, mean ± standard deviation over {len(study.seeds)} seeds", columns, rows)
 
 
-def conclusion(net: str, study: Trials) -> str:
+def right(study: Study, start: str) -> Spread:
+    """Test accuracy over seeds; outputs that are not finite count as wrong."""
+    return spread([run.accuracy or 0.0 for run in study.of(start)])
+
+
+def conclusion(checked: Checked, training: Sweep) -> str:
     """The best of the warned-of starts beside the cure, in one sentence."""
-    best = max(BAD_STARTS, key=lambda start: study.accuracy(net, start).mean)
+    study = training.at(activation=checked.activation)
+    best = max(BAD_STARTS, key=lambda start: right(study, start).mean)
     return (
-        f"{net}: test accuracy {study.accuracy(net, CURE)} with {CURE}; "
-        f"the best of the four other starts, {best}, reaches {study.accuracy(net, best)}."
+        f"{checked.net}: test accuracy {right(study, CURE)} with {CURE}; "
+        f"the best of the four other starts, {best}, reaches {right(study, best)}."
     )

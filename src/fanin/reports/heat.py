@@ -22,6 +22,8 @@ class HeatData(TypedDict):
     value_label: str
     x: list[float]
     y: list[float]
+    x_names: list[str]
+    y_names: list[str]
     values: list[list[float | None]]
     centre: float
     extent: float
@@ -40,6 +42,8 @@ def heat_data(block: HeatMap) -> HeatData:
         value_label=block.value_label,
         x=[_short(v) for v in block.x],
         y=[_short(v) for v in block.y],
+        x_names=list(block.x_names),
+        y_names=list(block.y_names),
         values=[[_short(v) if math.isfinite(v) else None for v in row] for row in block.values],
         centre=block.centre,
         extent=block.extent(),
@@ -64,20 +68,35 @@ def heat_description(block: HeatMap) -> str:
 def heat_table(block: HeatMap) -> Table:
     """Some of the numbers, for reading without the drawing."""
     across, down = evenly(len(block.x), TABLE_PLACES), evenly(len(block.y), TABLE_PLACES)
-    columns = [Column(f"{block.y_label} \\ {block.x_label}", "number")]
-    columns += [Column(shown(block.x[i], "number"), "number") for i in across]
-    rows = [[block.y[j], *(block.values[j][i] for i in across)] for j in down]
+    columns = [Column(f"{block.y_label} \\ {block.x_label}", "text" if block.y_names else "number")]
+    columns += [Column(place(block.x, block.x_names, i), "number") for i in across]
+    there = block.y_names or block.y
+    rows = [[there[j], *(block.values[j][i] for i in across)] for j in down]
     skipped = len(across) < len(block.x) or len(down) < len(block.y)
     notes = [f"{len(down)} of {len(block.y)} rows, {len(across)} of {len(block.x)} columns."] if skipped else []
     return Table(block.title, columns, rows, notes)
 
 
+def place(places: Sequence[float], names: Sequence[str], at: int) -> str:
+    """What stands on the axis there."""
+    return names[at] if names else shown(places[at], "number")
+
+
 def heat_rows(block: HeatMap, width: int, height: int = 12) -> list[str]:
-    """The map as rows of characters, the largest y first: the darker, the larger."""
-    down = _spread(len(block.y), height)[::-1]
+    """The map as rows of characters, the largest y first, names from above: the darker, the larger.
+
+    Rows that are all shown begin with what they are of; a map of few columns has wide ones.
+    """
+    down = _spread(len(block.y), height)
+    down = down if block.y_names else down[::-1]
     across = _spread(len(block.x), width)
-    extent = block.extent() or 1.0
-    return ["".join(_shade(block.values[j][i], block.centre, extent) for i in across) for j in down]
+    extent, wide = block.extent() or 1.0, max(1, min(6, width // max(1, len(across))))
+    rows = ["".join(_shade(block.values[j][i], block.centre, extent) * wide for i in across) for j in down]
+    if len(down) < len(block.y):
+        return rows
+    names = [place(block.y, block.y_names, j) for j in down]
+    room = max(map(len, names))
+    return [f"{name:>{room}} {row}" for name, row in zip(names, rows, strict=True)]
 
 
 def _spread(count: int, places: int) -> Sequence[int]:

@@ -22,9 +22,11 @@ def gradients_over_depth(diagnoses: Mapping[str, Diagnosis]) -> LinePlot:
 
 
 def before_and_after(before: Diagnosis, after: Diagnosis) -> list[LinePlot]:
-    """Both, of a model as it is built and after its remedy, over the same axes."""
+    """Both, of a model as it is built and after its remedies, over the same axes."""
     return [
-        _plot(quantity, [_line("as built", before, quantity), _line("after the remedy", after, quantity, True)], after)
+        _plot(
+            quantity, [_line("as built", before, quantity), _line("after the remedies", after, quantity, True)], after
+        )
         for quantity in (ACTIVATIONS, GRADIENTS)
     ]
 

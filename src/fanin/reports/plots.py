@@ -109,9 +109,10 @@ class HeatMap:
 
     Colours are full at `reach` times the centre, or where the values end if that is nearer. Values have a row for
     each y and a column for each x; those that are not finite are grey, and `beyond` says why. `line` is drawn over it.
+    `x_names` and `y_names` stand at the places in the stead of numbers, as of recipes, which have no order.
 
     Raises:
-        BadInput: rows or columns are missing, or x or y has less than two places or does not rise.
+        BadInput: rows, columns or names are missing, or x or y has less than two places or does not rise.
 
     """
 
@@ -127,13 +128,18 @@ class HeatMap:
     line: Series | None = None
     beyond: str = "no value"
     caption: str = ""
+    x_names: Sequence[str] = ()
+    y_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for key in ("x", "y"):
-            places = tuple(float(v) for v in getattr(self, key))
+            places, names = tuple(float(v) for v in getattr(self, key)), tuple(getattr(self, f"{key}_names"))
             object.__setattr__(self, key, places)
-            if len(places) < 2 or any(b <= a for a, b in pairwise(places)):
+            object.__setattr__(self, f"{key}_names", names)
+            if len(places) < (1 if names else 2) or any(b <= a for a, b in pairwise(places)):
                 raise BadInput(f"Heat map {self.title!r} needs at least two rising values of {key}; got {places[:5]}.")
+            if names and len(names) != len(places):
+                raise BadInput(f"Heat map {self.title!r} needs a name for each of {len(places)} {key}; got {names}.")
         object.__setattr__(self, "values", tuple(tuple(float(v) for v in row) for row in self.values))
         if len(self.values) != len(self.y) or any(len(row) != len(self.x) for row in self.values):
             raise BadInput(

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Mapping
 
 from fanin.experiments import Standing, Study
-from fanin.experiments.comparison import cells
+from fanin.experiments.study import cells
 from fanin.reports.page import Block, Column, LinePlot, Page, Section, Series, Table, Text, Value
+from fanin.signals.over_depth import ACTIVATIONS, GRADIENTS, Quantity
 
 POINTS = 100  # of a curve: what a plot of this width shows
 HEAD = (
@@ -25,8 +26,10 @@ def study_page(study: Study, facts: Mapping[str, Value], program: str) -> Page:
     sections = [Section("Each at its own best rate", blocks), Section("Training", [curves(study)])]
     if len(study.rates) > 1:
         sections.append(Section("Over learning rates", [over_rates(study)]))
-    if study.left_out or study.failed:
-        sections.append(Section("Left out", [Text(line) for line in _left_out(study)]))
+    if flowed := signals(study):
+        sections.append(Section("Signals over depth", flowed, "At the start, and after training."))
+    if study.all_that_went_wrong:
+        sections.append(Section("Left out", [Text(line) for line in study.all_that_went_wrong]))
     return Page(
         title=f"Starts of {study.net}, compared",
         subtitle=(
@@ -86,12 +89,32 @@ def over_rates(study: Study) -> Table:
     return Table("Mean loss at the end by learning rate", columns, rows)
 
 
+def signals(study: Study) -> list[Block]:
+    """What flowed through the layers before and after training, of each recipe at its best rate; where it was kept."""
+    plots = []
+    for quantity in (ACTIVATIONS, GRADIENTS):
+        series = [_flowing(study, recipe, when, quantity) for recipe in study.recipes for when in ("start", "end")]
+        if drawn := [line for line in series if line is not None and len(line.x) > 1]:
+            caption = "Medians over seeds, each recipe at its own best rate, on 128 samples."
+            plots.append(
+                LinePlot(quantity.title, "layer", quantity.label, drawn, log_y=True, x_integer=True, caption=caption)
+            )
+    return list(plots)
+
+
+def _flowing(study: Study, recipe: str, when: str, quantity: Quantity) -> Series | None:
+    flows = study.flows(recipe, when)
+    if not flows:
+        return None
+    numbers = [flow.gradients if quantity.backward else flow.values for flow in flows]
+    middle = [
+        statistics.median([x for x in layer if x is not None] or [math.nan]) for layer in zip(*numbers, strict=True)
+    ]
+    word = {"start": "at the start", "end": "trained"}[when]
+    return Series(f"{recipe}, {word}", range(1, len(middle) + 1), middle, group=recipe)
+
+
 def _series(study: Study, row: Standing, window: int) -> Series:
     points = study.curve(row.recipe, window)
     x, mean, low, high = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
     return Series(row.recipe, x, mean, low, high, emphasis=row.recipe == study.winner)
-
-
-def _left_out(study: Study) -> list[str]:
-    lines = [f"{recipe}: {why}" for recipe, why in study.left_out.items()]
-    return lines + [f"{r}, seed {c.seed}, rate {c.rate:g}: {error}" for r, c, error in study.failed]

@@ -152,7 +152,7 @@ def _plot(plot: LinePlot) -> RenderableType:
 
 
 def _map(block: HeatMap) -> RenderableType:
-    spans = (f"{n} {shown(v[0], 'number')} to {shown(v[-1], 'number')}" for n, v in _axes(block))
+    spans = (_span(*axis) for axis in _axes(block))
     head = Words.assemble((block.title, "bold"), (f"  {block.value_label} over {' and '.join(spans)}", "dim"))
     reach = math.exp(block.extent())
     low, high = (shown(v, "number") for v in (block.centre / reach, block.centre * reach))
@@ -161,8 +161,12 @@ def _map(block: HeatMap) -> RenderableType:
     return Group(head, *(Words(row, no_wrap=True) for row in heat_rows(block, 60)), *notes)
 
 
-def _axes(block: HeatMap) -> tuple[tuple[str, Sequence[float]], tuple[str, Sequence[float]]]:
-    return (block.x_label, block.x), (block.y_label, block.y)
+def _axes(block: HeatMap) -> Sequence[tuple[str, Sequence[float], Sequence[str]]]:
+    return (block.x_label, block.x, block.x_names), (block.y_label, block.y, block.y_names)
+
+
+def _span(label: str, places: Sequence[float], names: Sequence[str]) -> str:
+    return label if names else f"{label} {shown(places[0], 'number')} to {shown(places[-1], 'number')}"
 
 
 def _x_span(plot: LinePlot) -> str:

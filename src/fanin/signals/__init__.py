@@ -7,19 +7,24 @@ stack of them leads. To add a rule: a function and a line in `RULES`.
 """
 
 from fanin.signals.average import averaged
+from fanin.signals.clipped import Clipped
 from fanin.signals.compare import Comparison, Pair, Row, Summary, compare
 from fanin.signals.detail import AttentionDetail, Detail, Histogram, Stored
 from fanin.signals.model import LayerSignal, Moments, ParameterSignal, Signals, by_depth
+from fanin.signals.origin import Operand, Origin
 from fanin.signals.stack import Block, Stack, stacks
 
 __all__ = [
     "AttentionDetail",
     "Block",
+    "Clipped",
     "Comparison",
     "Detail",
     "Histogram",
     "LayerSignal",
     "Moments",
+    "Operand",
+    "Origin",
     "Pair",
     "ParameterSignal",
     "Row",

@@ -12,8 +12,10 @@ from typing import Any, ClassVar, Final, TypeVar
 import keras
 
 from fanin.compat.keras.layouts import layout_of, variable_in_the_making
-from fanin.compat.layout import Layout, bfloat16_as_float32, check_fan, draw
+from fanin.compat.layout import draw
 from fanin.errors import BadInput, UnknownName
+from fanin.frameworks.held import as_numbers
+from fanin.graph.layout import Layout, check_fan
 from fanin.initializers import (
     Constant,
     Initializer,
@@ -85,9 +87,7 @@ class Drawn(keras.initializers.Initializer):  # type: ignore[misc]  # Keras has 
         path = name if name is not None else variable.path if variable is not None else ""
         dtype = keras.backend.standardize_dtype(dtype)
         values = draw(self.law(), sizes, stored, seed=self._next_seed(), name=path, dtype=dtype)
-        if dtype == "bfloat16":
-            values = bfloat16_as_float32(values)
-        tensor = keras.ops.convert_to_tensor(values, dtype=dtype)
+        tensor = keras.ops.convert_to_tensor(as_numbers(values, dtype), dtype=dtype)
         return tensor if layout is None else _distributed(tensor, layout)
 
     def get_config(self) -> dict[str, Any]:

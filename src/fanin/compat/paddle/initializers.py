@@ -7,10 +7,12 @@ from typing import Any
 
 import paddle
 
-from fanin.compat.layout import Layout, as_stored, check_fan, draw
+from fanin.compat.layout import draw
 from fanin.compat.paddle.gains import calculate_gain
 from fanin.compat.paddle.layouts import layer_in_the_making, layout_of
 from fanin.errors import BadInput
+from fanin.frameworks.paddle.model import draw_seed
+from fanin.graph.layout import Layout, as_stored, check_fan
 from fanin.initializers import Bilinear as BilinearLaw
 from fanin.initializers import CutNormal, Initializer, VarianceScaling, initializer
 from fanin.initializers import Normal as NormalLaw
@@ -79,12 +81,6 @@ def require_dynamic_mode() -> None:
             "fanin.compat.paddle writes values, and the parameters of a static program have none yet. "
             "Build the model in dynamic mode: paddle.disable_static()."
         )
-
-
-def draw_seed() -> int:
-    """62 bits of Paddle's generator."""
-    high, low = paddle.randint(0, 2**31 - 1, [2]).tolist()
-    return int(high) << 31 | int(low)
 
 
 class Normal(Drawn):

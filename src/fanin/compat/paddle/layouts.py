@@ -1,54 +1,14 @@
-"""What a layer of Paddle does with a parameter, and hence its layout and fans.
-
-To teach a layer: a line in `LAYOUTS`.
-"""
+"""What a layer of Paddle does with a parameter that it makes, and hence its layout and fans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import paddle
 
 from fanin.compat.callers import callers
-from fanin.compat.layout import Layout, as_stored, conv_fans, matrix
-from fanin.graph import Axis, Fans, WeightUse, fans
-
-Shape = tuple[int, ...]
-
-
-def _conv(layer: Any, shape: Shape) -> Layout:
-    return as_stored(shape, conv_fans(shape, groups=layer._groups, stride=tuple(layer._stride)))
-
-
-def _conv_transposed(layer: Any, shape: Shape) -> Layout:
-    known = conv_fans(shape, groups=layer._groups, stride=tuple(layer._stride), transposed=True)
-    return as_stored(shape, known)
-
-
-def _gates(parts: int) -> Callable[[Any, Shape], Layout]:
-    return lambda _, shape: as_stored(shape, fans(shape, WeightUse(parts=parts)))
-
-
-def _bilinear(_: Any, shape: Shape) -> Layout:
-    return as_stored(shape, fans(shape, WeightUse((Axis.OUT, Axis.IN, Axis.KERNEL))))
-
-
-# Class → the number of axes of its weight, and its layout; other parameters of the class are read by their shape.
-LAYOUTS: Final[dict[str, tuple[int, Callable[[Any, Shape], Layout]]]] = {
-    "Linear": (2, lambda _, shape: matrix(shape)),
-    "Embedding": (2, lambda _, shape: as_stored(shape, Fans(shape[1], shape[1]))),  # rows of norm 1 under 1/fan
-    "Bilinear": (3, _bilinear),
-    "SimpleRNNCell": (2, _gates(1)),
-    "LSTMCell": (2, _gates(4)),
-    "GRUCell": (2, _gates(3)),
-    "Conv1D": (3, _conv),
-    "Conv2D": (4, _conv),
-    "Conv3D": (5, _conv),
-    "Conv1DTranspose": (3, _conv_transposed),
-    "Conv2DTranspose": (4, _conv_transposed),
-    "Conv3DTranspose": (5, _conv_transposed),
-}
+from fanin.frameworks.paddle.layouts import Shape, known_layout
+from fanin.graph.layout import Layout, as_stored, conv_fans, matrix
 
 
 def layer_in_the_making() -> Any:
@@ -60,8 +20,7 @@ def layout_of(layer: Any, shape: Shape) -> Layout:
     """By the layer; by the shape where its class is none of Paddle's: (in, out), or (out, in, *kernel)."""
     if len(shape) < 2:
         return as_stored(shape)
-    for base in type(layer).__mro__:
-        axes, layout = LAYOUTS.get(base.__name__, (0, None))
-        if layout and base.__module__.partition(".")[0] == "paddle" and axes == len(shape):
-            return layout(layer, shape)
+    known = known_layout(layer, shape)
+    if known is not None:
+        return known
     return matrix(shape) if len(shape) == 2 else as_stored(shape, conv_fans(shape))

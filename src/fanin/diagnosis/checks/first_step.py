@@ -41,8 +41,9 @@ from fanin.graph.paths import WEIGHTS
 from fanin.signals.circumstances import Training
 from fanin.signals.model import RANDOM_COTANGENT
 
-# Perceptrons of two to eight layers on handwritten digits, with Adam, RMSprop and SGD: at a largest ratio of 0.24 they
-# learn as well as at any, at 0.7 the second loss is 10 to 1000 times the first, and beyond 2 nothing is learned.
+# 162 runs: perceptrons of 2, 4 and 8 layers of 64 and 256 units, 200 batches of digits, Adam, RMSprop and SGD at
+# nine rates. With a largest ratio below 0.25 the second loss is at most 6 times the first, and all learn whose rate is
+# not too small; up to 1 it is up to 360 times the first, and 5 of 18 end above a loss of 1; beyond 2, 35 of 40 do.
 LARGE: Final = 0.3
 WHOLE: Final = 1.0
 SMALL: Final = 1e-6  # a million steps in one direction for one weight

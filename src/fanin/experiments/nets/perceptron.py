@@ -22,7 +22,7 @@ from fanin.experiments.nets.activations import norm as norm_named
 
 
 class Perceptron(nn.Module):
-    """`depth` hidden layers of `width` units, x → φ(norm(W x + b)), and a linear readout.
+    """`depth` hidden layers of `width` units, x → φ(norm(W x + b)), and a linear readout; at depth 0 that alone.
 
     Example:
         >>> sum(p.numel() for p in Perceptron(depth=3, width=8, inputs=4, outputs=2).parameters())
@@ -37,7 +37,7 @@ class Perceptron(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
         self.norms = nn.ModuleList(norm_named(norm, width) for _ in range(depth))
         self.activation = activation_named(activation)
-        self.readout = nn.Linear(width, outputs)
+        self.readout = nn.Linear(sizes[-1], outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, inputs) → (batch, outputs)."""

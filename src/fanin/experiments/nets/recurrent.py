@@ -1,4 +1,4 @@
-"""An LSTM or a GRU that reads a sequence.
+"""An LSTM, a GRU or a plain recurrent layer that reads a sequence.
 
 Its recurrent weights are applied once a step, so that two hundred steps are two hundred layers which share them. How
 long it remembers is decided by the forget gate: with a bias of 0 it lets half of its memory go at every step, and an
@@ -19,6 +19,7 @@ from fanin.errors import UnknownName
 from fanin.experiments.data import Data
 
 CELLS: Final[dict[str, type[nn.LSTM | nn.GRU | nn.RNN]]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+PLAIN: Final = ("tanh", "relu")
 
 
 class Recurrent(nn.Module):
@@ -26,6 +27,8 @@ class Recurrent(nn.Module):
 
     Args:
         inputs: numbers at each step; for tokens, how many there are: they are read as one-hot vectors.
+        layers: one above the other.
+        activation: of a plain cell ("rnn"), "tanh" or "relu"; gates have theirs.
         each_step: an answer at every step, or one after the last.
     """
 
@@ -36,14 +39,19 @@ class Recurrent(nn.Module):
         outputs: int,
         cell: str = "lstm",
         *,
+        layers: int = 1,
+        activation: str = "tanh",
         tokens: bool = False,
         each_step: bool = False,
     ) -> None:
         super().__init__()
         if cell not in CELLS:
             raise UnknownName("cell", cell, CELLS)
+        if activation not in PLAIN:
+            raise UnknownName("activation of a recurrent cell", activation, PLAIN)
         self.inputs, self.tokens, self.each_step = inputs, tokens, each_step
-        self.cell = CELLS[cell](inputs, width, batch_first=True)
+        plain = {"nonlinearity": activation} if cell == "rnn" else {}
+        self.cell = CELLS[cell](inputs, width, layers, batch_first=True, **plain)
         self.readout = nn.Linear(width, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,8 +63,19 @@ class Recurrent(nn.Module):
         return out
 
 
-def recurrent(data: Data, *, width: int = 64, cell: str = "lstm") -> Recurrent:
+def recurrent(
+    data: Data, *, width: int = 64, cell: str = "lstm", layers: int = 1, activation: str = "tanh"
+) -> Recurrent:
     """A memory that must last: its biases decide how long it does (Tallec & Ollivier 2018)."""
     inputs = data.tokens or data.inputs.shape[-1]
     each_step = data.targets.ndim == 2 and data.tokens > 0
-    return Recurrent(width, inputs, data.outputs, cell, tokens=data.tokens > 0, each_step=each_step)
+    return Recurrent(
+        width,
+        inputs,
+        data.outputs,
+        cell,
+        layers=layers,
+        activation=activation,
+        tokens=data.tokens > 0,
+        each_step=each_step,
+    )

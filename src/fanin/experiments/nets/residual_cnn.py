@@ -23,7 +23,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, activation: str, norm: str, *, scalars: bool) -> None:
         super().__init__()
-        self.norm1, self.norm2 = (norm_named(norm, width, nn.BatchNorm2d) for _ in range(2))
+        self.norm1, self.norm2 = (norm_named(norm, width, pictures=True) for _ in range(2))
         self.conv1, self.conv2 = (nn.Conv2d(width, width, 3, padding=1, bias=not scalars) for _ in range(2))
         self.activation = activation_named(activation)
         if scalars:
@@ -50,7 +50,7 @@ class ResidualCNN(nn.Module):
     """A convolution, `blocks` residual blocks, an activation, the average over places, a readout.
 
     Args:
-        norm: "none", or "batch" within each branch.
+        norm: within each branch: "none", "batch", or "layer" over all channels and places.
         stride: of the first convolution.
         scalars: Fixup's biases and multipliers, one number each, in the place of norms and biases.
     """

@@ -10,11 +10,33 @@ References: Xiong et al. 2020; Liu et al. 2020 (Admin); Huang et al. 2020 (T-Fix
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fanin.errors import UnknownName
 from fanin.experiments.data import Data
+from fanin.experiments.nets.activations import activation as activation_named
+
+NORMS: Final[dict[str, Callable[[int], nn.Module]]] = {
+    "layer": nn.LayerNorm,
+    "rms": nn.RMSNorm,
+    "none": lambda width: nn.Identity(),
+}
+
+
+def norm_of(name: str, width: int) -> nn.Module:
+    """A new one over the stream; batch norm is not among them, as it would let a position see those after it.
+
+    Raises:
+        UnknownName: the message names the nearest.
+    """
+    if name not in NORMS:
+        raise UnknownName("norm", name, NORMS)
+    return NORMS[name](width)
 
 
 class Attention(nn.Module):
@@ -44,26 +66,27 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two layers with a GELU in between, four times as wide."""
+    """Two layers with an activation in between, four times as wide."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, activation: str = "gelu") -> None:
         super().__init__()
+        self.activation = activation_named(activation)
         self.expand, self.reduce = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, width) → the same."""
-        out: torch.Tensor = self.reduce(F.gelu(self.expand(x)))
+        out: torch.Tensor = self.reduce(self.activation(self.expand(x)))
         return out
 
 
 class Block(nn.Module):
     """Attention, then a feed-forward net, each added to the stream; the norm before it, or after the sum."""
 
-    def __init__(self, width: int, heads: int, *, post_norm: bool, packed: bool) -> None:
+    def __init__(self, width: int, heads: int, activation: str, norm: str, *, post_norm: bool, packed: bool) -> None:
         super().__init__()
         self.post_norm = post_norm
-        self.attention, self.feed_forward = Attention(width, heads, packed=packed), FeedForward(width)
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention, self.feed_forward = Attention(width, heads, packed=packed), FeedForward(width, activation)
+        self.norm1, self.norm2 = norm_of(norm, width), norm_of(norm, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, length, width) → the same."""
@@ -86,14 +109,17 @@ class Transformer(nn.Module):
         heads: int,
         tokens: int,
         length: int,
+        activation: str = "gelu",
+        norm: str = "layer",
         *,
         post_norm: bool = False,
         packed: bool = False,
     ) -> None:
         super().__init__()
         self.tokens, self.positions = nn.Embedding(tokens, width), nn.Embedding(length, width)
-        self.blocks = nn.ModuleList(Block(width, heads, post_norm=post_norm, packed=packed) for _ in range(blocks))
-        self.norm = nn.Identity() if post_norm else nn.LayerNorm(width)
+        each = (Block(width, heads, activation, norm, post_norm=post_norm, packed=packed) for _ in range(blocks))
+        self.blocks = nn.ModuleList(each)
+        self.norm = nn.Identity() if post_norm else norm_of(norm, width)
         self.readout = nn.Linear(width, tokens)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -111,9 +137,11 @@ def transformer(
     blocks: int = 48,
     width: int = 32,
     heads: int = 2,
+    activation: str = "gelu",
+    norm: str = "layer",
     post_norm: bool = False,
     packed: bool = False,
 ) -> Transformer:
     """Without warm-up, a deep one with post-norm does not train from common starts (Xiong et al. 2020)."""
     length = data.inputs.shape[1]
-    return Transformer(blocks, width, heads, data.tokens, length, post_norm=post_norm, packed=packed)
+    return Transformer(blocks, width, heads, data.tokens, length, activation, norm, post_norm=post_norm, packed=packed)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from fanin.frameworks.torch.known import as_numpy
 from fanin.frameworks.torch.names import named_parameters
 from fanin.frameworks.torch.shards import is_sharded, local_of
 from fanin.graph import Fans, Graph, Parameter
-from fanin.initializers import Initializer, Keep, PerPart, Target
+from fanin.initializers import Keep, Target
 from fanin.plans import Entry, Plan
-from fanin.plans.recognition import Recognised, recognise
+from fanin.plans.recognition import recognise
+from fanin.plans.recognition.by_parts import NAME, by_parts, fans_of_siblings
 from fanin.plans.recognition.layers import in_one_voice
-
-NAME = "as built"
 
 
 def seen(model: torch.nn.Module, graph: Graph) -> Plan:
@@ -35,7 +29,7 @@ def seen(model: torch.nn.Module, graph: Graph) -> Plan:
         ['uniform 0.5774/√fan_in', 'keep', 'ones', 'zeros']
     """
     tensors = named_parameters(model)
-    siblings = _fans_of_siblings(graph)
+    siblings = fans_of_siblings(graph)
     entries = (_entry(p, tensors[p.path][0], siblings.get(p.path, ())) for p in graph.parameters)
     return Plan(NAME, in_one_voice(entries), graph.notes)
 
@@ -48,43 +42,5 @@ def _entry(parameter: Parameter, tensor: torch.Tensor, also: tuple[Fans, ...]) -
     if is_sharded(tensor):
         found = recognise(values.reshape(-1), Target(whole.name, (values.size,), whole.dtype, whole.fans), also)
     else:
-        found = _by_parts(parameter, values, whole, also)
+        found = by_parts(parameter, values, whole, also)
     return Entry(parameter, found.initializer, f"{NAME}: {found.why}", measured=found.seen)
-
-
-def _by_parts(parameter: Parameter, values: npt.NDArray[Any], whole: Target, also: tuple[Fans, ...]) -> Recognised:
-    """One law if all parts have it, or else one for each; the whole as one tensor if a part has none."""
-    together = recognise(values, whole, also)
-    if parameter.parts is None or values.size == 0:
-        return together
-    found: dict[str, Recognised] = {}
-    for part in parameter.parts.of(parameter.shape):
-        axis = parameter.parts.axis
-        own = np.take(values, range(part.start, part.start + part.size), axis).reshape(part.shape)
-        found[part.name] = recognise(own, Target(part.name, part.shape, whole.dtype, whole.fans), also)
-    laws: list[Initializer] = [one.initializer for one in found.values()]
-    if any(isinstance(law, Keep) for law in laws):
-        return together
-    if len(set(laws)) == 1:
-        return Recognised(laws[0], f"part by part: {next(iter(found.values())).why}", together.seen)
-    if _plain(together.initializer) and all(map(_plain, laws)):
-        return together
-    (most, _), *_ = Counter(laws).most_common()
-    but = {name: one.initializer for name, one in found.items() if one.initializer != most}
-    why = "; ".join(f"{name}: {one.why}" for name, one in found.items()) if len(found) < 5 else "part by part"
-    return Recognised(PerPart(most, but), why, together.seen)
-
-
-def _plain(law: Initializer) -> bool:
-    """Of independent values: what parts and whole may have in common."""
-    return law.sampling(Target("", (1,), fans=Fans(1, 1))) is not None
-
-
-def _fans_of_siblings(graph: Graph) -> dict[str, tuple[Fans, ...]]:
-    """For a parameter without fans of its own, those of the weights that the same operation reads."""
-    found: dict[str, tuple[Fans, ...]] = {}
-    for p in graph.parameters:
-        if p.fans is None and p.node is not None and p.node in graph.by_name:
-            beside = (graph.by_path.get(name) for name in graph.by_name[p.node].inputs)
-            found[p.path] = tuple(q.fans for q in beside if q is not None and q.fans is not None)
-    return found

@@ -13,7 +13,8 @@ from typing import Any, Final
 import torch
 from torch.fx.node import Node as FxNode
 
-from fanin.frameworks.torch.operations import GATES, arguments_of, op_of
+from fanin.frameworks.torch.operations import arguments_of, op_of
+from fanin.graph.operations import GATES
 from fanin.signals.axes import Axes, Kind, axes_of, reshaped, usual
 
 _CHANNELS: Final = ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")

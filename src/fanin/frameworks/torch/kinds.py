@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import torch
 
-from fanin.frameworks.torch.operations import ACTIVATIONS, GATES, PACKED, SLOTS, Slot, packed, packed_bias
 from fanin.graph import ActivationCall, Role
+from fanin.graph.operations import ACTIVATIONS, GATES, PACKED, SLOTS, Slot, packed, packed_bias
 
 
 @dataclass(frozen=True)

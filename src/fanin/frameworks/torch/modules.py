@@ -13,9 +13,9 @@ import torch
 
 from fanin.frameworks.torch.kinds import Kind, activation_of, kind_of, passes_on
 from fanin.frameworks.torch.names import checked_parameters, naming, owned_by, owners
-from fanin.frameworks.torch.operations import UNKNOWN, Slot
 from fanin.frameworks.torch.whole import uncompiled, unwrapped
 from fanin.graph import ActivationCall, Graph, Node, Parameter, Role
+from fanin.graph.operations import UNKNOWN, Slot
 
 SAFE: Final = ActivationCall("relu")
 OUTPUT: Final = "output"

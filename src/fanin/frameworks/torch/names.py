@@ -9,8 +9,10 @@ import torch
 
 from fanin.errors import BadInput, NoParameters
 
-# torch.compile, FSDP and checkpointing; whatever the depth, no user calls a submodule so.
-SEGMENTS: Final = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+# torch.compile, FSDP, checkpointing and Keras; whatever the depth, no user calls a submodule so.
+SEGMENTS: Final = frozenset(
+    {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_functional", "_torch_params"}
+)
 # DataParallel, DDP and averaged models hold nothing but the model, under a name that a user may also choose.
 OUTERMOST: Final = "module"
 

@@ -12,7 +12,6 @@ import torch
 from torch.fx.node import Node as FxNode
 from torch.utils import _pytree as pytree
 
-from fanin.activations import activation
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch.call import Call, call_of
 from fanin.frameworks.torch.closer import Closer
@@ -26,10 +25,10 @@ from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.stored import told_apart
 from fanin.frameworks.torch.trace import Traced, innermost_module
 from fanin.frameworks.torch.whole import any_sharded, unwrapped
-from fanin.graph import Graph
 from fanin.signals import Moments, ParameterSignal, Signals
 from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
+from fanin.signals.summary import bounds_of
 
 Loss = Callable[[Any], torch.Tensor]
 _PART = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
@@ -208,14 +207,6 @@ def _saturated(x: torch.Tensor, low: float, high: float) -> float:
     """Share of outputs within 1 % of the range from a bound: there tanh, say, has lost 98 % of its slope."""
     margin = 0.01 * (high - low)
     return int(((x < low + margin) | (x > high - margin)).sum()) / x.numel()
-
-
-def bounds_of(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Of the activations that saturate on both sides of 0; one that rests on a bound, as ReLU6 does, is only sparse."""
-    known = {n.name: activation(n.activation.name, **n.activation.parameters) for n in graph.nodes if n.activation}
-    return {
-        name: phi.bounds for name, phi in known.items() if phi.saturates and phi.bounds[0] < phi(0.0) < phi.bounds[1]
-    }
 
 
 def flat_inputs(

@@ -7,8 +7,9 @@ from typing import Final
 
 from torch.fx.node import Node as FxNode
 
-from fanin.frameworks.torch.operations import UNKNOWN, Slot, op_of
+from fanin.frameworks.torch.operations import op_of
 from fanin.graph import Role
+from fanin.graph.operations import UNKNOWN, Slot
 
 # Operations that leave the elements as they are: a parameter is still itself behind them.
 VIEWS: Final = frozenset(

@@ -12,7 +12,7 @@ from fanin.files import replacing
 from fanin.frameworks.torch.shards import is_sharded
 
 
-def save(model: torch.nn.Module, path: Path, metadata: Mapping[str, str]) -> int:
+def save(model: torch.nn.Module, path: Path, metadata: Mapping[str, str], _: object = None) -> int:
     """Write parameters and persistent buffers under their names in `state_dict`, and return the size in bytes.
 
     A tensor that has several names is written once, under the first in the alphabet, as `safetensors.torch.save_model`

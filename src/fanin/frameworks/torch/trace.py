@@ -21,18 +21,7 @@ from fanin.frameworks.torch.custom_functions import CustomFunctions
 from fanin.frameworks.torch.devices import require_one_device
 from fanin.frameworks.torch.failure import line_in
 from fanin.frameworks.torch.names import checked_parameters, named_parameters, naming, owned_by, owners
-from fanin.frameworks.torch.operations import (
-    ACTIVATIONS,
-    GATES,
-    PACKED,
-    SLOTS,
-    UNKNOWN,
-    Slot,
-    arguments_of,
-    einsum_slots,
-    op_of,
-    recurrent_slots,
-)
+from fanin.frameworks.torch.operations import arguments_of, op_of
 from fanin.frameworks.torch.output import Build
 from fanin.frameworks.torch.patterns import PRODUCTS, VIEWS, handwritten
 from fanin.frameworks.torch.program import Program, program_of
@@ -40,6 +29,7 @@ from fanin.frameworks.torch.quiet import quiet
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.whole import any_sharded, unwrapped, whole
 from fanin.graph import Graph, Input, Node, Parameter, Ref, Role, with_roles
+from fanin.graph.operations import ACTIVATIONS, GATES, PACKED, SLOTS, UNKNOWN, Slot, einsum_slots, recurrent_slots
 
 
 @dataclass(frozen=True)

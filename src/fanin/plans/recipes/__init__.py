@@ -14,6 +14,7 @@ from fanin.initializers import Initializer
 from fanin.plans.model import Decision
 from fanin.plans.recipes.auto import auto
 from fanin.plans.recipes.bert import bert
+from fanin.plans.recipes.constant import constant
 from fanin.plans.recipes.deepnorm import deepnorm
 from fanin.plans.recipes.deepscale import deepscale
 from fanin.plans.recipes.delta_orthogonal import delta_orthogonal
@@ -25,6 +26,7 @@ from fanin.plans.recipes.he import he
 from fanin.plans.recipes.keras_default import keras_default
 from fanin.plans.recipes.lecun import lecun
 from fanin.plans.recipes.llama import llama
+from fanin.plans.recipes.mean_field import mean_field
 from fanin.plans.recipes.mup import mup
 from fanin.plans.recipes.normal import normal
 from fanin.plans.recipes.orthogonal import orthogonal
@@ -45,6 +47,7 @@ Recipe = Callable[[Graph], Mapping[str, Decision | Initializer | str]]
 RECIPES: Final[dict[str, Callable[..., Mapping[str, Decision]]]] = {
     "auto": auto,
     "bert": bert,
+    "constant": constant,
     "deepnorm": deepnorm,
     "deepscale": deepscale,
     "delta_orthogonal": delta_orthogonal,
@@ -56,6 +59,7 @@ RECIPES: Final[dict[str, Callable[..., Mapping[str, Decision]]]] = {
     "keras_default": keras_default,
     "lecun": lecun,
     "llama": llama,
+    "mean_field": mean_field,
     "mup": mup,
     "normal": normal,
     "orthogonal": orthogonal,

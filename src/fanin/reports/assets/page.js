@@ -370,14 +370,29 @@
     const [a, b] = [channels(from), channels(to)];
     return `rgb(${a.map((v, i) => Math.round(v + (b[i] - v) * share)).join(",")})`;
   };
+  const heatShare = (map, value) => (value > 0 ? Math.log(value / map.centre) / (map.extent || 1) : -1);
   const heatColour = (map, value, colours) => {
     if (value === null) return colours.rule;
-    const share = value > 0 ? Math.log(value / map.centre) / (map.extent || 1) : -1;
+    const share = heatShare(map, value);
     return mixed(colours.paper, colours.series[share < 0 ? 0 : 1], Math.min(1, Math.abs(share)) ** 0.6);
   };
+  const onHeat = (map, value, colours) => (Math.abs(heatShare(map, value)) > 0.6 ? colours.paper : colours.ink);
   const edges = (places) => {
+    if (places.length === 1) return [places[0] - 0.5, places[0] + 0.5];
     const inner = places.slice(1).map((v, i) => (v + places[i]) / 2);
     return [2 * places[0] - inner[0], ...inner, 2 * places.at(-1) - inner.at(-1)];
+  };
+
+  // An axis of names, or of few numbers, has one at each place; the left one is as wide as the longest.
+  const WRITTEN = 200; // cells that have room for their number
+  const FEW = 16;
+  const nameAxes = (map, ticks, nameX, nameY) => {
+    const axis = (own, places, names, formatter) => {
+      if (!names.length && places.length > FEW) return own;
+      return { axisTick: { customValues: places }, axisLabel: { customValues: places, formatter, hideOverlap: !names.length } };
+    };
+    const left = map.y_names.length ? 12 + 7 * Math.max(...map.y_names.map((name) => name.length)) : ticks.grid.left;
+    return { grid: { ...ticks.grid, left }, xAxis: axis(ticks.xAxis, map.x, map.x_names, nameX), yAxis: axis(ticks.yAxis, map.y, map.y_names, nameY) };
   };
 
   const mapOf = (figure) => {
@@ -393,10 +408,12 @@
       series: [{ name: "", colour: 0, dash: 0, emphasis: false, points: [[xs[0], ys[0]], [xs.at(-1), ys.at(-1)]] }],
       marks: [], places: [],
     };
+    const named = (places, names) => (at) => names[places.indexOf(at)] ?? number(at, false);
+    const [nameX, nameY] = [named(map.x, map.x_names), named(map.y, map.y_names)];
     const said = (value) => (value === null ? map.beyond : number(value, false));
     const tipOf = ([i, j, value]) => {
       const row = (name, text) => make("tr", {}, make("td", {}, name), make("td", { className: "right" }, text));
-      const rows = [row(map.x_label, number(map.x[i], false)), row(map.y_label, number(map.y[j], false)), row(map.value_label, said(value))];
+      const rows = [row(map.x_label, nameX(map.x[i])), row(map.y_label, nameY(map.y[j])), row(map.value_label, said(value))];
       return make("div", { className: "tip" }, make("table", {}, ...rows));
     };
     const swatch = (colour, text) => {
@@ -425,22 +442,25 @@
         renderItem: (params, api) => {
           const [i, j, value] = cells[params.dataIndex];
           const [[left, bottom], [right, top]] = [corner(api, i, j), corner(api, i + 1, j + 1)];
-          const shape = { x: left, y: top, width: right - left + 0.5, height: bottom - top + 0.5 }; // no seams
-          return { type: "rect", shape, style: { fill: heatColour(map, value, colours) } };
+          const shape = { x: left, y: Math.min(top, bottom), width: right - left + 0.5, height: Math.abs(bottom - top) + 0.5 }; // no seams
+          const fill = heatColour(map, value, colours);
+          const text = value === null || cells.length > WRITTEN || shape.width < 44 || shape.height < 16 ? "" : tickLabel(+value.toPrecision(2));
+          return { type: "rect", shape, style: { fill }, textContent: { style: { text, fill: onHeat(map, value, colours), font: `12px ${colours.sans}` } }, textConfig: { position: "inside" } };
         },
       };
       const line = { type: "line", data: map.line, symbol: "none", silent: true, z: 4, lineStyle: { color: colours.ink, width: 2 } };
       chart.setOption({
         ...base,
-        yAxis: { ...base.yAxis, min: ys[0], max: ys.at(-1), splitLine: { show: false } },
+        yAxis: { ...base.yAxis, min: ys[0], max: ys.at(-1), inverse: map.y_names.length > 0, nameLocation: map.y_names.length ? "start" : "end", splitLine: { show: false } },
         tooltip: { ...base.tooltip, trigger: "item", axisPointer: { type: "none" }, formatter: (hit) => tipOf(cells[hit.dataIndex]) },
         series: [field, line],
       }, { notMerge: true });
+      retick();
       drawLegend(colours);
     };
     const retick = () => {
       const extent = (axis) => chart.getModel().getComponent(axis, 0).axis.scale.getExtent();
-      chart.setOption(axisTicks(frame, extent("xAxis"), extent("yAxis"), box.clientWidth));
+      chart.setOption(nameAxes(map, axisTicks(frame, extent("xAxis"), extent("yAxis"), box.clientWidth), nameX, nameY));
     };
     draw();
     chart.on("datazoom", retick);

@@ -1,0 +1,149 @@
+"""One real forward and backward pass over the recorded calls, with the moments of everything that flows."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import keras
+
+from fanin.errors import BadInput, ShapeMismatch
+from fanin.frameworks.described import cotangents
+from fanin.frameworks.keras.model import write_
+from fanin.frameworks.keras.record import said
+from fanin.frameworks.keras.replay import Differentiated, Touch, differentiated, replay
+from fanin.frameworks.keras.trace import Traced
+from fanin.frameworks.keras.variables import read, variables
+from fanin.frameworks.measured import fill, moments, name_of, parameter_signal
+from fanin.graph import Ref
+from fanin.plans import Plan
+from fanin.signals import Moments, Signals
+from fanin.signals.axes import Axes
+from fanin.signals.model import RANDOM_COTANGENT
+from fanin.signals.summary import bounds_of
+
+Loss: TypeAlias = Callable[[Any], Any]
+
+
+def observe(
+    traced: Traced,
+    model: Any,
+    example: tuple[Any, ...],
+    loss: Loss | None = None,
+    axes: Mapping[str, Axes] | None = None,
+    classes: Mapping[str, int] | None = None,
+) -> Signals:
+    """Run the recorded calls on the model's own variables, as in training, and measure every node.
+
+    The model's variables, the statistics of its norms and the states of its generators stay as they are.
+
+    Args:
+        loss: from the model's output to a scalar of the back end. Without one, that of ⟨output, v⟩/batch, v ~ N(0, 1).
+        axes, classes: of a closer look, which there is none of outside PyTorch.
+
+    Raises:
+        BadInput: no example, a loss that fails or is no scalar.
+        ShapeMismatch: the example is not of the shapes that the model was traced with.
+    """
+    own = variables(model)
+    given = _arrays(traced, example)
+    paths = list(own.held)
+    stored = [own.stored[path] for path in paths]
+    floating = {
+        id(x): x
+        for call in traced.recorder.calls
+        for x in call.outputs
+        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+    }
+
+    def run(parameters: Sequence[Any], touch: Touch) -> Any:
+        output = replay(traced, stored, parameters, given, touch)
+        return _scalar(loss, output) if loss else _random_cotangent(traced, output)
+
+    found = differentiated(run, [v.value for v in stored], floating)
+    values, gradients = _of_nodes(traced, found)
+    parameters = {
+        path: parameter_signal(
+            own.held[path].layout.logical(read(variable)), None if g is None else own.held[path].layout.logical(g)
+        )
+        for path, variable, g in zip(paths, stored, found.parameters, strict=True)
+    }
+    name = name_of(loss) if loss else RANDOM_COTANGENT
+    return Signals(values, gradients, parameters, found.scalar, name, graph=traced.graph)
+
+
+@contextmanager
+def drawn(model: Any, plan: Plan, seed: int) -> Iterator[None]:
+    """Within the block the variables are as the plan draws them; afterwards they are as they were, bit for bit."""
+    own = variables(model)
+    before = [(variable, keras.ops.copy(variable.value)) for variable in own.stored.values()]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what layers were given comes back
+            write_(model, plan, seed)
+        yield
+    finally:
+        for variable, old in before:
+            variable.assign(old)
+
+
+def has_values(_: Any) -> bool:
+    """A built model always has."""
+    return True
+
+
+def _arrays(traced: Traced, example: tuple[Any, ...]) -> list[Any]:
+    arrays = [x for x in keras.tree.flatten(example) if hasattr(x, "shape")]
+    if not arrays:
+        raise BadInput("One batch is needed to measure what flows: measure(model, x).")
+    wanted, got = [tuple(x.shape) for x in traced.inputs], [tuple(map(int, x.shape)) for x in arrays]
+    if wanted != got:
+        raise ShapeMismatch(f"The graph was recorded with {wanted}; got {got}. Trace the model again.")
+    return arrays
+
+
+def _of_nodes(traced: Traced, found: Differentiated) -> tuple[dict[str, Moments], dict[str, Moments]]:
+    """By node; a node that only rearranges what another made has that one's moments."""
+    bounds = bounds_of(traced.graph)
+    tensors = traced.description.tensors
+    values = {
+        node.name: moments(found.values[tensors[node.name]], bounds.get(node.name))
+        for node in traced.graph.nodes
+        if tensors.get(node.name) in found.values
+    }
+    gradients = {
+        node.name: moments(found.gradients[tensors[node.name]])
+        for node in traced.graph.nodes
+        if tensors.get(node.name) in found.gradients
+    }
+    for of, alone in ((values, False), (gradients, True)):
+        fill(traced.graph, of, alone=alone)
+    order = [node.name for node in traced.graph.nodes]
+    return tuple({name: of[name] for name in order if name in of} for of in (values, gradients))  # type: ignore[return-value]
+
+
+def _scalar(loss: Loss, output: Any) -> Any:
+    try:
+        value = loss(output)
+    except Exception as error:  # whatever the user's loss raises is explained and re-raised
+        raise BadInput(f"The loss, {name_of(loss)}, failed: {type(error).__name__}: {said(error)}.") from error
+    shape = getattr(value, "shape", None)
+    if shape is None or math.prod(shape) != 1:
+        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
+        raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with keras.ops.mean.")
+    return keras.ops.reshape(value, ())
+
+
+def _random_cotangent(traced: Traced, output: Any) -> Any:
+    """⟨output, v⟩/batch."""
+    tensors = keras.tree.flatten(output)
+    refs = [Ref("", 0, tuple(map(int, x.shape))) for x in tensors]
+    total: Any = 0.0
+    for x, v in zip(tensors, cotangents(refs), strict=True):
+        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+            wide = keras.ops.cast(x, "float32")
+            total = total + keras.ops.sum(wide * keras.ops.convert_to_tensor(v)) / max(v.shape[0] if v.ndim else 1, 1)
+    return total

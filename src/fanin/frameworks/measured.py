@@ -1,0 +1,132 @@
+"""What was seen of a pass, once its tensors are arrays of NumPy: what every adapter but PyTorch's measures alike."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fanin.errors import BadInput
+from fanin.frameworks.described import input_axes
+from fanin.frameworks.held import Array
+from fanin.graph import Graph
+from fanin.graph.layers import REARRANGES
+from fanin.signals import Moments, ParameterSignal
+from fanin.signals.axes import Axes, Kind
+from fanin.signals.circumstances import InputSeen
+
+
+def moments(x: Array, bounds: tuple[float, float] | None = None, axes: Axes | None = None) -> Moments:
+    """Of an array, in float64.
+
+    Args:
+        bounds: of the activation that made it, where that saturates on both sides.
+        axes: what its axes count, where that is known: then it is also seen how alike positions and samples are.
+    """
+    if not x.size:
+        return Moments(math.nan, math.nan)
+    wide = np.asarray(x, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, second = float(wide.mean()), float(np.mean(wide * wide))
+        fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == x.shape
+        positions, samples = _alikeness(wide, axes, second) if axes is not None and fits else (None, None)
+    lost = 0.0 if math.isfinite(second) else float(np.mean(~np.isfinite(wide)))
+    saturated = None
+    if bounds:
+        margin = 0.01 * (bounds[1] - bounds[0])
+        saturated = float(np.mean((wide < bounds[0] + margin) | (wide > bounds[1] - margin)))
+    return Moments(mean, second, float(np.mean(wide == 0)), lost, saturated, positions, samples)
+
+
+def _alikeness(x: Array, axes: Axes, second: float) -> tuple[float | None, float | None]:
+    """E x x' over two positions of a sample, and over two samples, as predictions define them."""
+    factors = [factor for axis in axes for factor in axis]
+    cube = x.reshape([n for _, n in factors])
+    over = {kind: tuple(i for i, (k, _) in enumerate(factors) if k is kind) for kind in (Kind.POSITION, Kind.SAMPLE)}
+    positions, samples = (math.prod(factors[i][1] for i in over[kind]) for kind in (Kind.POSITION, Kind.SAMPLE))
+    means = cube.mean(over[Kind.POSITION], keepdims=True)
+    of_means = float(np.mean(means**2))
+    together = float(np.mean(means.mean(over[Kind.SAMPLE], keepdims=True) ** 2))
+    return (
+        (positions * of_means - second) / (positions - 1) if positions > 1 else None,
+        (samples * together - of_means) / (samples - 1) if samples > 1 else None,
+    )
+
+
+def parameter_signal(value: Array, gradient: Array | None) -> ParameterSignal:
+    """A parameter and its gradient, in the order of the logical weight's axes."""
+    return ParameterSignal(
+        moments(value),
+        None if gradient is None else moments(gradient),
+        _same_rows(value),
+        gradient is not None and _same_rows(gradient),
+    )
+
+
+def _same_rows(x: Array) -> bool:
+    return x.ndim >= 2 and x.shape[0] >= 2 and x.size > 0 and bool((x == x[:1]).all())
+
+
+def fill(graph: Graph, of: dict[str, Moments], *, alone: bool) -> None:
+    """Both ways through what rearranges; a gradient only where nobody else reads what is rearranged."""
+    nodes = [node for node in graph.nodes if node.op in REARRANGES and node.inputs]
+    for node in (*nodes, *reversed(nodes)):
+        source = node.inputs[0]
+        if alone and len(graph.users.get(source, ())) != 1:
+            continue
+        if source in of and node.name not in of:
+            of[node.name] = of[source]
+        elif node.name in of and source not in of and source in graph.by_name:
+            of[source] = of[node.name]
+
+
+def arrays_seen(graph: Graph, arrays: Sequence[Array]) -> tuple[InputSeen, ...]:
+    """Each floating-point array of a batch.
+
+    Raises:
+        BadInput: one holds values that are no numbers, or infinite ones.
+    """
+    found = []
+    for one, x in zip(graph.inputs, arrays, strict=False):
+        if x.dtype.kind != "f" or not x.size:
+            continue
+        if not (finite := np.isfinite(x)).all():
+            at = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise BadInput(
+                f"The input {one.name}, of shape {x.shape}, holds {int((~finite).sum()):,} values that are no finite "
+                f"numbers, the first at index {at}: the fault is in the data, and nothing can be said of the model."
+            )
+        kinds = [kind for axis in input_axes(graph, one) for kind, _ in (axis or ((None, 1),))]
+        found.append(_seen(one.name, x, tuple(i for i, kind in enumerate(kinds) if kind is not Kind.FEATURE)))
+    return tuple(found)
+
+
+def _seen(name: str, x: Array, over: tuple[int, ...]) -> InputSeen:
+    """By feature, where there are at least two numbers to each."""
+    wide = x.astype(np.float64)
+    each = x.size // max(int(np.prod([x.shape[i] for i in range(x.ndim) if i not in over])), 1)
+    known = len(over) < x.ndim and each >= 2
+    means, stds = ((f(wide, axis=over).reshape(-1).tolist() if known else ()) for f in (np.mean, np.std))
+    integral = bool((wide == np.round(wide)).all())
+    return InputSeen(
+        name, x.shape, moments(x), tuple(means), tuple(stds), integral, float(wide.min()), float(wide.max())
+    )
+
+
+def takes_target(loss: Callable[..., Any]) -> bool:
+    """Whether it needs two arguments, as a loss of an output and a target does."""
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):  # built-in functions may tell no signature
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return len([p for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty]) >= 2
+
+
+def name_of(loss: Any) -> str:
+    """As it is called in reports."""
+    name = str(getattr(loss, "__name__", type(loss).__name__))
+    return "a lambda" if name == "<lambda>" else name
