@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins, over_pairs
@@ -180,6 +181,16 @@ class State:
     def drawn(self) -> Draws:
         """And what the mean over its own features adds, for what is made of them."""
         return self.draws.with_own(self.own_spread)
+
+    def behind(self, structure: Structure) -> Draws:
+        """How what weights of this structure make of it moves: orthogonal ones keep Σ x², and add nothing."""
+        return self.draws if structure in (Structure.ORTHOGONAL, Structure.ISOMETRY) else self.drawn
+
+    def typical(self) -> State:
+        """As in a net of infinite width, where all draws are alike."""
+        if not len(self.draws.amplitudes):
+            return self
+        return self._also(replace(self, draws=NOTHING), note=self.note, bins=self.bins, terms=self.terms)
 
     @property
     def band_variance(self) -> float:

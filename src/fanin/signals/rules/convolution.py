@@ -63,7 +63,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         second + added,
         positions + added,
         samples + added,
-        draws=x.drawn,
+        draws=x.behind(weight.structure),
         marks=x.marks,
         profile=gather.profile,
     ).moved_by(second)
