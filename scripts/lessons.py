@@ -107,8 +107,9 @@ def index() -> str:
             (
                 "<!-- written by scripts/lessons.py --write -->",
                 "# Lessons",
-                "What textbooks say of starts, each as an experiment on real data. The claims were written before the "
-                "experiment ran; where one is not seen, the page says so, and what we think the reason is.",
+                "What textbooks say of starts, each as an experiment on real data. The claims are the textbooks'; "
+                "where one is not seen, the page says so, and what we think the reason is. Of `residual`, `recurrent` "
+                "and `fixup`, steps or rates were raised after a first look, since too little had been trained.",
                 "```\n$ fanin list lessons\n$ fanin compare --builtin trainable_depth --html page.html\n```",
                 "\n".join(("| Lesson | Question | Name |", "|---|---|---|", *rows)),
                 f"{took}Results are kept in `runs/NAME`: what is stopped goes on. Whatever a lesson does can be done "

@@ -207,7 +207,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "orthogonal layers add to the spread over draws as others do",
-        put("fanin.signals.state", "Structure", SimpleNamespace(ORTHOGONAL=None, ISOMETRY=None)),
+        lambda patch: patch.setattr(State, "drawn_through", lambda self, norms_kept: self.drawn),
         ("signals/test_draws.py::test_orthogonal_weights_keep_the_mean_square_and_add_nothing_to_the_band",),
     ),
     Mutant(

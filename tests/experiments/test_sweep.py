@@ -192,10 +192,10 @@ def test_weights_that_are_no_numbers_have_no_signals_and_harm_nobody() -> None:
 
 def test_alike_is_one_of_equal_rows_and_a_share_of_others() -> None:
     """Mutant: the mean over what a unit reads, rather than over units."""
-    rows = torch.randn(1, 50).expand(20, 50)
+    source = torch.Generator().manual_seed(0)
+    rows = torch.randn(1, 50, generator=source, dtype=torch.float64).expand(20, 50)
     assert alike(rows) == pytest.approx(1.0)
     assert alike(torch.zeros(4, 3)) == 1.0
-    source = torch.Generator().manual_seed(0)
     assert alike(torch.randn(20, 5000, generator=source)) == pytest.approx(1 / 20, rel=0.2)
     assert alike(rows.T.contiguous()) == pytest.approx(float(rows[0].sum() ** 2 / (50 * rows[0].square().sum())))
 

@@ -47,11 +47,12 @@ def weight_of(initializer: Initializer, target: Target, kept: Law | None = None)
         >>> weight.variance.tolist(), weight.sizes.tolist()
         ([0.25, 1.0], [4, 2])
     """
-    pairs = (False, False)
+    pairs, keeps_norms = (False, False), _keeps_norms(initializer, target)
     below = _below(initializer)
     if isinstance(below, Mirrored):
         initializer.law(target)
         pairs = (below.rows, below.columns)
+        keeps_norms = _keeps_norms(as_initializer(below.block), below.half(target))
     rows = _joined(_rows(initializer, target, kept))
     mean = np.array([r.mean for r in rows])
     second = np.array([r.second for r in rows])
@@ -63,7 +64,17 @@ def weight_of(initializer: Initializer, target: Target, kept: Law | None = None)
         np.array([r.length for r in rows]),
         _common([r.structure for r in rows]),
         pairs=pairs,
+        keeps_norms=keeps_norms,
     )
+
+
+def _keeps_norms(initializer: Initializer, target: Target) -> bool:
+    """Orthonormal columns, times a gain: no fewer outputs than inputs."""
+    if isinstance(initializer, Keep | PerPart) or target.parts or len(target.shape) < 2:
+        return False
+    if initializer.law(target).structure not in (Structure.ORTHOGONAL, Structure.ISOMETRY):
+        return False
+    return target.shape[0] >= target.shape[1]
 
 
 def _rows(initializer: Initializer, target: Target, kept: Law | None) -> list[_Rows]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fanin.signals.draws import NOTHING
 from fanin.signals.gradient import Gradient, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State
@@ -18,7 +19,12 @@ def heard(x: State, weight: Weight) -> tuple[State, Weight]:
     """The signal and the law as a sum over all inputs may take them: n E w² · 2 E odd² = n/2 E w² · E (2 odd)²."""
     if not weight.pairs[1]:
         return x, weight
-    return x.of((x.values - x.values[:, ::-1]) / 2), replace(weight, variance=2 * weight.variance)
+    odd = x.of((x.values - x.values[:, ::-1]) / 2)
+    if weight.keeps_norms:
+        # Of relu, gelu and silu it is z/2: how its size depends on the draw is that of z, not of the activation, and no
+        # layer adds to it. What the first layer's rows add, 2/n, is left out.
+        odd = replace(odd, draws=NOTHING)
+    return odd, replace(weight, variance=2 * weight.variance)
 
 
 def handed_back(gradient: Gradient, out: State, weight: Weight) -> GradientMoments:

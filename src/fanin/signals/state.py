@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins, over_pairs
@@ -168,13 +167,27 @@ class State:
 
         Reference: Hanin & Nica 2020 (β/n a layer).
         """
+        return self._spread(np.zeros(len(self.sizes)))
+
+    @cached_property
+    def spread_at_norm(self) -> float:
+        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms.
+
+        What φ² has in common with z² is then no chance: E φ²(z) (z² − 1) is left out.
+        """
+        along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))
+        return self._spread(np.broadcast_to(along**2 / 2, len(self.sizes)))
+
+    def _spread(self, left_out: Array) -> float:
+        """Less a part of E x⁴ that goes with the square of the latents' correlation."""
         q = self.average(self.second)
         if self.fixed or q == 0:
             return 0.0
         squares = self.values**2
-        alike = latent.covariances(squares, self.correlations)
+        ones, alike = latent.expectation(squares**2), latent.covariances(squares, self.correlations)
+        at_positions, at_samples = (a - left_out * rho**2 for a, rho in zip(alike, self.correlations, strict=True))
         n, p = self.samples * self.positions, self.positions
-        fourth = (latent.expectation(squares**2) + (p - 1) * alike[0] + (n - p) * alike[1]) / n
+        fourth = (ones - left_out + (p - 1) * at_positions + (n - p) * at_samples) / n
         return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
 
     @property
@@ -182,15 +195,15 @@ class State:
         """And what the mean over its own features adds, for what is made of them."""
         return self.draws.with_own(self.own_spread)
 
-    def behind(self, structure: Structure) -> Draws:
-        """How what weights of this structure make of it moves: orthogonal ones keep Σ x², and add nothing."""
-        return self.draws if structure in (Structure.ORTHOGONAL, Structure.ISOMETRY) else self.drawn
-
     def typical(self) -> State:
         """As in a net of infinite width, where all draws are alike."""
         if not len(self.draws.amplitudes):
             return self
         return self._also(replace(self, draws=NOTHING), note=self.note, bins=self.bins, terms=self.terms)
+
+    def drawn_through(self, norms_kept: bool) -> Draws:
+        """The same of what weights make of it, whether they keep norms or not."""
+        return self.draws.with_own(self.spread_at_norm) if norms_kept else self.drawn
 
     @property
     def band_variance(self) -> float:

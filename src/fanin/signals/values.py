@@ -66,6 +66,7 @@ class Weight:
         mean_of: path of the weight of which these are means.
         marginal: the values at the nodes of `latent`, by the same rows; None where they are Gaussian or all alike.
         pairs: whether outputs, and whether inputs, come in mirrored pairs.
+        keeps_norms: Σ y² is Σ x² times a number, whatever was drawn; of mirrored ones that of their block.
         centred: the weights of each unit add up to 0, so that what its inputs have in common is gone.
     """
 
@@ -79,6 +80,7 @@ class Weight:
     centred: bool = False
     marginal: Array | None = None
     pairs: tuple[bool, bool] = (False, False)
+    keeps_norms: bool = False
 
     def seen(self, shape: tuple[int, ...], rows: tuple[int, int] | None) -> Weight:
         """Through a view: these rows, in this shape."""

@@ -108,8 +108,8 @@ class MixesPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.enter(x))
-        out: Tensor = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2)).mean(1)
-        return out
+        mixed: Tensor = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
+        return mixed.mean(1)
 
 
 def test_what_features_share_behind_weights_over_positions_is_taken_away_by_a_layer_norm() -> None:
@@ -131,8 +131,8 @@ class Causal(nn.Module):
         self.conv = nn.Conv1d(CHANNELS, CHANNELS, 4, padding=3, groups=CHANNELS, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)[..., :16][..., 0]
-        return out
+        seen: Tensor = self.conv(x)[..., :16]
+        return seen[..., 0]
 
 
 def test_the_first_position_behind_a_causal_convolution_sees_one_tap_of_four() -> None:

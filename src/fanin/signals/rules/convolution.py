@@ -63,7 +63,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         second + added,
         positions + added,
         samples + added,
-        draws=x.behind(weight.structure),
+        draws=heard(x, weight)[0].drawn_through(weight.keeps_norms),
         marks=x.marks,
         profile=gather.profile,
     ).moved_by(second)

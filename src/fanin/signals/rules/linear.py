@@ -70,7 +70,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         second + 2 * mean * b_mean + b_second,
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
-        draws=x.behind(weight.structure),
+        draws=heard(x, weight)[0].drawn_through(weight.keeps_norms),
         marks=x.marks,
     ).moved_by(second)
     out = _shaped_by(bias, out)
