@@ -206,6 +206,11 @@ MUTANTS: tuple[Mutant, ...] = (
         ("signals/test_draws.py::test_the_band_of_a_residual_stream_is_as_wide_as_that_of_many_draws",),
     ),
     Mutant(
+        "orthogonal layers add to the spread over draws as others do",
+        lambda patch: patch.setattr(State, "drawn_through", lambda self, norms_kept: self.drawn),
+        ("signals/test_draws.py::test_orthogonal_weights_keep_the_mean_square_and_add_nothing_to_the_band",),
+    ),
+    Mutant(
         "a function of q is taken at the mean of q",
         put("fanin.signals.rules.over_draws", "LITTLE", math.inf),
         ("signals/test_draws.py::test_the_mean_over_draws_is_that_of_a_log_normal_q",),

@@ -76,7 +76,7 @@ def forward(
             continue
         call, sources = _call(node, known, found.values)
         outcome = _outcome(call, rules, sample, found)
-        found.values[node.name] = outcome.values
+        found.values[node.name] = _typical(outcome.values) if tune else outcome.values
         factors = tune(node, found.second) if tune else {}
         if factors:
             for path, by in factors.items():
@@ -86,7 +86,7 @@ def forward(
                 found.factors[path] = found.factors.get(path, 1.0) * by
             call, sources = _call(node, known, found.values)
             outcome = _outcome(call, rules, sample, found)
-            found.values[node.name] = outcome.values
+            found.values[node.name] = _typical(outcome.values)
         found._pulls.append((node, outcome, sources))
         if run_loop and node.name in ends:
             _run_whole(ends[node.name], known, found, run_loop)
@@ -118,6 +118,11 @@ def _outcome(call: Call, rules: Mapping[str, Rule], sample: Rule, found: Propaga
         why = f"{type(error).__name__}: {error}"
         found.sampled[call.node.name] = f"the rule of {call.node.op} failed on this call, which is a fault: {why}"
     return sample(call)
+
+
+def _typical(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """A plan is made for the net as it is meant, and not for the mean over draws, which few of them may carry."""
+    return tuple(value.typical() if isinstance(value, State) else value for value in values)
 
 
 def _finite(values: Iterable[Value]) -> bool:

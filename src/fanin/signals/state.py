@@ -195,6 +195,12 @@ class State:
         """And what the mean over its own features adds, for what is made of them."""
         return self.draws.with_own(self.own_spread)
 
+    def typical(self) -> State:
+        """As in a net of infinite width, where all draws are alike."""
+        if not len(self.draws.amplitudes):
+            return self
+        return self._also(replace(self, draws=NOTHING), note=self.note, bins=self.bins, terms=self.terms)
+
     def drawn_through(self, norms_kept: bool) -> Draws:
         """The same of what weights make of it, whether they keep norms or not."""
         return self.draws.with_own(self.spread_at_norm) if norms_kept else self.drawn
