@@ -23,18 +23,18 @@ def quiet(text: str) -> None:
     """What `say` is here."""
 
 
-@pytest.mark.skipif(find_spec("lightning") is not None, reason="Lightning is installed")
-def test_without_lightning_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "fanin.monitor.lightning", raising=False)  # half-made by whoever tried before
-    with pytest.raises(MissingExtra, match=r"fanin\[lightning\]"):
-        importlib.import_module("fanin.monitor.lightning")
-
-
-@pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
-def test_without_transformers_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "fanin.monitor.transformers", raising=False)  # half-made by whoever tried before
-    with pytest.raises(MissingExtra, match=r"fanin\[transformers\]"):
-        importlib.import_module("fanin.monitor.transformers")
+@pytest.mark.parametrize(
+    ("extra", "packages"),
+    [("lightning", ["lightning", "lightning.pytorch", "pytorch_lightning"]), ("transformers", ["transformers"])],
+)
+def test_without_the_package_the_message_says_what_to_install(
+    extra: str, packages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, f"fanin.monitor.{extra}", raising=False)
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"fanin\[{extra}\]"):
+        importlib.import_module(f"fanin.monitor.{extra}")
 
 
 @pytest.mark.skipif(find_spec("lightning") is None, reason="Lightning is not installed")
