@@ -3,8 +3,7 @@
 A layer of n units makes q a mean over n squares, which is off by √(β/n). What follows inherits that: two branches of a
 stream move together, and a gradient that comes back through an activation moves with the signal that went through it.
 
-The sum is near Gaussian, as its terms are many, until a function bends it: GELU keeps a large q and halves a small one,
-so that after some layers q is where it was in some draws, and gone in others. Its quantiles follow that.
+The sum is near Gaussian, as its terms are many, until a function bends it. From then on paths are followed.
 
 Reference: Hanin & Nica 2020.
 """
@@ -12,21 +11,36 @@ Reference: Hanin & Nica 2020.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fanin.signals import paths
 from fanin.signals.latent import Array
 
-_layers = count()
-AT, LIKELY = np.polynomial.hermite_e.hermegauss(15)  # quantiles of a standard normal, for means over draws
-LIKELY = LIKELY / LIKELY.sum()
-_BELOW: Final[Array] = np.asarray(np.cumsum(LIKELY) - LIKELY / 2)
-_BOTH: Final[Array] = np.outer(LIKELY, LIKELY).ravel()
+_layers: ContextVar[Iterator[int]] = ContextVar("layers", default=count())  # noqa: B039  # only ever counted on
+
+
+def begin() -> None:
+    """Number layers from 0 again, so that a prediction repeats: what is known of an earlier one is no longer used."""
+    _layers.set(count())
+
+
+class Radial(NamedTuple):
+    """Of a gradient δ, how far it points along the signal x.
+
+    Attributes:
+        root: the latent of x.
+        times: along the paths, E (x · δ)² beside what it is if δ knows nothing of x.
+    """
+
+    root: Any
+    times: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +48,9 @@ class Draws:
     """Amplitudes a_l of the layers from `start` on.
 
     Attributes:
-        bent: log q at the quantiles `AT`, less its mean; None where it is Gaussian.
+        apart: variance of log q among the samples of one draw, which a batch averages over.
+        paths: log q over its mean, of samples in draws; None where it is Gaussian.
+        radial: of a gradient, where it is known how far it points along the signal.
 
     Example:
         >>> one, other = NOTHING.with_own(0.04), NOTHING.with_own(0.09)
@@ -44,38 +60,58 @@ class Draws:
 
     start: int = 0
     amplitudes: Array = field(default_factory=lambda: np.zeros(0))
-    bent: Array | None = None
+    apart: float = 0.0
+    paths: Array | None = None
+    radial: Radial | None = None
 
     @cached_property
     def variance(self) -> float:
-        """Var log q."""
+        """Var log q, q the mean over a batch."""
         return float(self.amplitudes @ self.amplitudes)
 
     @cached_property
-    def quantiles(self) -> Array:
-        """Log q over its mean E q, at `AT`."""
-        logs = math.sqrt(self.variance) * AT if self.bent is None else self.bent
-        return np.asarray(logs - math.log(LIKELY @ np.exp(logs)))
+    def pairs(self) -> float:
+        """E √(q q') over two samples of a draw, beside E q."""
+        return 1.0 if self.paths is None else paths.over_pairs(self.paths)
 
-    def with_own(self, variance: float) -> Draws:
-        """And what one more layer adds, whose draws are its own."""
+    def with_own(self, variance: float, apart: float = 0.0) -> Draws:
+        """And what one more layer adds, whose draws are its own; `apart` more from sample to sample."""
         if not variance > 0:
             return self
-        size = math.sqrt(variance)
+        size, layer = math.sqrt(variance), next(_layers.get())
+        wider = None if self.paths is None else paths.widened(self.paths, layer, variance, apart)
         if not len(self.amplitudes):
-            return Draws(next(_layers), np.array([size]))
+            return Draws(layer, np.array([size]), apart, wider)
         end = len(self.amplitudes)
-        longer = np.zeros(max(next(_layers) - self.start, end) + 1)
+        longer = np.zeros(max(layer - self.start, end) + 1)
         longer[:end], longer[-1] = self.amplitudes, size
-        return Draws(self.start, longer, None if self.bent is None else _widened(self.bent, size))
+        return Draws(self.start, longer, self.apart + apart, wider)
 
     def times(self, by: float) -> Draws:
         """Of q to this power."""
-        bent = None if self.bent is None or by < 0 else by * self.bent
-        return Draws(self.start, by * self.amplitudes, bent) if len(self.amplitudes) else self
+        if not len(self.amplitudes):
+            return self
+        found = None if self.paths is None else paths.unit(by * self.paths)
+        return Draws(self.start, by * self.amplitudes, by**2 * self.apart, found)
+
+    def followed(self, samples: int) -> Draws:
+        """With paths, those of a batch of so many samples."""
+        if self.paths is not None:
+            return self
+        return replace(self, paths=paths.born(self.amplitudes, self.start, self.apart, samples))
+
+    def moved(self, logs: Array) -> Draws:
+        """Of a function of q with these logarithms along the paths."""
+        assert self.paths is not None
+        before, after = (paths.of_batches(p) for p in (self.paths, logs))
+        size = float(np.std(after)) / (math.sqrt(self.variance) or 1.0)
+        sign = math.copysign(1.0, float(np.mean((before - before.mean()) * after)))
+        return Draws(self.start, sign * size * self.amplitudes, self.apart, paths.unit(logs))
 
     def along(self, other: Draws) -> float:
-        """The covariance of both logarithms."""
+        """Log E q q'/(E q E q'): the covariance of both logarithms, where they are Gaussian."""
+        if self.paths is not None or other.paths is not None:
+            return paths.log_mean(_joint(self, other))
         low = max(self.start, other.start)
         high = min(self.start + len(self.amplitudes), other.start + len(other.amplitudes))
         if high <= low:
@@ -84,21 +120,32 @@ class Draws:
         return float(own @ others)
 
 
+    def along_pairs(self, other: Draws) -> float:
+        """The same for two samples of a draw: log of the mean of √(q₁ q₂ q₁' q₂')."""
+        if self.paths is None and other.paths is None:
+            return self.along(other)
+        logs = _joint(self, other)
+        return paths.log_mean(logs) + math.log(max(paths.over_pairs(logs), 1e-300))
+
+
 NOTHING: Final = Draws()
 
 
-def _widened(logs: Array, own: float) -> Array:
-    """The quantiles of a sum with an independent Gaussian."""
-    found = np.add.outer(logs, own * AT).ravel()
-    order = np.argsort(found)
-    likely = _BOTH[order]
-    wider = np.interp(_BELOW, np.cumsum(likely) - likely / 2, found[order])
-    size = math.sqrt((LIKELY @ (logs - LIKELY @ logs) ** 2 + own**2) / (LIKELY @ (wider - LIKELY @ wider) ** 2))
-    return np.asarray(size * (wider - LIKELY @ wider))
+def _joint(*draws: Draws) -> Array:
+    """Log of the product, along the paths of both."""
+    samples = max(d.paths.shape[1] for d in draws if d.paths is not None)
+    return np.asarray(sum(_alike(d, samples) for d in draws))
+
+
+def _alike(draws: Draws, samples: int) -> Array:
+    """Its paths, as so many samples a draw; where it has others, as the mean over those."""
+    found = draws.followed(samples).paths
+    assert found is not None
+    return found if found.shape[1] in (1, samples) else paths.of_batches(found)[:, None]
 
 
 def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
-    """Σ w log q, as of a product of powers, or of a sum with these shares; bent as the largest of them is."""
+    """Σ w log q, as of a product of powers, or of a sum with these shares."""
     there = [(w, d) for w, d in parts if len(d.amplitudes) and w]
     if not there:
         return NOTHING
@@ -106,28 +153,8 @@ def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
     found = np.zeros(max(d.start + len(d.amplitudes) for _, d in there) - start)
     for w, d in there:
         found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
-    whole = Draws(start, found)
-    largest = max(there, key=lambda part: part[0] ** 2 * part[1].variance)[1]
-    if largest.bent is None or not largest.variance:
-        return whole
-    return Draws(start, found, largest.bent * math.sqrt(whole.variance / largest.variance))
-
-
-def response(values: Array, draws: Draws) -> tuple[float, Draws]:
-    """Of a function of q at its quantiles: its mean, and how its logarithm moves.
-
-    Example:
-        >>> draws = NOTHING.with_own(0.25)
-        >>> mean, moves = response(np.exp(draws.quantiles) ** 2, draws)
-        >>> round(mean, 3), round(math.exp(0.25), 3), round(moves.variance, 6)  # q² has four times the variance
-        (1.284, 1.284, 1.0)
-    """
-    mean = float(LIKELY @ values)
-    if not (values > 0).all() or not draws.variance:
-        return mean, NOTHING
-    logs = np.log(values)
-    logs = logs - LIKELY @ logs
-    size = math.sqrt(float(LIKELY @ logs**2))
-    sign = math.copysign(1.0, float(LIKELY @ (logs * AT)))
-    moved = draws.times(sign * size / math.sqrt(draws.variance))
-    return mean, Draws(moved.start, moved.amplitudes, logs if sign > 0 else None)
+    apart = sum(w**2 * d.apart for w, d in there)
+    samples = max((d.paths.shape[1] for _, d in there if d.paths is not None), default=0)
+    if not samples:
+        return Draws(start, found, apart)
+    return Draws(start, found, apart, paths.unit(sum(w * _alike(d, samples) for w, d in there)))

@@ -167,33 +167,34 @@ class State:
 
         Reference: Hanin & Nica 2020 (β/n a layer).
         """
-        return self._spread(np.zeros(len(self.sizes)))
+        return self._spread(np.zeros(len(self.sizes)))[0]
 
-    @cached_property
-    def spread_at_norm(self) -> float:
-        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms.
-
-        What φ² has in common with z² is then no chance: E φ²(z) (z² − 1) is left out.
-        """
+    def _at_norm(self) -> Array:
+        """What φ² has in common with z², E φ²(z) (z² − 1): no chance, where Σ z² over the features is what it is."""
         along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))
-        return self._spread(np.broadcast_to(along**2 / 2, len(self.sizes)))
+        return np.asarray(np.broadcast_to(along**2 / 2, len(self.sizes)))
 
-    def _spread(self, left_out: Array) -> float:
-        """Less a part of E x⁴ that goes with the square of the latents' correlation."""
+    def _spread(self, left_out: Array) -> tuple[float, float]:
+        """Var log of the average over a batch, and how far its samples lie apart; less a part of E x⁴.
+
+        That goes with the square of the latents' correlation.
+        """
         q = self.average(self.second)
         if self.fixed or q == 0:
-            return 0.0
+            return 0.0, 0.0
         squares = self.values**2
         ones, alike = latent.expectation(squares**2), latent.covariances(squares, self.correlations)
         at_positions, at_samples = (a - left_out * rho**2 for a, rho in zip(alike, self.correlations, strict=True))
         n, p = self.samples * self.positions, self.positions
-        fourth = (ones - left_out + (p - 1) * at_positions + (n - p) * at_samples) / n
-        return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
+        of_one = (ones - left_out + (p - 1) * at_positions) / p
+        fourth = (p * of_one + (n - p) * at_samples) / n
+        scale = q * q * self.features
+        return max(self.average(fourth - self.second**2) / scale, 0.0), max(self.average(of_one - at_samples) / scale, 0)
 
-    @property
+    @cached_property
     def drawn(self) -> Draws:
-        """And what the mean over its own features adds, for what is made of them."""
-        return self.draws.with_own(self.own_spread)
+        """And what the mean over its own features adds, for all that is made of them."""
+        return self.draws.with_own(*self._spread(np.zeros(len(self.sizes))))
 
     def typical(self) -> State:
         """As in a net of infinite width, where all draws are alike."""
@@ -203,7 +204,7 @@ class State:
 
     def drawn_through(self, norms_kept: bool) -> Draws:
         """The same of what weights make of it, whether they keep norms or not."""
-        return self.draws.with_own(self.spread_at_norm) if norms_kept else self.drawn
+        return self.draws.with_own(*self._spread(self._at_norm())) if norms_kept else self.drawn
 
     @property
     def band_variance(self) -> float:
