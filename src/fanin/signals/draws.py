@@ -20,8 +20,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from fanin.signals import paths
 from fanin.signals.latent import Array
+from fanin.signals.paths import Paths
 
 _layers: ContextVar[Iterator[int]] = ContextVar("layers", default=count())  # noqa: B039  # only ever counted on
 
@@ -61,7 +61,7 @@ class Draws:
     start: int = 0
     amplitudes: Array = field(default_factory=lambda: np.zeros(0))
     apart: float = 0.0
-    paths: Array | None = None
+    paths: Paths | None = None
     radial: Radial | None = None
 
     @cached_property
@@ -72,14 +72,14 @@ class Draws:
     @cached_property
     def pairs(self) -> float:
         """E √(q q') over two samples of a draw, beside E q."""
-        return 1.0 if self.paths is None else paths.over_pairs(self.paths)
+        return 1.0 if self.paths is None else self.paths.pairs
 
     def with_own(self, variance: float, apart: float = 0.0) -> Draws:
         """And what one more layer adds, whose draws are its own; `apart` more from sample to sample."""
         if not variance > 0:
             return self
         size, layer = math.sqrt(variance), next(_layers.get())
-        wider = None if self.paths is None else paths.widened(self.paths, layer, variance, apart)
+        wider = None if self.paths is None else self.paths.widened(layer, variance, apart)
         if not len(self.amplitudes):
             return Draws(layer, np.array([size]), apart, wider)
         end = len(self.amplitudes)
@@ -91,27 +91,28 @@ class Draws:
         """Of q to this power."""
         if not len(self.amplitudes):
             return self
-        found = None if self.paths is None else paths.unit(by * self.paths)
+        found = None if self.paths is None else Paths.of(by * self.paths.logs)[1]
         return Draws(self.start, by * self.amplitudes, by**2 * self.apart, found)
 
     def followed(self, samples: int) -> Draws:
         """With paths, those of a batch of so many samples."""
         if self.paths is not None:
             return self
-        return replace(self, paths=paths.born(self.amplitudes, self.start, self.apart, samples))
+        return replace(self, paths=Paths.born(self.amplitudes, self.start, self.apart, samples))
 
-    def moved(self, logs: Array) -> Draws:
-        """Of a function of q with these logarithms along the paths."""
+    def moved(self, to: Paths) -> Draws:
+        """Of a function of q, which these are the paths of."""
         assert self.paths is not None
-        before, after = (paths.of_batches(p) for p in (self.paths, logs))
+        before, after = self.paths.batches, to.batches
         size = float(np.std(after)) / (math.sqrt(self.variance) or 1.0)
         sign = math.copysign(1.0, float(np.mean((before - before.mean()) * after)))
-        return Draws(self.start, sign * size * self.amplitudes, self.apart, paths.unit(logs))
+        return Draws(self.start, sign * size * self.amplitudes, self.apart, to)
 
     def along(self, other: Draws) -> float:
         """Log E q q'/(E q E q'): the covariance of both logarithms, where they are Gaussian."""
         if self.paths is not None or other.paths is not None:
-            return paths.log_mean(_joint(self, other))
+            one, two = _alike(self, other)
+            return one.along(two)
         low = max(self.start, other.start)
         high = min(self.start + len(self.amplitudes), other.start + len(other.amplitudes))
         if high <= low:
@@ -124,24 +125,18 @@ class Draws:
         """The same for two samples of a draw: log of the mean of √(q₁ q₂ q₁' q₂')."""
         if self.paths is None and other.paths is None:
             return self.along(other)
-        logs = _joint(self, other)
-        return paths.log_mean(logs) + math.log(max(paths.over_pairs(logs), 1e-300))
+        one, two = _alike(self, other)
+        return one.along_pairs(two)
 
 
 NOTHING: Final = Draws()
 
 
-def _joint(*draws: Draws) -> Array:
-    """Log of the product, along the paths of both."""
-    samples = max(d.paths.shape[1] for d in draws if d.paths is not None)
-    return np.asarray(sum(_alike(d, samples) for d in draws))
-
-
-def _alike(draws: Draws, samples: int) -> Array:
-    """Its paths, as so many samples a draw; where it has others, as the mean over those."""
-    found = draws.followed(samples).paths
-    assert found is not None
-    return found if found.shape[1] in (1, samples) else paths.of_batches(found)[:, None]
+def _alike(*draws: Draws) -> list[Paths]:
+    """The paths of each, of as many samples as those have that have paths."""
+    samples = max(d.paths.logs.shape[1] for d in draws if d.paths is not None)
+    found = [d.followed(samples).paths for d in draws]
+    return [p.like(samples) for p in found if p is not None]
 
 
 def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
@@ -154,7 +149,7 @@ def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
     for w, d in there:
         found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
     apart = sum(w**2 * d.apart for w, d in there)
-    samples = max((d.paths.shape[1] for _, d in there if d.paths is not None), default=0)
-    if not samples:
+    if all(d.paths is None for _, d in there):
         return Draws(start, found, apart)
-    return Draws(start, found, apart, paths.unit(sum(w * _alike(d, samples) for w, d in there)))
+    logs = [w * p.logs for (w, _), p in zip(there, _alike(*(d for _, d in there)), strict=True)]
+    return Draws(start, found, apart, Paths.of(sum(logs[1:], logs[0]))[1])

@@ -19,10 +19,11 @@ from typing import Final
 
 import numpy as np
 
-from fanin.signals import latent, paths
+from fanin.signals import latent
 from fanin.signals.draws import NOTHING, Draws, Radial, together
 from fanin.signals.gradient import Flow, Gradient, GradientMoments
 from fanin.signals.latent import Array
+from fanin.signals.paths import Grid, Paths
 from fanin.signals.state import State
 
 Function = Callable[..., Array]
@@ -69,18 +70,18 @@ class Response:
         values = self._mean(self._values**2)
         if not (np.isfinite(values).all() and (values > 0).all()):
             return replace(out, draws=NOTHING)
-        logs = np.log(self._grid.along(values))
-        by = math.exp(paths.log_mean(logs)) / out.average(out.second)
-        return replace(out.scaled(np.sqrt(by)), draws=self._draws.moved(logs))
+        mean, paths = Paths.of(self._grid.along(values))
+        by = math.exp(mean) / out.average(out.second)
+        return replace(out.scaled(np.sqrt(by)), draws=self._draws.moved(paths))
 
     @cached_property
     def _draws(self) -> Draws:
         return self.x.draws.followed(self.x.samples)
 
     @cached_property
-    def _grid(self) -> paths.Grid:
+    def _grid(self) -> Grid:
         assert self._draws.paths is not None
-        return paths.Grid(self._draws.paths)
+        return Grid(self._draws.paths.logs)
 
     @cached_property
     def _x(self) -> Array:
@@ -131,21 +132,21 @@ class Response:
         values = self._mean((squares if squares.shape[1] == 1 else squares[:, FEW]) * self._slopes**2)
         if not (known > 0 and np.isfinite(values).all() and (values > 0).all()):
             return flow
-        logs, radial = np.log(self._grid.along(values)), None
+        logs, radial = self._grid.along(values), None
         if squares.shape[1] == 1 and self.x.positions == 1:
             more, radial = self._radial(flow.swing)
             logs = logs + np.log(more)
-        moves = self._draws.moved(logs + self._by_chance(out))
-        mean = paths.log_mean(logs) + flow.swing.along(moves)
-        by = math.sqrt(math.exp(mean) / known)
+        mean, paths = Paths.of(logs + self._by_chance(out))
+        moves = self._draws.moved(paths)
+        by = math.sqrt(math.exp(mean + flow.swing.along(moves)) / known)
         return replace(flow.times(by), swing=replace(together([(1.0, flow.swing), (1.0, moves)]), radial=radial))
 
     def _by_chance(self, out: State) -> Array | float:
         """What E δ² has of the chance that the next layer's q has: both are means over the same units."""
         after, before = out.__dict__.get("drawn", NOTHING).paths, out.draws.paths
-        if after is None or before is None or after.shape != before.shape:
+        if after is None or before is None or after.logs.shape != before.logs.shape:
             return 0.0
-        chance = after - before
+        chance = after.logs - before.logs
         variance = float(np.var(chance))
         squares = np.square(self.function(self.x.values)), np.square(self.derivative(self.x.values))
         alone = np.prod([latent.expectation(s) for s in squares], axis=0)
@@ -163,9 +164,9 @@ class Response:
         along = self._mean(x * f * d) ** 2 / f2
         across = np.maximum(self._mean((x * d) ** 2) - along, 0.0)
         relative = [self._mean((f * d) ** 2) / (f2 * d2), along / d2, across / d2]
-        of_both, of_along, of_across = (self._grid.along(np.maximum(r, TINY)) for r in relative)
+        of_both, of_along, of_across = (np.exp(self._grid.along(np.maximum(r, TINY))) for r in relative)
         assert self._draws.paths is not None
-        n, q = self.x.features, np.exp(self._draws.paths) * self.x.average(self.x.second)
+        n, q = self.x.features, self._draws.paths.sizes * self.x.average(self.x.second)
         known = swing.radial.times if swing.radial is not None and swing.radial.root is self.x.root else 1.0
         part = np.minimum(known / n, 1.0)
         more = 1 + part * (of_both - 1)
@@ -184,6 +185,6 @@ def through_weights(seen: GradientMoments, out: State, x: State, moved: float) -
         return seen
     known = moved * swing.radial.times
     more = np.maximum(1 + (known - 1) / x.features, 1e-9)
-    logs = swing.paths + np.log(more)
-    new = replace(swing, paths=paths.unit(logs), radial=Radial(x.root, known / more))
-    return replace(seen.times(math.exp(paths.log_mean(logs))), swing=new)
+    mean, paths = Paths.of(swing.paths.logs + np.log(more))
+    new = replace(swing, paths=paths, radial=Radial(x.root, known / more))
+    return replace(seen.times(math.exp(mean)), swing=new)
