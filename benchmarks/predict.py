@@ -6,11 +6,13 @@
     python benchmarks/predict.py --write             also the table of docs/signals.md
     python benchmarks/predict.py --only vit --write  also this row of the table; the others stay, each as of its day
 
-Each architecture is traced and predicted once, and measured with several seeds, each with its own weights and inputs: 8,
-and twice as many, up to 64, as long as the mean over them is not known at nine nodes of ten (the standard error of ln q
-over seeds is above 0.05). The gradient is that of ⟨output, v⟩/batch with a fixed random v. A ratio is that of the predicted second moment to the
-mean of the measured ones. They are measured in double precision, so that a gradient that is exactly zero, as that of a
-bias before a batch norm, is seen to be, and left out. transformers' own models take part where it is installed.
+Each architecture is traced and predicted once, and measured with several seeds, each with its own weights and inputs:
+with 8, and with twice as many, up to 64, as long as the mean over them is not known at nine nodes of ten (the standard
+error of ln q over seeds is above 0.05). The gradient is that of ⟨output, v⟩/batch with a fixed random v.
+
+A ratio is that of the predicted second moment to the mean of the measured ones. They are measured in double precision,
+so that a gradient that is exactly zero, as that of a bias before a batch norm, is seen to be, and left out.
+transformers' own models take part where it is installed.
 """
 
 from __future__ import annotations
@@ -115,18 +117,20 @@ def measure(architecture: zoo.Architecture, seeds: int | None) -> Result:
     predicted = predict(traced, model, example, plan)
     predicted_at = time.perf_counter()
     measured: list[Signals] = []
-    while len(measured) < (seeds or (SEEDS if well_known(measured) else MOST_SEEDS)):
+    while len(measured) < seeds if seeds else not enough(measured):
         own, batch = built(architecture, len(measured), plan)
         measured.append(observe(traced, own, batch))
         gc.collect()  # what autograd keeps in cycles is large
     return Result(architecture, predicted, tuple(measured), traced_at - start, predicted_at - traced_at)
 
 
-def well_known(measured: Sequence[Signals]) -> bool:
+def enough(measured: Sequence[Signals]) -> bool:
     """Whether the mean over seeds is known at nine nodes of ten; asked again when there are twice as many."""
     n = len(measured)
     if n < SEEDS or n & (n - 1):
-        return n < SEEDS
+        return False
+    if n >= MOST_SEEDS:
+        return True
     logs = np.array([[m.second_moment for m in one.values.values()] for one in measured])
     logs = np.log(logs[:, (logs > 0).all(0) & np.isfinite(logs).all(0)])
     errors = logs.std(0, ddof=1) / math.sqrt(n)

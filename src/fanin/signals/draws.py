@@ -120,7 +120,6 @@ class Draws:
         own, others = (d.amplitudes[low - d.start : high - d.start] for d in (self, other))
         return float(own @ others)
 
-
     def along_pairs(self, other: Draws) -> float:
         """The same for two samples of a draw: log of the mean of √(q₁ q₂ q₁' q₂')."""
         if self.paths is None and other.paths is None:

@@ -5,7 +5,7 @@ one: a net's q stays for some layers and is then gone, at another depth in each 
 path is one sample in one draw; a function moves each by what it does to a signal of that size, a layer adds its chance.
 Going back, a gradient meets each path where the signal left it.
 
-Layers draw from streams that their numbers name, so that two branches share what they inherit, and a prediction repeats.
+Layers draw from streams that their numbers name: two branches share what they inherit, and a prediction repeats.
 """
 
 from __future__ import annotations

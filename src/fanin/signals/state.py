@@ -189,7 +189,8 @@ class State:
         of_one = (ones - left_out + (p - 1) * at_positions) / p
         fourth = (p * of_one + (n - p) * at_samples) / n
         scale = q * q * self.features
-        return max(self.average(fourth - self.second**2) / scale, 0.0), max(self.average(of_one - at_samples) / scale, 0)
+        of_batch, apart = (self.average(f) / scale for f in (fourth - self.second**2, of_one - at_samples))
+        return max(of_batch, 0.0), max(apart, 0.0)
 
     @cached_property
     def drawn(self) -> Draws:

@@ -4,9 +4,9 @@ In deep nets without norms q is nearly log-normal over draws. E φ² is no linea
 its mean over draws is not that at the mean of q, and small differences of it grow with depth. Where draws hardly
 differ, its tangent is as good, and means are those of infinite width.
 
-A net whose output is q to a high power, as of many layers that bend, has gradients that point along the signal: by
-Euler's theorem x · δ is as large as the power, and not as chance would have it. Weights hand that part on whole, while of
-n directions across it each gets its share. How large it is goes with a gradient along each path.
+A net whose output goes with a high power of x, as that of many layers that bend, has gradients that point along the
+signal: by Euler's theorem x · δ is as large as the power, and not as chance would have it. Weights hand that part on
+whole, while each of n directions across it gets its share. How large it is goes with a gradient along each path.
 """
 
 from __future__ import annotations
