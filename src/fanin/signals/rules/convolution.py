@@ -83,7 +83,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         back = handed_back(gradients[0], out, weight)
         of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
         of_input = leaning(of_input, x, gradients[0], out)
-        yield "input", kept_apart(of_input, seen, x, alone=groups == x.features == n_out)
+        alone = groups == x.features == n_out
+        yield "input", kept_apart(of_input, seen, x, alone=alone, border=_border(met) if alone else 0.0)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -120,6 +121,16 @@ def _terms(x: State, weight: Weight, groups: int) -> Terms:
     fourth = latent.expectation((x.values - x.mean[:, None]) ** 4)
     excess = x.average(fourth) / max(x.average(x.variance) ** 2, 1e-300) - 3
     return Terms(channels * k / (1 + (k - 1) * alike**2), excess, groups == x.features)
+
+
+def _border(met: Sequence[Taps]) -> float:
+    """E (Σ δ)² in front of a kernel, of a δ behind it that adds up to 0, beside the sum of E δ².
+
+    A tap that meets m of P outputs hands on a sum over those, of variance m (1 − m/P) E δ².
+    """
+    meetings = [np.bincount(t.taps, minlength=t.kernel).astype(float) for t in met]
+    squares, sums = (math.prod(float((m**e).sum()) for m in meetings) for e in (2, 1))
+    return 1 - squares / (sums * math.prod(t.size_out for t in met)) if sums else 0.0
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
