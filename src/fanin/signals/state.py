@@ -71,6 +71,8 @@ class State:
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
         scatter: variance of the latents' correlation over pairs of positions and samples: 1/n a layer of n units.
+        squares: of z² − 1 at two positions, and in two samples, what their product is beside 2 ρ², halved: sums of few
+            terms that read the same inputs are large together, whatever their sign.
         shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
@@ -92,6 +94,7 @@ class State:
     fixed: bool = False
     profile: Profile | None = None
     scatter: float = 0.0
+    squares: tuple[float, float] = (0.0, 0.0)
     shared: float = 0.0
     terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
@@ -225,6 +228,9 @@ class State:
         """Another function of the same latent, with the moments that follow."""
         positions, samples = self.correlations
         of_positions, of_samples = latent.covariances(values, self.correlations)
+        if any(self.squares):
+            bent = latent.coefficients(values)[:, 2] ** 2
+            of_positions, of_samples = (k + s * bent for k, s in zip((of_positions, of_samples), self.squares, strict=True))
         return replace(
             self,
             mean=latent.expectation(values),
@@ -235,6 +241,7 @@ class State:
             latents=(positions, samples),
             mean_of=None,
             fixed=False,
+            squares=(0.0, 0.0),
             shared=0.0,
         )
 

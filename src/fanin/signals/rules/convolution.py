@@ -72,6 +72,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
 
     terms = _terms(x, weight, groups)
     out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
+    if terms.alone and not transposed:
+        out = replace(out, squares=(_large_together(x, met), 0.0)).beside(out)
     out = out.of_terms(terms)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -131,6 +133,22 @@ def _border(met: Sequence[Taps]) -> float:
     meetings = [np.bincount(t.taps, minlength=t.kernel).astype(float) for t in met]
     squares, sums = (math.prod(float((m**e).sum()) for m in meetings) for e in (2, 1))
     return 1 - squares / (sums * math.prod(t.size_out for t in met)) if sums else 0.0
+
+
+def _large_together(x: State, met: Sequence[Taps]) -> float:
+    """½ E (z² − 1)(z'² − 1) at two positions of a feature that is summed by itself, by taps of independent signs.
+
+    C inputs that both read make it C/(n n') if they are Gaussian. Heavy tails make it more, by values so large that no
+    function is a parabola there: they are left out.
+    """
+    n = [t.gathered(np.ones(t.size_in)) for t in met]
+    reached = [t.scattered(np.ones(t.size_out)) for t in met]
+    any_two = math.prod(float((r**2).sum() / s.sum() ** 2) for r, s in zip(reached, n, strict=True))
+    places = math.prod(t.size_out for t in met)
+    same = math.prod(float(s.sum() / (s.sum() ** 2 / t.size_out)) for s, t in zip(n, met, strict=True))
+    alike = x.average(x.across_positions - x.channel_second) / max(x.average(x.second - x.channel_second), 1e-300)
+    own = (1 - min(max(alike, 0.0), 1.0)) ** 2
+    return own * max(places * any_two - same, 0.0) / (places - 1) if places > 1 else 0.0
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:
