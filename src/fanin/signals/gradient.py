@@ -394,10 +394,13 @@ def kept_apart(
         border: as of `Blind`.
     """
     normed = seen.normed or Normed(1.0, 1.0, 0.0)
-    blind = Blind(x.values, normed.along, border) if alone and seen.normed else None
     owed = normed.by_features * (seen.owed if alone else 1.0)
     by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
-    return {carrier: replace(flow.times(by), blind=blind, owed=owed) for carrier, flow in back.items()}
+    found = {carrier: replace(flow.times(by), owed=owed) for carrier, flow in back.items()}
+    if not (alone and seen.normed):
+        return {carrier: replace(flow, blind=None) for carrier, flow in found.items()}
+    blind = {carrier: Blind(x.values, normed.along, border, flow.factor) for carrier, flow in found.items()}
+    return {carrier: replace(flow, blind=blind[carrier]) for carrier, flow in found.items()}
 
 
 def scaled(gradient: Gradient, factor: Array | float, by_bin: Array | None = None) -> Gradient:

@@ -10,7 +10,7 @@ References: Ioffe & Szegedy 2015; Salimans & Kingma 2016 (gradients of scales th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -36,9 +36,10 @@ class Normed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Blind:
-    """Of a carrier: functions of the latent to which it is orthogonal, in sums over samples and positions.
+    """Of a carrier times a factor: functions of the latent to which it is orthogonal, in sums over samples and positions.
 
     Attributes:
+        factor: with which it is; what has come to the factor of its flow since then is a function that it meets.
         signal: x at the nodes, row by row; the other function is 1.
         along: E (Σ δ x)² that is left.
         border: E (Σ δ)² that is left, beside n E δ²: a tap that misses some positions takes what is not a sum over all.
@@ -47,6 +48,7 @@ class Blind:
     signal: Array
     along: float
     border: float = 0.0
+    factor: Array = field(default_factory=lambda: np.ones((1, 1)))
 
     def beside(self, values: Array) -> tuple[Array, Array, Array]:
         """What a function of the latent is beside x and 1, and how much of x and of 1 is in it.
