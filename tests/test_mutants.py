@@ -50,6 +50,7 @@ from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal, draws
+from fanin.signals.orthogonal import Blind
 from fanin.signals.over_depth import GRADIENTS
 from fanin.signals.paths import Paths
 from fanin.signals.rules import norms
@@ -63,6 +64,7 @@ from fanin.stream.reference import ROUNDED
 
 TESTS = Path(__file__).parent
 DRAWS = "signals/test_draws.py"
+DEPTHWISE = "signals/rules/test_depthwise.py"
 ZEROS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))  # digits as the digit 0
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -265,6 +267,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "what a norm makes impossible for gradients is forgotten",
         put("fanin.signals.gradient", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
+    ),
+    Mutant(
+        "no tap of a kernel misses a position",
+        put("fanin.signals.rules.convolution", "_border", lambda met: 0.0),
+        (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
+    ),
+    Mutant(
+        "a gradient is orthogonal to the signal beside its own dependence on it",
+        put("fanin.signals.gradient", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)),
+        (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
+    ),
+    Mutant(
+        "two positions have no more in common than their correlation",
+        put("fanin.signals.rules.convolution", "_large_together", lambda x, met: 0.0),
+        (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
     ),
     Mutant(
         "features behind a convolution are equally large",
