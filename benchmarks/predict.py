@@ -8,7 +8,8 @@
 
 Each architecture is traced and predicted once, and measured with several seeds, each with its own weights and inputs:
 with 8, and with twice as many, up to 64, as long as the mean over them is not known at nine nodes of ten (the standard
-error of ln q over seeds is above 0.05). The gradient is that of ⟨output, v⟩/batch with a fixed random v.
+error of ln q over seeds is above 0.05). What is predicted is what the plan, or the constructor, draws, and not what the
+first seed's values are. The gradient is that of ⟨output, v⟩/batch with a fixed random v.
 
 A ratio is that of the predicted second moment to the mean of the measured ones. They are measured in double precision,
 so that a gradient that is exactly zero, as that of a bias before a batch norm, is seen to be, and left out.
@@ -39,7 +40,7 @@ from page import Section
 from torch.utils import _pytree as pytree
 
 import fanin
-from fanin.frameworks.torch import observe, trace
+from fanin.frameworks.torch import observe, on_meta, trace
 from fanin.frameworks.torch.predict import predict
 from fanin.signals import Comparison, Signals, Summary, averaged
 from fanin.signals.compare_text import node_cells
@@ -114,14 +115,21 @@ def measure(architecture: zoo.Architecture, seeds: int | None) -> Result:
     start = time.perf_counter()
     traced = trace(model, *example)
     traced_at = time.perf_counter()
-    predicted = predict(traced, model, example, plan)
+    if plan is None:  # seeds differ in what the constructor draws: that is what their mean is of
+        with on_meta() as recorded:
+            unallocated = architecture.make().to(architecture.dtype)
+        recorded_at = time.perf_counter()
+        predicted = predict(traced, unallocated, example, recorded)
+    else:
+        recorded_at = traced_at
+        predicted = predict(traced, model, example, plan)
     predicted_at = time.perf_counter()
     measured: list[Signals] = []
     while len(measured) < seeds if seeds else not enough(measured):
         own, batch = built(architecture, len(measured), plan)
         measured.append(observe(traced, own, batch))
         gc.collect()  # what autograd keeps in cycles is large
-    return Result(architecture, predicted, tuple(measured), traced_at - start, predicted_at - traced_at)
+    return Result(architecture, predicted, tuple(measured), traced_at - start, predicted_at - recorded_at)
 
 
 def enough(measured: Sequence[Signals]) -> bool:

@@ -264,6 +264,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ("signals/test_loops.py::test_a_decay_is_slow_at_all_steps_or_at_none",),
     ),
     Mutant(
+        "what reaches an end of a loop from outside is counted for every feature that was left out",
+        put("fanin.frameworks.torch.loops", "_from_outside", lambda cut, shape: 1.0),
+        ("signals/test_loops.py::test_features_are_cut_although_one_end_has_none_of_them",),
+    ),
+    Mutant(
+        "what a constructor computes is Gaussian",
+        put("fanin.frameworks.torch.weights", "ALONE", frozenset()),
+        ("frameworks/test_torch_predict.py::test_a_bias_that_a_constructor_computes_is_seen_as_it_is_spread",),
+    ),
+    Mutant(
         "what a norm makes impossible for gradients is forgotten",
         put("fanin.signals.gradient", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),

@@ -382,9 +382,7 @@ def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradien
     return with_factor(factor, x, total(back, x))
 
 
-def kept_apart(
-    back: Gradient, seen: GradientMoments, x: State, *, alone: bool, border: float = 0.0
-) -> Gradient:
+def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool, border: float = 0.0) -> Gradient:
     """What comes back through weights with norms behind them, without what those owe to the weights.
 
     Args:

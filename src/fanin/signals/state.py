@@ -230,7 +230,9 @@ class State:
         of_positions, of_samples = latent.covariances(values, self.correlations)
         if any(self.squares):
             bent = latent.coefficients(values)[:, 2] ** 2
-            of_positions, of_samples = (k + s * bent for k, s in zip((of_positions, of_samples), self.squares, strict=True))
+            of_positions, of_samples = (
+                k + s * bent for k, s in zip((of_positions, of_samples), self.squares, strict=True)
+            )
         return replace(
             self,
             mean=latent.expectation(values),

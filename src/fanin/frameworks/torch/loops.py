@@ -206,8 +206,7 @@ class _Whole:
         like = _smaller(self.ruled[name], self.cut)
         assert isinstance(like, State)
         wide = _beside(like, self.draws)
-        size, left = self.cut  # what comes from the features that are left out is added where it is looked at
-        share = left / size if size and size not in _shape(self.ruled[name]) else 1.0
+        share = _from_outside(self.cut, _shape(self.ruled[name]))
         pooled = moments.each(lambda m: np.array([share * m.mean()]))
         return _draws_of(cotangent(pooled, wide, noise(wide.axes, generator)), like, self.draws)
 
@@ -248,6 +247,12 @@ def _shape(value: Value) -> tuple[int, ...]:
 def _cut(shape: tuple[int, ...], cut: tuple[int, int]) -> tuple[int, ...]:
     size, left = cut
     return tuple(left if n == size else n for n in shape)
+
+
+def _from_outside(cut: tuple[int, int], shape: tuple[int, ...]) -> float:
+    """Of what reaches an end without the features that were cut: `_of_all` counts it with what those send back."""
+    size, left = cut
+    return left / size if size and size not in shape else 1.0
 
 
 def _smaller_axes(axes: Axes, cut: tuple[int, int]) -> Axes:
