@@ -14,6 +14,7 @@ from fanin.signals import latent
 from fanin.signals.axes import usual
 from fanin.signals.bands import TENTH
 from fanin.signals.draws import NOTHING, together
+from fanin.signals.latent import Array
 from fanin.signals.paths import Paths
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State, gaussian
@@ -77,6 +78,14 @@ def test_two_signals_of_one_past_meet_on_the_same_paths() -> None:
     assert samples.along_pairs(samples) == pytest.approx(shared, rel=0.15)
 
 
+def silu(v: Array) -> Array:
+    return np.asarray(v / (1 + np.exp(-v)))
+
+
+def slope(v: Array) -> Array:
+    return np.asarray((1 + v / (1 + np.exp(v))) / (1 + np.exp(-v)))
+
+
 def test_a_gradient_has_the_chance_that_the_next_signal_has() -> None:
     """Both are means over the same 32 units, of φ² and of φ'²: against their covariance in 40,000 draws of the units.
 
@@ -85,7 +94,6 @@ def test_a_gradient_has_the_chance_that_the_next_signal_has() -> None:
     n = 32
     plain = gaussian(usual((1, n)), [n], 0.0, 1.5, 0.0, 0.0)
     x = gaussian(plain.axes, plain.sizes, 0.0, 1.5, 0.0, 0.0, draws=NOTHING.with_own(0.2).followed(1))
-    silu, slope = (lambda v: v / (1 + np.exp(-v))), (lambda v: (1 + v / (1 + np.exp(v))) / (1 + np.exp(-v)))
     response = Response(x, silu, slope)
     out = response.of(x.of(silu(x.values)))
     after, before = out.drawn.paths, out.draws.paths
@@ -97,19 +105,19 @@ def test_a_gradient_has_the_chance_that_the_next_signal_has() -> None:
     assert found == pytest.approx(float(np.cov(*squares)[0, 1]), rel=0.15)
 
 
-def gelu_nets(width: int, depth: int, samples: int, draws: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def gelu_nets(width: int, depth: int, samples: int, draws: int) -> tuple[Array, Array, Array]:
     """Many draws of a net without biases: E z², E δ² and E (∂W)², of shape (draws, layers)."""
     g = torch.Generator().manual_seed(0)
     h, zs, ws = torch.randn(draws, samples, width, generator=g), [], []
     for _ in range(depth):
         ws.append((math.sqrt(2 / width) * torch.randn(draws, width, width, generator=g)).requires_grad_())
         zs.append(h @ ws[-1].mT)
-        zs[-1].retain_grad()
         h = torch.nn.functional.gelu(zs[-1])
-    ((h * torch.randn(h.shape, generator=g)).sum() / samples).backward()
-    tensors = ([z.detach() for z in zs], [z.grad for z in zs], [w.grad for w in ws])
-    q, g_, w = (torch.stack([t.square().mean((1, 2)) for t in of], 1).double().numpy() for of in tensors)
-    return q, g_, w
+    out = (h * torch.randn(h.shape, generator=g)).sum() / samples
+    backs = torch.autograd.grad(out, [*zs, *ws])
+    tensors = ([z.detach() for z in zs], backs[:depth], backs[depth:])
+    q, back, weights = (torch.stack([t.square().mean((1, 2)) for t in of], 1).double().numpy() for of in tensors)
+    return q, back, weights
 
 
 def test_a_deep_net_of_gelu_is_as_in_500_draws() -> None:

@@ -119,7 +119,12 @@ def test_features_are_cut_although_one_end_has_none_of_them(monkeypatch: pytest.
     model, x = Selective(), noise()
     plan = fanin.plan(model, x, overrides={"rate": fanin.Keep(), "*weight": fanin.Normal(std=WIDTH**-0.5)})
     cuts, values = [], Whole.values
-    monkeypatch.setattr(Whole, "values", lambda self: cuts.append(self.cut) or values(self))
+
+    def noted(whole: Whole) -> Any:
+        cuts.append(whole.cut)
+        return values(whole)
+
+    monkeypatch.setattr(Whole, "values", noted)
     predicted, measured = fanin.predict(model, x, plan=plan), fanin.measure(model, x, plan=plan, seeds=range(16))
     assert cuts == [(WIDTH, 8)]
     (loop,) = loops(trace(model, x).graph)

@@ -1,9 +1,9 @@
 """What a batch norm makes impossible for the gradients behind it: to add up, or to point along the signal.
 
 The norm takes from δ its mean and its part along x, feature by feature: Σ δ = Σ δ x = 0 over samples and positions. A
-convolution of each feature by itself hands that on, ⟨δ, x⟩ being the same in front of it, and Σ δ but for its borders;
-what is before an activation φ has Σ δ φ(z) = 0. The gradient of a scale γ there, Σ δ φ'(z) z, is of what φ' z is beside φ and 1: nothing,
-for a rectifier.
+convolution of each feature by itself hands that on, ⟨δ, x⟩ being the same in front of it, and Σ δ but for its borders.
+What is before an activation φ has Σ δ φ(z) = 0. The gradient of a scale γ there, Σ δ φ'(z) z, is of what φ' z is beside
+φ and 1: nothing, for a rectifier.
 
 References: Ioffe & Szegedy 2015; Salimans & Kingma 2016 (gradients of scales that a norm takes out again).
 """
@@ -36,7 +36,7 @@ class Normed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Blind:
-    """Of a carrier times a factor: functions of the latent to which it is orthogonal, in sums over samples and positions.
+    """Of a carrier times a factor: to which functions of the latent it is orthogonal, over samples and positions.
 
     Attributes:
         factor: with which it is; what has come to the factor of its flow since then is a function that it meets.

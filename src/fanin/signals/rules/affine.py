@@ -79,7 +79,7 @@ class Affine:
 
 
 def _beside(flow: Flow, blind: Blind, values: Array, out: State) -> float:
-    """E (Σ δ f(z))² of a carrier that is orthogonal to x and to 1, but for what is left of that along x and at borders."""
+    """E (Σ δ f(z))² of a carrier that is orthogonal to x and 1, but for what is left along x and at borders."""
     rest, share, constant = blind.beside(values / np.where(blind.factor == 0, 1.0, blind.factor))
     rest, size = rest * blind.factor, latent.expectation(np.broadcast_to(blind.factor**2, values.shape))
     n, p = out.samples * out.positions, out.positions
