@@ -8,7 +8,9 @@
 
 Faults are those of `fanin.testing.zoo`. Well started are its healthy twins, and every architecture of
 `benchmarks/zoo` and of fanin's own nets after recipe "auto" and, where norms hold the signal, as its original starts.
-A note is no alarm. Repairs are those of `fanin.repair_`: a fault counts as repaired if its code is gone afterwards.
+A note is no alarm. Repairs are those of `fanin.repair_`. A fault counts as repaired if no error or warning of its code
+is left, and one that is a note from the start, which `repair_` leaves unless its code is named, if with its code named
+it is gone.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class Outcome:
     case: Case
     codes: frozenset[str]  # notes as well
     alarms: frozenset[str]
-    left: frozenset[str] | None  # codes after the repair; None where nothing was planted
+    left: frozenset[str] | None  # codes that the repair did not repair; None where nothing was planted
 
     @property
     def seen(self) -> frozenset[str]:
@@ -82,11 +84,18 @@ class Outcome:
 def outcome(case: Case) -> Outcome:
     there = case.build()
     before = examined(there)
-    left = None
-    if case.faults:
-        repaired = fanin.repair_(there.model, *there.example, loss=there.loss, **there.options)
-        left = frozenset(f.code for f in repaired.after)
-    return Outcome(case, frozenset(f.code for f in before), frozenset(alarms(before)), left)
+    codes = frozenset(f.code for f in before)
+    left = left_of(there, case.faults & codes - alarms(before)) if case.faults else None
+    return Outcome(case, codes, frozenset(alarms(before)), left)
+
+
+def left_of(there: Situation, notes: frozenset[str]) -> frozenset[str]:
+    """Errors and warnings that a repair leaves, and those of the notes that are there after one that names them."""
+    after = fanin.repair_(there.model, *there.example, loss=there.loss, **there.options).after
+    if notes := notes & {f.code for f in after}:
+        options = {**there.options, "select": sorted(notes)}
+        notes &= {f.code for f in fanin.repair_(there.model, *there.example, loss=there.loss, **options).after}
+    return frozenset(alarms(after)) | notes
 
 
 def faults(section: Section) -> None:

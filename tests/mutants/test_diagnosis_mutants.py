@@ -11,11 +11,12 @@ from typing import Any
 
 from noticing import Mutant, noticed, put
 
-from fanin.diagnosis import Evidence
+from fanin.diagnosis import Evidence, Selection
 from fanin.diagnosis.checks import alike
 from fanin.diagnosis.checks.input_scale import MOVES
 from fanin.diagnosis.checks.value_range import Range
 from fanin.diagnosis.progress import Progress
+from fanin.diagnosis.repair import _Search
 from fanin.frameworks.torch import write_
 from fanin.frameworks.torch.same_elements import same_elements
 from fanin.graph.layers import NORMS
@@ -73,6 +74,16 @@ MUTANTS = (
         "harm that is judged by the selected checks alone",
         put("fanin.diagnosis.repair", "replace", lambda selection, select: selection),
         (f"{REPAIR}::test_harm_is_seen_by_checks_that_are_not_selected",),
+    ),
+    Mutant(
+        "a note that is repaired though nobody named it",
+        lambda patch: patch.setattr(Selection, "names", Selection.wants),
+        (f"{REPAIR}::test_a_note_is_no_harm_and_is_left",),
+    ),
+    Mutant(
+        "a finding that becomes a note with another's remedy, and nobody says so",
+        lambda patch: patch.setattr(_Search, "_went_along", lambda search, start, found, code: None),
+        (f"{REPAIR}::test_what_becomes_a_note_with_anothers_remedy_says_so",),
     ),
     Mutant(
         "a ratio below 1 that counts as better the smaller it is",
