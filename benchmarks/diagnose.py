@@ -214,7 +214,10 @@ def cost(section: Section) -> None:
             "measured": lambda m=model, x=example, t=traced: observe(t, m, x),
             "closer": lambda m=model, x=example, t=traced, s=seen: observe(t, m, x, None, s.axes),
         }
-        took = {key: statistics.median(timed(call)[1] for _ in range(7)) for key, call in passes.items()}
+        for call in passes.values():
+            call()  # the first may compile, or fill a cache
+        rounds = [{key: timed(call)[1] for key, call in passes.items()} for _ in range(7)]  # in turn: loads change
+        took = {key: statistics.median(times[key] for times in rounds) for key in passes}
         _, whole = timed(lambda m=model, x=example: fanin.diagnose(m, *x))
         section.say(
             f"| {name} | {1000 * took['plain']:.0f} | {took['measured'] / took['plain']:.1f} | "
