@@ -22,7 +22,7 @@ _BITS: Final = {  # of a format: as which integers its values are read, the bits
 }
 _F64 = np.float64
 
-Sums = tuple[float, float, int, int, float]
+Sums = tuple[float, float, int, int, float, float]
 
 
 def _compiled(fastmath: Any, function: Any) -> Any:
@@ -35,7 +35,7 @@ def _compiled(fastmath: Any, function: Any) -> Any:
 
 def _summed(x, bits, magnitude, infinity):
     """Sums may be taken in any order; infinities and NaNs go through them as they should, and are counted."""
-    total, squares, zeros, broken, largest = 0.0, 0.0, 0, 0, bits[0] & magnitude
+    total, squares, zeros, broken, largest, smallest = 0.0, 0.0, 0, 0, bits[0] & magnitude, infinity
     for start in range(0, x.size, _BLOCK):
         part, words = x[start : start + _BLOCK], bits[start : start + _BLOCK]
         for i in range(part.size):
@@ -47,7 +47,8 @@ def _summed(x, bits, magnitude, infinity):
             zeros += size == 0
             broken += size >= infinity
             largest = max(largest, size)
-    return total, squares, zeros, broken, largest
+            smallest = min(smallest, size if size > 0 else infinity)
+    return total, squares, zeros, broken, largest, smallest
 
 
 def _beyond(x, low, high):
@@ -57,9 +58,12 @@ def _beyond(x, low, high):
     return count
 
 
-def _spread(x, bits, classes, octaves, counts):
+def _spread(narrow, classes, octaves, counts):
+    x = np.empty(narrow.size, np.float64)
+    bits = x.view(np.int64)
     finite, squares, largest, smallest = 0, 0.0, 0.0, np.inf
     for i in range(x.size):
+        x[i] = narrow[i]
         size = abs(x[i])
         if size < np.inf:
             finite += 1
@@ -89,13 +93,13 @@ def summed(x: np.ndarray) -> Sums:
     """Of a flat, contiguous array of float32 or float64.
 
     Returns:
-        Σ x and Σ x² in float64, how many values are 0, how many are no finite numbers, and max |x|, which is no finite
-        number where one of them is not.
+        Σ x and Σ x² in float64, how many values are 0, how many are no finite numbers, max |x|, which is no finite
+        number where one of them is not, and min |x| over x ≠ 0.
     """
     integer, *constants = _BITS[x.dtype.char]
     bits = x.view(integer)
     if x.size <= PIECE:
-        total, squares, zeros, broken, largest = _sums(x, bits, *constants)
+        *sums, largest, smallest = _sums(x, bits, *constants)
     else:
         pieces: list[Any] = [None] * -(-x.size // PIECE)
 
@@ -104,9 +108,10 @@ def summed(x: np.ndarray) -> Sums:
             pieces[i] = _sums(x[part], bits[part], *constants)
 
         for_each(piece, range(len(pieces)))
-        *sums, sizes = zip(*pieces, strict=True)
-        (total, squares, zeros, broken), largest = map(sum, sums), max(sizes)
-    return total, squares, zeros, broken, float(integer.type(largest).view(x.dtype))
+        *parts, peaks, lows = zip(*pieces, strict=True)
+        sums, largest, smallest = [sum(part) for part in parts], max(peaks), min(lows)
+    sizes = np.array((largest, smallest), integer).view(x.dtype)
+    return (*sums, *sizes.tolist())
 
 
 def beyond(x: np.ndarray, low: float, high: float) -> int:
@@ -115,7 +120,7 @@ def beyond(x: np.ndarray, low: float, high: float) -> int:
 
 
 def spread(x: np.ndarray, octaves: tuple[int, ...], bins: int) -> Any:
-    """Of a flat, contiguous array of float64.
+    """Of a flat array of floats.
 
     Returns:
         The largest and the smallest |x| of finite values, the latter but 0; how many are finite; four root mean
@@ -123,7 +128,7 @@ def spread(x: np.ndarray, octaves: tuple[int, ...], bins: int) -> Any:
         the last at the end); and how many in each bin from −4 to 4 root mean squares.
     """
     in_class, in_bin = np.zeros(len(octaves) + 1, np.int64), np.zeros(bins, np.int64)
-    found = _look_at_spread(x, x.view(np.int64), _classes(octaves), in_class, in_bin)
+    found = _look_at_spread(x, _classes(octaves), in_class, in_bin)
     return *found, in_class, in_bin
 
 

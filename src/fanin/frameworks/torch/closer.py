@@ -141,10 +141,10 @@ class _Look:
         return [one for one in (self._seen, self._dead, self._alike) if one is not None]
 
     def detail(self) -> Detail:
-        seen, sample = self._seen, self._sample.spread
+        (largest, _), sample = self._seen.sizes, self._sample.spread
         assert sample is not None  # of a closer look that is finished
         return Detail(
-            seen.largest if math.isfinite(seen.largest) else sample.largest,
+            largest if math.isfinite(largest) else sample.largest,
             sample.smallest,
             sample.magnitudes,
             sample.histogram,

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from fanin.signals import Moments
 
-_WITHOUT_A_CALL_EACH: Final = (torch.float32, torch.float64)  # what the compiled pass knows
+COMPILED: Final = frozenset({torch.float32, torch.float64})  # what is passed over in one call on a CPU
 _PART: Final = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
 
 
@@ -34,7 +34,8 @@ class Sums(Later):
 
     Attributes:
         numbers: Σ x (of complex values, of their real parts), Σ |x|², how many are 0, how many are no finite numbers,
-            max |x|, and how many are near a bound of the activation that made them.
+            max |x|, which is not finite where one of them is not, min |x| over x ≠ 0 (NaN where it was not looked for),
+            and how many are near a bound of the activation that made them.
         count: how many elements it has.
         bounded: that activation has bounds.
     """
@@ -50,14 +51,14 @@ class Sums(Later):
         """
         if not self.count:
             return Moments(math.nan, math.nan)
-        total, squares, zeros, broken, _, near = self.numbers
+        total, squares, zeros, broken, _, _, near = self.numbers
         n, bounded = self.count, self.bounded and saturated
         return Moments(float(total / n), float(squares / n), zeros / n, broken / n, near / n if bounded else None)
 
     @property
-    def largest(self) -> float:
-        """Max |x|, once it is read; not finite where one of them is not."""
-        return float(self.numbers[4])
+    def sizes(self) -> tuple[float, float]:
+        """Max |x| and min |x| over x ≠ 0, once they are read."""
+        return float(self.numbers[4]), float(self.numbers[5])
 
 
 def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Moments:
@@ -77,16 +78,21 @@ def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Sums:
         bounds: of the activation that made it. Within 1 % of the range from a bound tanh, say, has lost 98 % of its
             slope.
     """
-    n, flat = x.numel(), x.reshape(-1)
-    near = _near(*bounds) if bounds else None
+    n, near = x.numel(), _near(*bounds) if bounds else None
     if not n:
-        return Sums((0.0,) * 6, 0, near is not None)
-    if x.device.type == "cpu" and x.dtype in _WITHOUT_A_CALL_EACH and (compiled := _compiled()):
+        return Sums((0.0,) * 7, 0, near is not None)
+    if x.dtype in COMPILED and x.is_cpu and (compiled := _compiled()):
         summed, beyond = compiled
-        array = flat.resolve_neg().numpy()
+        array = host(x).reshape(-1)
         return Sums((*summed(array), beyond(array, *near) if near else 0), n, near is not None)
-    parts = [_part(part, near) for part in torch.split(flat, _PART if x.device.type == "cpu" else n)]
+    flat = x.reshape(-1)
+    parts = [_part(part, near) for part in torch.split(flat, _PART if x.is_cpu else n)]
     return Sums(parts[0] if len(parts) == 1 else _together(torch.stack(parts)), n, near is not None)
+
+
+def host(x: torch.Tensor) -> Any:
+    """A tensor of a CPU as an array: the same memory, wherever that is possible."""
+    return (x.resolve_neg() if x.is_neg() else x).numpy()
 
 
 def read(waiting: Iterable[Later]) -> None:
@@ -106,7 +112,7 @@ def same_rows(x: torch.Tensor) -> Later:
     """1 where all slices along the first axis are equal, and there are at least two."""
     if x.dim() < 2 or x.shape[0] < 2 or x.numel() == 0:
         return Later((0.0,))
-    if x.device.type == "cpu" and not torch.equal(x[0], x[1]):  # the first two nearly always decide
+    if x.is_cpu and not torch.equal(x[0], x[1]):  # the first two nearly always decide
         return Later((0.0,))
     return Later((x == x[:1]).all().reshape(1))
 
@@ -121,6 +127,7 @@ def _part(x: torch.Tensor, near: tuple[float, float] | None) -> torch.Tensor:
         len(x) - torch.count_nonzero(x),
         torch.count_nonzero(size * 0),  # NaN of an infinity or a NaN
         size.amax(),
+        torch.full_like(size[0], math.nan),
         beyond,
     )
     return torch.stack([number.double() for number in numbers])

@@ -86,7 +86,9 @@ def observe(
     parameters = {path: one.signal() for path, one in seen.items()}
     if look:
         look.finish()
-        parameters = told_apart(traced.graph, parameters, values, gradients)
+        parameters = told_apart(
+            traced.graph, parameters, {p: s.value.sizes for p, s in seen.items()}, values, gradients
+        )
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,

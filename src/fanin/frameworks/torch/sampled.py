@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fanin.frameworks.torch.moments import COMPILED, host
 from fanin.signals import Histogram
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
 
 _MOST_WAITING: Final = 256  # samples on a device: 16 MiB in float32
-_Array = npt.NDArray[np.float64]
+_Array = npt.NDArray[np.floating]
 
 
 class Spread(NamedTuple):
@@ -43,10 +44,12 @@ class Samples:
 
     def of(self, x: torch.Tensor) -> Sample:
         """Of a tensor with at least one element."""
-        flat = x.reshape(-1)
-        some = flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE]
-        if x.device.type == "cpu":
-            return Sample(None, spread(_on_host(some)))
+        step = max(1, x.numel() // SAMPLE)
+        if x.is_cpu and x.dtype in COMPILED:
+            return Sample(None, spread(host(x).reshape(-1)[: step * SAMPLE : step]))
+        some = x.reshape(-1)[::step][:SAMPLE]
+        if x.is_cpu:
+            return Sample(None, spread(some.double().numpy()))
         sample = Sample(some.clone())  # the strided view would keep all of the tensor
         self._waiting.append(sample)
         if len(self._waiting) >= _MOST_WAITING:
@@ -61,7 +64,7 @@ class Samples:
                 on.setdefault(sample.values.device, []).append(sample)
         for those in on.values():
             values = [sample.values for sample in those if sample.values is not None]
-            together = _on_host(torch.cat([part.double() for part in values]))
+            together = torch.cat([part.double() for part in values]).cpu().numpy()
             ends = np.cumsum([len(part) for part in values])
             for sample, part in zip(those, np.split(together, ends[:-1]), strict=True):
                 sample.values, sample.spread = None, spread(part)
@@ -76,7 +79,7 @@ def spread(x: _Array) -> Spread:
         magnitudes = tuple((np.cumsum(octaves)[:-1] / there).tolist()) if there else (0.0,) * len(OCTAVES)
         histogram = Histogram(-reach, reach, tuple(counts.tolist())) if finite else None
         return Spread(largest if finite else math.inf, smallest, magnitudes, histogram)
-    finite = x[np.isfinite(x)]
+    finite = x[np.isfinite(x)].astype(np.float64)
     sizes = np.abs(finite[finite != 0])
     return Spread(
         float(np.abs(finite).max()) if finite.size else math.inf,
@@ -84,10 +87,6 @@ def spread(x: _Array) -> Spread:
         _magnitudes(sizes),
         _histogram(finite),
     )
-
-
-def _on_host(x: torch.Tensor) -> _Array:
-    return np.ascontiguousarray(x.double().cpu().numpy())
 
 
 def _magnitudes(sizes: _Array) -> tuple[float, ...]:
