@@ -81,6 +81,8 @@ def _spread(narrow, classes, octaves, counts):
             counts[int(min(max(place, 0.0), counts.size - 1.0))] += 1
             if x[i] != 0.0:
                 octaves[classes[(bits[i] >> 52) & 0x7FF]] += 1
+    for k in range(1, octaves.size):
+        octaves[k] += octaves[k - 1]
     return largest, smallest, finite, reach
 
 
@@ -124,12 +126,12 @@ def spread(x: np.ndarray, octaves: tuple[int, ...], bins: int) -> Any:
 
     Returns:
         The largest and the smallest |x| of finite values, the latter but 0; how many are finite; four root mean
-        squares; how many are in each class of sizes but 0 (below 2^octave and not below the one before, those beyond
-        the last at the end); and how many in each bin from −4 to 4 root mean squares.
+        squares; how many are below 2^octave and not 0, for each octave, and how many are not 0; and how many are in
+        each bin from −4 to 4 root mean squares.
     """
-    in_class, in_bin = np.zeros(len(octaves) + 1, np.int64), np.zeros(bins, np.int64)
-    found = _look_at_spread(x, _classes(octaves), in_class, in_bin)
-    return *found, in_class, in_bin
+    below, in_bin = np.zeros(len(octaves) + 1, np.int64), np.zeros(bins, np.int64)
+    found = _look_at_spread(x, _classes(octaves), below, in_bin)
+    return *found, below, in_bin
 
 
 @cache

@@ -7,9 +7,10 @@ scores only some rows are made again. What is on a device stays there until the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 
@@ -169,19 +170,16 @@ class _Alike(Later):
 
     @classmethod
     def of(cls, x: torch.Tensor, axes: Axes) -> _Alike | None:
-        kinds = [kind for axis in axes for kind, _ in axis]
-        sizes = [size for axis in axes for _, size in axis]
-        positions, samples = (
-            math.prod(n for k, n in zip(kinds, sizes, strict=True) if k is kind)
-            for kind in (Kind.POSITION, Kind.SAMPLE)
-        )
-        if positions == samples == 1:
+        layout = _layout(axes)
+        if layout.positions == layout.samples == 1:
             return None
-        means = _mean(_by_factor(x if x.dtype.itemsize > 2 else x.float(), axes), kinds, Kind.POSITION)
+        means = x.reshape(layout.shape)
+        if layout.over_positions:
+            means = (means if x.dtype.itemsize > 2 else means.float()).mean(layout.over_positions, keepdim=True)
         means = means.double()  # samples may differ by less than a float32 can say
-        together = _mean(means, kinds, Kind.SAMPLE)
-        numbers = [one.square().mean() for one in (means, together)]
-        return cls(torch.stack(numbers), positions, samples)
+        together = means.mean(layout.over_samples) if layout.over_samples else means
+        numbers = [torch.dot(one, one) / len(one) for one in (means.reshape(-1), together.reshape(-1))]
+        return cls(torch.stack(numbers), layout.positions, layout.samples)
 
     def beside(self, seen: Moments) -> Moments:
         (of_means, together), positions, samples = self.numbers, self.positions, self.samples
@@ -192,21 +190,28 @@ class _Alike(Later):
         )
 
 
+class _Layout(NamedTuple):
+    """Axes as a shape of one dimension a factor, and which of these count what."""
+
+    shape: tuple[int, ...]
+    over_positions: tuple[int, ...]
+    over_samples: tuple[int, ...]
+    positions: int
+    samples: int
+
+
+@lru_cache(1 << 10)
+def _layout(axes: Axes) -> _Layout:
+    factors = [factor for axis in axes for factor in axis]
+    over = {kind: tuple(i for i, (k, _) in enumerate(factors) if k is kind) for kind in (Kind.POSITION, Kind.SAMPLE)}
+    positions, samples = (math.prod(factors[i][1] for i in dims) for dims in over.values())
+    return _Layout(tuple(size for _, size in factors), *over.values(), positions, samples)
+
+
 def _dead(x: torch.Tensor, axes: Axes, seen: Sums) -> Later | None:
     """The share of units that are 0 throughout; None where there is no 0, as far as is known without waiting for it."""
     if not isinstance(seen.numbers, torch.Tensor) and not seen.numbers[2]:
         return None
-    over = [i for i, (kind, _) in enumerate(factor for axis in axes for factor in axis) if kind is not Kind.FEATURE]
-    speaks = _by_factor(x, axes) != 0
+    layout = _layout(axes)
+    speaks, over = x.reshape(layout.shape) != 0, (*layout.over_positions, *layout.over_samples)
     return Later(1 - (speaks.any(over) if over else speaks).double().mean().reshape(1))
-
-
-def _by_factor(x: torch.Tensor, axes: Axes) -> torch.Tensor:
-    """One dimension a factor."""
-    return x.reshape([size for axis in axes for _, size in axis])
-
-
-def _mean(x: torch.Tensor, kinds: Sequence[Kind], over: Kind) -> torch.Tensor:
-    """Over the axes of a kind, which stay with size 1."""
-    dims = [i for i, kind in enumerate(kinds) if kind is over]
-    return x.mean(dim=dims, keepdim=True) if dims else x

@@ -74,9 +74,9 @@ class Samples:
 def spread(x: _Array) -> Spread:
     """Of one sample."""
     if compiled := _compiled():
-        largest, smallest, finite, reach, octaves, counts = compiled(x, OCTAVES, BINS)
-        there = int(octaves.sum())
-        magnitudes = tuple((np.cumsum(octaves)[:-1] / there).tolist()) if there else (0.0,) * len(OCTAVES)
+        largest, smallest, finite, reach, below, counts = compiled(x, OCTAVES, BINS)
+        *below, there = below.tolist()
+        magnitudes = tuple(n / max(there, 1) for n in below)
         histogram = Histogram(-reach, reach, tuple(counts.tolist())) if finite else None
         return Spread(largest if finite else math.inf, smallest, magnitudes, histogram)
     finite = x[np.isfinite(x)].astype(np.float64)

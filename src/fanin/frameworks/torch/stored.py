@@ -86,7 +86,9 @@ def stored(x: torch.Tensor, seen: ParameterSignal, sizes: tuple[float, float]) -
     if not x.is_floating_point() or x.dtype.itemsize < 2 or x.numel() == 0:
         return None
     flat = x.reshape(-1)
-    largest, smallest = sizes if all(map(math.isfinite, sizes)) else _sizes(flat)
+    largest, smallest = sizes
+    if not math.isfinite(largest) or math.isnan(smallest):
+        largest, smallest = _sizes(flat)
     rms = math.sqrt(seen.value.second_moment) if math.isfinite(seen.value.second_moment) else math.inf
     zeros = round(seen.value.zeros * flat.numel())
     torn = _torn(x, flat) if RUN <= zeros < flat.numel() and x.dim() > 1 else 0
