@@ -17,40 +17,72 @@ from fanin.stream.parallel import for_each
 PIECE: Final = 1 << 18  # values; pieces are added up in their order, so that a sum is the same on any number of cores
 _BLOCK: Final = 1 << 11  # values of a piece, which stay in the first-level cache for the second loop over them
 _BITS: Final = {  # of a format: as which integers its values are read, the bits of their sizes, and those of infinity
-    "f": (np.dtype(np.int32), np.int32(0x7FFFFFFF), np.int32(0x7F800000)),
-    "d": (np.dtype(np.int64), np.int64((1 << 63) - 1), np.int64(0x7FF << 52)),
+    "f": (np.dtype(np.uint32), np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)),
+    "d": (np.dtype(np.uint64), np.uint64((1 << 63) - 1), np.uint64(0x7FF << 52)),
 }
 _F64 = np.float64
 
 Sums = tuple[float, float, int, int, float, float]
 
 
-def _compiled(fastmath: Any, function: Any) -> Any:
+def _compiled(function: Any) -> Any:
     """Compiled at the first call; kept in a cache on disk, or for this process alone where none can be written."""
     try:
-        return njit(nogil=True, cache=True, fastmath=fastmath)(function)
+        return njit(nogil=True, cache=True)(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return njit(nogil=True, fastmath=fastmath)(function)
+        return njit(nogil=True)(function)
 
 
-def _summed(x, bits, magnitude, infinity):
-    """Sums may be taken in any order; infinities and NaNs go through them as they should, and are counted."""
-    total, squares, zeros, broken, largest, smallest = 0.0, 0.0, 0, 0, bits[0] & magnitude, infinity
+@njit(
+    nogil=True, fastmath={"reassoc", "contract", "nsz"}
+)  # in any order; infinities and NaNs go through as they should
+def _added(x):
+    total, squares = 0.0, 0.0
+    for i in range(x.size):
+        v = _F64(x[i])
+        total += v
+        squares += v * v
+    return total, squares
+
+
+@njit(nogil=True)
+def _sizes(bits, magnitude, largest, least):
+    """How many are 0, the largest size, and the smallest less 1: 0 − 1 is the largest there is.
+
+    Unsigned integers have the order of the sizes that they stand for, and one type throughout fills a vector.
+    """
+    zero, one = bits.dtype.type(0), bits.dtype.type(1)
+    zeros = zero
+    for i in range(bits.size):
+        size = bits.dtype.type(bits[i] & magnitude)
+        zeros = bits.dtype.type(zeros + (one if size == zero else zero))
+        largest = max(largest, size)
+        least = min(least, bits.dtype.type(size - one))
+    return zeros, largest, least
+
+
+@njit(nogil=True)
+def _not_finite(bits, magnitude, infinity):
+    count = 0
+    for i in range(bits.size):
+        count += (bits[i] & magnitude) >= infinity
+    return count
+
+
+@_compiled
+def _sums(x, bits, magnitude, infinity):
+    total, squares, zeros = 0.0, 0.0, 0
+    largest, least = bits.dtype.type(0), bits.dtype.type(~bits.dtype.type(0))
     for start in range(0, x.size, _BLOCK):
-        part, words = x[start : start + _BLOCK], bits[start : start + _BLOCK]
-        for i in range(part.size):
-            v = _F64(part[i])
-            total += v
-            squares += v * v
-        for i in range(words.size):
-            size = words[i] & magnitude  # as integers, the sizes of floats are in their order
-            zeros += size == 0
-            broken += size >= infinity
-            largest = max(largest, size)
-            smallest = min(smallest, size if size > 0 else infinity)
+        added, squared = _added(x[start : start + _BLOCK])
+        none, largest, least = _sizes(bits[start : start + _BLOCK], magnitude, largest, least)
+        total, squares, zeros = total + added, squares + squared, zeros + none
+    broken = _not_finite(bits, magnitude, infinity) if largest >= infinity else 0
+    smallest = infinity if least >= infinity else bits.dtype.type(least + bits.dtype.type(1))
     return total, squares, zeros, broken, largest, smallest
 
 
+@_compiled
 def _beyond(x, low, high):
     count = 0
     for i in range(x.size):
@@ -58,6 +90,7 @@ def _beyond(x, low, high):
     return count
 
 
+@_compiled
 def _spread(narrow, classes, octaves, counts):
     x = np.empty(narrow.size, np.float64)
     bits = x.view(np.int64)
@@ -84,11 +117,6 @@ def _spread(narrow, classes, octaves, counts):
     for k in range(1, octaves.size):
         octaves[k] += octaves[k - 1]
     return largest, smallest, finite, reach
-
-
-_sums = _compiled({"reassoc", "contract", "nsz"}, _summed)
-_count_beyond = _compiled(False, _beyond)
-_look_at_spread = _compiled(False, _spread)
 
 
 def summed(x: np.ndarray) -> Sums:
@@ -118,7 +146,7 @@ def summed(x: np.ndarray) -> Sums:
 
 def beyond(x: np.ndarray, low: float, high: float) -> int:
     """How many values of a flat, contiguous array are below `low` or above `high`."""
-    return int(_count_beyond(x, x.dtype.type(low), x.dtype.type(high)))
+    return int(_beyond(x, x.dtype.type(low), x.dtype.type(high)))
 
 
 def spread(x: np.ndarray, octaves: tuple[int, ...], bins: int) -> Any:
@@ -130,7 +158,7 @@ def spread(x: np.ndarray, octaves: tuple[int, ...], bins: int) -> Any:
         each bin from −4 to 4 root mean squares.
     """
     below, in_bin = np.zeros(len(octaves) + 1, np.int64), np.zeros(bins, np.int64)
-    found = _look_at_spread(x, _classes(octaves), below, in_bin)
+    found = _spread(x, _classes(octaves), below, in_bin)
     return *found, below, in_bin
 
 

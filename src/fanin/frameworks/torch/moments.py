@@ -112,9 +112,13 @@ def same_rows(x: torch.Tensor) -> Later:
     """1 where all slices along the first axis are equal, and there are at least two."""
     if x.dim() < 2 or x.shape[0] < 2 or x.numel() == 0:
         return Later((0.0,))
-    if x.is_cpu and not torch.equal(x[0], x[1]):  # the first two nearly always decide
+    if x.is_cpu and not _equal(x[0], x[1]):  # the first two nearly always decide
         return Later((0.0,))
     return Later((x == x[:1]).all().reshape(1))
+
+
+def _equal(x: torch.Tensor, y: torch.Tensor) -> bool:
+    return bool((host(x) == host(y)).all()) if x.dtype in COMPILED else torch.equal(x, y)
 
 
 def _part(x: torch.Tensor, near: tuple[float, float] | None) -> torch.Tensor:
