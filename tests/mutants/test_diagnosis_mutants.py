@@ -18,14 +18,13 @@ from fanin.diagnosis.checks.value_range import Range
 from fanin.diagnosis.progress import Progress
 from fanin.diagnosis.repair import _Search
 from fanin.frameworks.torch import write_
-from fanin.frameworks.torch.same_elements import same_elements
 from fanin.graph.layers import NORMS
 from fanin.plans import Plan
 from fanin.signals import LayerSignal
 
 REPAIR = "diagnosis/test_repair.py"
 TOKENS, RESIDUAL = "diagnosis/test_tokens.py", "diagnosis/test_residual.py"
-LOST_OF, SAME_ELEMENTS = alike.lost_of, same_elements
+LOST_OF = alike.lost_of
 
 
 def same(evidence: Evidence, seen: LayerSignal) -> bool:
@@ -102,7 +101,7 @@ MUTANTS = (
     ),
     Mutant(
         "keys that a mask hides counted among those that attention may choose from",
-        put("fanin.frameworks.torch.closer", "_MASKED", -math.inf),
+        put("fanin.frameworks.torch.attention_seen", "_MASKED", -math.inf),
         (f"{TOKENS}::test_a_mask_that_leaves_few_keys_is_no_collapse",),
     ),
     Mutant(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import torch
 from noticing import Mutant, noticed, put
 
-from fanin.diagnosis.checks import alike
+from fanin.frameworks import summed
+from fanin.frameworks.torch import moments
 from fanin.frameworks.torch.same_elements import same_elements
 from fanin.graph import fans
 from fanin.graph.layout import Layout
 from fanin.plans import Measured
 
-LOST_OF, SAME_ELEMENTS = alike.lost_of, same_elements
+SAME_ELEMENTS, CLASSES, SUMS = same_elements, summed._classes, moments.sums
+MOMENTS = "frameworks/test_torch_moments.py"
 
 
 def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
@@ -22,7 +26,33 @@ def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
     return positions[index * n // parts : (index + 1) * n // parts]
 
 
+def read_at_once(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> moments.Sums:
+    """As if reading a number cost nothing."""
+    assert not math.isnan(float(x.sum()))
+    return SUMS(x, bounds)
+
+
 MUTANTS = (
+    Mutant(
+        "sums that are read as soon as they are made",
+        put("fanin.frameworks.torch.recorder", "sums", read_at_once),
+        (f"{MOMENTS}::test_nothing_is_read_before_both_passes_are_done",),
+    ),
+    Mutant(
+        "what is counted in a piece of a tensor is forgotten at the next",
+        put("fanin.frameworks.summed", "sum", lambda parts: parts[-1]),
+        (f"{MOMENTS}::test_the_compiled_sums_are_those_of_operations",),
+    ),
+    Mutant(
+        "−0 is no zero",
+        put("fanin.frameworks.summed", "_BITS", {k: (b, ~(m ^ m), i) for k, (b, m, i) in summed._BITS.items()}),
+        (f"{MOMENTS}::test_zeros_and_what_is_not_finite_are_counted",),
+    ),
+    Mutant(
+        "octaves that are one too high",
+        put("fanin.frameworks.summed", "_classes", lambda octaves: np.roll(CLASSES(octaves), -1)),
+        (f"{MOMENTS}::test_the_compiled_spread_is_that_of_numpy",),
+    ),
     Mutant(
         "an array of a net is compared as it lies, not as the logical weight",
         lambda patch: patch.setattr(Layout, "logical", lambda layout, stored: stored.reshape(layout.shape)),
@@ -41,7 +71,7 @@ MUTANTS = (
     Mutant(
         "a gradient of a view taken for that of all that reads its source",
         put(
-            "fanin.frameworks.torch.observe",
+            "fanin.frameworks.torch.recorder",
             "same_elements",
             lambda n, recorded: (source := SAME_ELEMENTS(n, recorded)[0], {source: n.name} if source else {}),
         ),

@@ -81,13 +81,18 @@ def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Sums:
     n, near = x.numel(), _near(*bounds) if bounds else None
     if not n:
         return Sums((0.0,) * 7, 0, near is not None)
-    if x.dtype in COMPILED and x.is_cpu and (compiled := _compiled()):
+    if x.dtype in COMPILED and here(x) and (compiled := _compiled()):
         summed, beyond = compiled
         array = host(x).reshape(-1)
         return Sums((*summed(array), beyond(array, *near) if near else 0), n, near is not None)
     flat = x.reshape(-1)
-    parts = [_part(part, near) for part in torch.split(flat, _PART if x.is_cpu else n)]
+    parts = [_part(part, near) for part in torch.split(flat, _PART if here(x) else n)]
     return Sums(parts[0] if len(parts) == 1 else _together(torch.stack(parts)), n, near is not None)
+
+
+def here(x: torch.Tensor) -> bool:
+    """Its numbers can be looked at without waiting for a device."""
+    return x.is_cpu
 
 
 def host(x: torch.Tensor) -> Any:
@@ -112,7 +117,7 @@ def same_rows(x: torch.Tensor) -> Later:
     """1 where all slices along the first axis are equal, and there are at least two."""
     if x.dim() < 2 or x.shape[0] < 2 or x.numel() == 0:
         return Later((0.0,))
-    if x.is_cpu and not _equal(x[0], x[1]):  # the first two nearly always decide
+    if here(x) and not _equal(x[0], x[1]):  # the first two nearly always decide
         return Later((0.0,))
     return Later((x == x[:1]).all().reshape(1))
 

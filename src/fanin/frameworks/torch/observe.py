@@ -82,7 +82,15 @@ def observe(
     seen = {path: _Parameter(value, gradients.get(path)) for path, value in values.items()}
     if look:
         look.parameters(values, {path: one.value for path, one in seen.items()})
-    read([*recorder.waiting(), *(w for one in seen.values() for w in one.waiting()), *(look.waiting() if look else ())])
+    loss_seen = Later(scalar.detach().reshape(1))
+    read(
+        [
+            loss_seen,
+            *recorder.waiting(),
+            *(w for one in seen.values() for w in one.waiting()),
+            *(look.waiting() if look else ()),
+        ]
+    )
     parameters = {path: one.signal() for path, one in seen.items()}
     if look:
         look.finish()
@@ -93,7 +101,7 @@ def observe(
         values=recorder.values,
         gradients=recorder.gradients,
         parameters=parameters,
-        loss=float(scalar.detach()),
+        loss=float(loss_seen.numbers[0]),
         loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
         assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
         graph=traced.graph,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fanin.frameworks.torch.moments import COMPILED, host
+from fanin.frameworks.torch.moments import COMPILED, here, host
 from fanin.signals import Histogram
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
 
@@ -45,10 +45,10 @@ class Samples:
     def of(self, x: torch.Tensor) -> Sample:
         """Of a tensor with at least one element."""
         step = max(1, x.numel() // SAMPLE)
-        if x.is_cpu and x.dtype in COMPILED:
+        if here(x) and x.dtype in COMPILED:
             return Sample(None, spread(host(x).reshape(-1)[: step * SAMPLE : step]))
         some = x.reshape(-1)[::step][:SAMPLE]
-        if x.is_cpu:
+        if here(x):
             return Sample(None, spread(some.double().numpy()))
         sample = Sample(some.clone())  # the strided view would keep all of the tensor
         self._waiting.append(sample)
