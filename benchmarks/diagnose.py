@@ -4,6 +4,7 @@
     python benchmarks/diagnose.py --only faults      planted faults: recall, precision, repairs
     python benchmarks/diagnose.py --only wolf        well-started models of many families: false alarms
     python benchmarks/diagnose.py --only cost        seconds beside the plain forward and backward pass
+    python benchmarks/diagnose.py --only cost --device cuda    the same on a GPU
     python benchmarks/diagnose.py --write            also the tables of docs/diagnosis.md
 
 Faults are those of `fanin.testing.zoo`. Well started are its healthy twins, and every architecture of
@@ -23,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +190,10 @@ def started(architecture: zoo.Architecture, recipe: str | None) -> Callable[[], 
     return build
 
 
-def cost(section: Section) -> None:
+def cost(section: Section, device: str = "cpu") -> None:
     """Seconds of the measured pass and of all of `diagnose`, over those of the plain forward and backward pass."""
+    if device != "cpu":
+        section.say(f"\non {torch.cuda.get_device_name(device)}")
     section.say(
         "\n| model | plain pass ms | measured × | with a closer look × | trace s | predict s | all of diagnose s |"
     )
@@ -198,7 +202,7 @@ def cost(section: Section) -> None:
     models |= {f"encoder, {n} × {w}, {b} × {t} tokens": encoder(n, w, b, t) for n, w, b, t in ENCODERS}
     for name, build in counted("cost", models.items(), len(models)):
         there = build()
-        model, example = there.model, there.example
+        model, example = there.model.to(device), pytree.tree_map(lambda t: t.to(device), there.example)
 
         def plain(model: Any = model, example: Any = example) -> None:
             result = model(*example)
@@ -239,7 +243,10 @@ def encoder(blocks: int, width: int, samples: int, tokens: int) -> Callable[[], 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter()
-    return call(), time.perf_counter() - start
+    result = call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - start
 
 
 def counted(part: str, things: Any, count: int) -> Iterator[Any]:
@@ -256,11 +263,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--write", action="store_true", help="also docs/diagnosis.md")
+    parser.add_argument("--device", default="cpu", help="on which the cost is measured: cpu or cuda")
     chosen = parser.parse_args()
     section = Section("diagnose", "torch", "transformers", page=PAGE)
     for part in PARTS:
         if part in chosen.only:
-            {"faults": faults, "wolf": wolf, "cost": cost}[part](section)
+            {"faults": faults, "wolf": wolf, "cost": partial(cost, device=chosen.device)}[part](section)
     if chosen.write:
         section.write()
 

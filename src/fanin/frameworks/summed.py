@@ -16,7 +16,9 @@ from fanin.stream.parallel import for_each
 
 PIECE: Final = 1 << 18  # values; pieces are added up in their order, so that a sum is the same on any number of cores
 _BLOCK: Final = 1 << 11  # values of a piece, which stay in the first-level cache for the second loop over them
-_BITS: Final = {  # of a format: as which integers its values are read, the bits of their sizes, and those of infinity
+_BITS: Final[
+    dict[str, tuple[np.dtype[Any], Any, Any]]
+] = {  # of a format: as which integers its values are read, the bits of their sizes, and those of infinity
     "f": (np.dtype(np.uint32), np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)),
     "d": (np.dtype(np.uint64), np.uint64((1 << 63) - 1), np.uint64(0x7FF << 52)),
 }
@@ -33,10 +35,9 @@ def _compiled(function: Any) -> Any:
         return njit(nogil=True)(function)
 
 
-@njit(
-    nogil=True, fastmath={"reassoc", "contract", "nsz"}
-)  # in any order; infinities and NaNs go through as they should
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _added(x):
+    """In whatever order; infinities and NaNs go through as they should."""
     total, squares = 0.0, 0.0
     for i in range(x.size):
         v = _F64(x[i])

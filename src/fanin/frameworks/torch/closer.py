@@ -203,9 +203,15 @@ class _Layout(NamedTuple):
 @lru_cache(1 << 10)
 def _layout(axes: Axes) -> _Layout:
     factors = [factor for axis in axes for factor in axis]
-    over = {kind: tuple(i for i, (k, _) in enumerate(factors) if k is kind) for kind in (Kind.POSITION, Kind.SAMPLE)}
-    positions, samples = (math.prod(factors[i][1] for i in dims) for dims in over.values())
-    return _Layout(tuple(size for _, size in factors), *over.values(), positions, samples)
+
+    def over(kind: Kind) -> tuple[int, ...]:
+        return tuple(i for i, (k, _) in enumerate(factors) if k is kind)
+
+    def number(kind: Kind) -> int:
+        return math.prod(n for k, n in factors if k is kind)
+
+    shape = tuple(n for _, n in factors)
+    return _Layout(shape, over(Kind.POSITION), over(Kind.SAMPLE), number(Kind.POSITION), number(Kind.SAMPLE))
 
 
 def _dead(x: torch.Tensor, axes: Axes, seen: Sums) -> Later | None:
