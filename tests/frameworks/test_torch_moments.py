@@ -40,8 +40,8 @@ def test_the_compiled_sums_are_those_of_operations(shape: tuple[int, ...], dtype
     x = torch.where(x.abs() < 0.5, 0.0, x)
     found, expected = sums(x, (-2.0, 2.0)).numbers, by_operations(x, (-2.0, 2.0))
     assert found[:2] == pytest.approx(expected[:2], rel=1e-12, abs=1e-9)
-    assert (*found[2:5], found[6]) == (*expected[2:5], expected[6])
-    assert found[5] == float(x[x != 0].abs().min() if x.any() else math.inf)
+    assert found[2:6] == expected[2:]
+    assert found[6] == float(x[x != 0].abs().min() if x.any() else math.inf)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -49,7 +49,7 @@ def test_the_compiled_sums_are_those_of_operations(shape: tuple[int, ...], dtype
 def test_zeros_and_what_is_not_finite_are_counted(values: list[float], dtype: torch.dtype) -> None:
     """Mutant: −0 is no zero."""
     x = torch.tensor(values, dtype=dtype)
-    _, _, zeros, broken, largest, smallest, _ = sums(x).numbers
+    _, _, zeros, broken, largest, _, smallest = sums(x).numbers
     assert (zeros, broken) == (int((x == 0).sum()), int((~torch.isfinite(x)).sum()))
     assert (zeros, broken) == by_operations(x)[2:4]
     assert math.isfinite(largest) is (broken == 0)

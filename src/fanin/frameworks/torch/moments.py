@@ -34,8 +34,8 @@ class Sums(Later):
 
     Attributes:
         numbers: Σ x (of complex values, of their real parts), Σ |x|², how many are 0, how many are no finite numbers,
-            max |x|, which is not finite where one of them is not, min |x| over x ≠ 0 (NaN where it was not looked for),
-            and how many are near a bound of the activation that made them.
+            max |x|, which is not finite where one of them is not; how many are near a bound of the activation that made
+            them, 0 or missing where there is none; and min |x| over x ≠ 0, missing where it was not looked for.
         count: how many elements it has.
         bounded: that activation has bounds.
     """
@@ -51,14 +51,14 @@ class Sums(Later):
         """
         if not self.count:
             return Moments(math.nan, math.nan)
-        total, squares, zeros, broken, _, _, near = self.numbers
-        n, bounded = self.count, self.bounded and saturated
-        return Moments(float(total / n), float(squares / n), zeros / n, broken / n, near / n if bounded else None)
+        total, squares, zeros, broken, _, *rest = self.numbers
+        n, near = self.count, rest[0] / self.count if self.bounded and saturated else None
+        return Moments(float(total / n), float(squares / n), zeros / n, broken / n, near)
 
     @property
     def sizes(self) -> tuple[float, float]:
-        """Max |x| and min |x| over x ≠ 0, once they are read."""
-        return float(self.numbers[4]), float(self.numbers[5])
+        """Max |x| and min |x| over x ≠ 0, once they are read; NaN for what was not looked for."""
+        return float(self.numbers[4]), float(self.numbers[6]) if len(self.numbers) > 6 else math.nan
 
 
 def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Moments:
@@ -84,7 +84,8 @@ def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Sums:
     if x.dtype in COMPILED and here(x) and (compiled := _compiled()):
         summed, beyond = compiled
         array = host(x).reshape(-1)
-        return Sums((*summed(array), beyond(array, *near) if near else 0), n, near is not None)
+        *others, smallest = summed(array)
+        return Sums((*others, beyond(array, *near) if near else 0, smallest), n, near is not None)
     flat = x.reshape(-1)
     parts = [_part(part, near) for part in torch.split(flat, _PART if here(x) else n)]
     return Sums(parts[0] if len(parts) == 1 else _together(torch.stack(parts)), n, near is not None)
@@ -127,19 +128,19 @@ def _equal(x: torch.Tensor, y: torch.Tensor) -> bool:
 
 
 def _part(x: torch.Tensor, near: tuple[float, float] | None) -> torch.Tensor:
+    """The numbers of `Sums`, in as few kernels as may be: on few values, their launches are what takes time."""
     wide = x.to(torch.complex128 if x.is_complex() else torch.float64)
-    size = wide.abs()
-    beyond = ((x < near[0]) | (x > near[1])).sum() if near else wide.new_zeros((), dtype=torch.float64)
-    numbers = (
+    size = wide.abs() if x.is_complex() else wide
+    numbers = [
         wide.sum().real,
-        torch.linalg.vector_norm(wide).square(),
+        torch.dot(size, size),
         len(x) - torch.count_nonzero(x),
-        torch.count_nonzero(size * 0),  # NaN of an infinity or a NaN
-        size.amax(),
-        torch.full_like(size[0], math.nan),
-        beyond,
-    )
-    return torch.stack([number.double() for number in numbers])
+        torch.count_nonzero(size - size),  # NaN of an infinity or a NaN
+        torch.linalg.vector_norm(size, math.inf),
+    ]
+    if near:
+        numbers.append(torch.count_nonzero((x < near[0]) | (x > near[1])))
+    return torch.stack(numbers)
 
 
 def _together(parts: torch.Tensor) -> torch.Tensor:
