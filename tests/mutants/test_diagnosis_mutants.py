@@ -227,7 +227,7 @@ MUTANTS = (
     Mutant(
         "a readout is drawn anew as wide as it was",
         put("fanin.diagnosis.checks.first_loss", "with_smaller_readout", lambda plan, evidence, by: plan),
-        ("diagnosis/test_surrounding_checks.py::test_the_remedy_makes_the_planted_fault_go",),
+        ("diagnosis/test_zoo.py::test_what_is_planted_is_found_and_remedied[a readout of N(0, 1)]",),
     ),
     Mutant(
         "one bound on the variance of logits, however many classes",
