@@ -7,7 +7,7 @@ one carrier add up before they are squared, so that x·sigmoid(x), say, has one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count as counter
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.bins_back import Spread
 from fanin.signals.draws import NOTHING, Draws, together
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Blind, Normed
 from fanin.signals.state import Sizes, State

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins, over_pairs
 from fanin.signals.draws import NOTHING, Draws
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 from fanin.signals.taps import Profile
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, leaning, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard

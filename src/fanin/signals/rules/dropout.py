@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.state import Root, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled

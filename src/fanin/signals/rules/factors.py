@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes
 from fanin.signals.broadcast import expanded
 from fanin.signals.draws import together
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import scaled, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.operands import affine, covers, number_of, operands, pulled, times

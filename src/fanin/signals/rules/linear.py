@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
 from fanin.signals.bins_back import met
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard

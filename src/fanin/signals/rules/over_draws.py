@@ -8,7 +8,7 @@ differ, its tangent is as good, and means are those of infinite width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.draws import Draws, response, together
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import Flow, Gradient
 from fanin.signals.latent import Array
 from fanin.signals.state import State

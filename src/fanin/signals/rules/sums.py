@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.broadcast import expanded
 from fanin.signals.draws import together
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, scaled, total, with_factor
 from fanin.signals.latent import Array
 from fanin.signals.rules.operands import affine, covers, number_of, operands, pulled

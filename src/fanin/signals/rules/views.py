@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.draws import together
+from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, chosen, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.views_bins import Cut, everywhere, one_after_another, parts_of, side_by_side
