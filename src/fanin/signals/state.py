@@ -391,12 +391,14 @@ def gaussian(
     n = np.asarray(sizes, dtype=np.int64)
 
     def rows(x: Array | float) -> Array:
-        return np.broadcast_to(np.asarray(x, dtype=np.float64), n.shape).copy()
+        filled = np.empty(n.shape)
+        filled[...] = x
+        return filled
 
     m, q = rows(mean), rows(second)
     q = np.maximum(q, m**2)
     v = q - m**2
-    k, s = (m**2 + np.clip(rows(x) - m**2, -v, v) for x in (across_positions, across_samples))
+    k, s = (m**2 + np.minimum(np.maximum(rows(x) - m**2, -v), v) for x in (across_positions, across_samples))
     return State(axes, n, m, q, k, s, draws=draws, marks=marks, profile=profile)
 
 
