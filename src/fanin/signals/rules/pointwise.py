@@ -77,7 +77,7 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
     with np.errstate(all="ignore"):
         values, slope = function(x.values), np.asarray(derivative(x.values), dtype=np.float64)
     values, slope = _finite(values), _finite(slope)
-    over_draws = Response(x, function, derivative)
+    over_draws = Response(x, function, derivative, values)
     out, slopes = over_draws.of(x.of(values)), None
     if x.bins is not None:
         with np.errstate(all="ignore"):
