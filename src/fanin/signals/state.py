@@ -147,12 +147,17 @@ class State:
             return tuple(np.clip((k - self.mean**2) / safe, -1.0, 1.0) for k in both)  # type: ignore[return-value]
         return tuple(latent.correlation_of(self.marginal, k) for k in both)  # type: ignore[return-value]
 
+    @cached_property
+    def series(self) -> Array:
+        """Of F, `latent.series`."""
+        return latent.series(self.values)
+
     @property
     def own_scatter(self) -> float:
         """Of the correlations of x itself, where it is another function of the latent: as its kernel's slope."""
         if self.marginal is None or not self.scatter:
             return self.scatter
-        a = latent.coefficients(self.marginal)[:, 1:-1] ** 2
+        a = self.series[:, 1:-1]
         slope = (a * np.arange(1, a.shape[1] + 1) * latent.powers(self.correlations[1])[:, : a.shape[1]]).sum(-1)
         return self.scatter * self.average(slope / np.maximum(self.variance, 1e-300)) ** 2
 
@@ -184,12 +189,23 @@ class State:
         q = self.average(self.second)
         if self.fixed or q == 0:
             return 0.0
-        squares = self.values**2
-        ones, alike = latent.expectation(squares**2), latent.covariances(squares, self.correlations)
-        at_positions, at_samples = (a - left_out * rho**2 for a, rho in zip(alike, self.correlations, strict=True))
+        own, at_positions, at_samples = (
+            k - left_out * rho**2 for k, rho in zip(self._of_squares, (1.0, *self.correlations), strict=True)
+        )
         n, p = self.samples * self.positions, self.positions
-        fourth = (ones - left_out + (p - 1) * at_positions + (n - p) * at_samples) / n
-        return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
+        alike = (own + (p - 1) * at_positions + (n - p) * at_samples) / n
+        return max(self.average(alike) / (q * q * self.features), 0.0)
+
+    @property
+    def _of_squares(self) -> tuple[Array, Array, Array]:
+        """Cov(x², x'²) of one entry, of two positions and of two samples."""
+        if self.marginal is None:
+            v, m = self.variance, self.mean**2
+            one, two, other = (4 * m * v * rho + 2 * v * v * rho * rho for rho in (1.0, *self.correlations))
+            return one, two, other
+        squares, of_second = self.values**2, self.second**2
+        two, other = latent.covariances(squares, self.correlations)
+        return latent.expectation(squares**2) - of_second, two - of_second, other - of_second
 
     @property
     def drawn(self) -> Draws:
@@ -222,20 +238,21 @@ class State:
 
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
-        positions, samples = self.correlations
-        of_positions, of_samples = latent.covariances(values, self.correlations)
-        return replace(
+        series = latent.series(values)
+        of_positions, of_samples = ((series * latent.powers(rho)).sum(-1) for rho in self.correlations)
+        new = replace(
             self,
             mean=latent.expectation(values),
             second=latent.expectation(values**2),
             across_positions=of_positions,
             across_samples=of_samples,
             marginal=values,
-            latents=(positions, samples),
+            latents=self.correlations,
             mean_of=None,
             fixed=False,
             shared=0.0,
         )
+        return self._also(new, series=series)
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
         """By · x + shift: the same latent, and Gaussian if x is."""
