@@ -272,7 +272,7 @@ class State:
             marginal=marginal,
             latents=self.correlations if marginal is not None else self.latents,
             mean_of=None,
-            shared=float(np.mean(by)) ** 2 * self.shared,
+            shared=float(np.mean(by)) ** 2 * self.shared if self.shared else 0.0,
         )
 
     def split_at(self, ends: Sizes) -> State:

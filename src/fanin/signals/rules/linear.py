@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
+from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
 from fanin.signals.bins_back import met
 from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
@@ -55,7 +55,7 @@ def matrix_product(call: Call) -> Outcome:
 
 
 def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shape: tuple[int, ...]) -> Outcome:
-    n_in, n_out = (x.axes[-1] and int(np.prod([s for _, s in x.axes[-1]]))) or 1, shape[-1]
+    n_in, n_out = size_of(x.axes[-1]), shape[-1]
     axes = (*x.axes[:-1], axis(Kind.FEATURE, n_out))
     if kinds_of(x.axes[-1]) == {Kind.POSITION}:
         return _over_positions(x, x_name, weight, w_name, bias, n_in, n_out)
