@@ -70,6 +70,14 @@ def powers(rho: Array) -> Array:
     return np.asarray(rho)[..., None] ** _EXPONENTS
 
 
+def summed(squared: Array, rho: Array) -> Array:
+    """Σ a_k² ρ^k, row by row."""
+    power = powers(rho)
+    if len(power) == 1:
+        return np.asarray(squared @ power[0])
+    return np.asarray((squared * power).sum(-1))
+
+
 def covariance(values: Array, rho: Array) -> Array:
     """E f(z₁) f(z₂) for latents of correlation ρ, row by row; not centred.
 
@@ -86,7 +94,7 @@ def covariance(values: Array, rho: Array) -> Array:
 def covariances(values: Array, rhos: Sequence[Array]) -> tuple[Array, ...]:
     """The same for several correlations, the coefficients found once; axes in front are of several functions."""
     squared = series(values)
-    return tuple((squared * powers(rho)).sum(-1) for rho in rhos)
+    return tuple(summed(squared, rho) for rho in rhos)
 
 
 def correlation_of(values: Array, wanted: Array) -> Array:

@@ -239,7 +239,7 @@ class State:
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
         series = latent.series(values)
-        of_positions, of_samples = ((series * latent.powers(rho)).sum(-1) for rho in self.correlations)
+        of_positions, of_samples = (latent.summed(series, rho) for rho in self.correlations)
         new = replace(
             self,
             mean=latent.expectation(values),
@@ -257,12 +257,15 @@ class State:
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
         """By · x + shift: the same latent, and Gaussian if x is."""
 
+        stays = isinstance(shift, float) and shift == 0
+
         def moved(second: Array) -> Array:
-            return np.asarray(by**2 * second + 2 * by * shift * self.mean + shift**2)
+            return np.asarray(by**2 * second if stays else by**2 * second + 2 * by * shift * self.mean + shift**2)
 
         marginal = None
         if self.marginal is not None or np.any(np.asarray(by) < 0):  # the latent keeps its sign
-            marginal = np.asarray(by).reshape(-1, 1) * self.values + np.asarray(shift).reshape(-1, 1)
+            marginal = np.asarray(by).reshape(-1, 1) * self.values
+            marginal = marginal if stays else marginal + np.asarray(shift).reshape(-1, 1)
         return replace(
             self,
             mean=np.asarray(by * self.mean + shift),
