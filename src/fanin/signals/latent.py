@@ -38,6 +38,7 @@ def hermite(z: Array) -> Array:
 
 PROJECTION: Final[Array] = np.ascontiguousarray((hermite(NODES) * WEIGHTS).T)
 _EXPONENTS: Final = np.arange(TERMS + 1.0)
+_ORDERS: Final = np.arange(1.0, TERMS)
 
 
 def expectation(values: Array) -> Array:
@@ -76,6 +77,11 @@ def summed(squared: Array, rho: Array) -> Array:
     if len(power) == 1:
         return np.asarray(squared @ power[0])
     return np.asarray((squared * power).sum(-1))
+
+
+def summed_slope(squared: Array, rho: Array) -> Array:
+    """Σ k a_k² ρ^{k−1}, the derivative by ρ, row by row; without what the series leaves."""
+    return np.asarray((squared[:, 1:-1] * powers(rho)[:, :-2]) @ _ORDERS)
 
 
 def covariance(values: Array, rho: Array) -> Array:

@@ -157,8 +157,7 @@ class State:
         """Of the correlations of x itself, where it is another function of the latent: as its kernel's slope."""
         if self.marginal is None or not self.scatter:
             return self.scatter
-        a = self.series[:, 1:-1]
-        slope = (a * np.arange(1, a.shape[1] + 1) * latent.powers(self.correlations[1])[:, : a.shape[1]]).sum(-1)
+        slope = latent.summed_slope(self.series, self.correlations[1])
         return self.scatter * self.average(slope / np.maximum(self.variance, 1e-300)) ** 2
 
     @property
@@ -234,7 +233,7 @@ class State:
         """
         whole = self.average(self.second)
         share = min(self.average(part) / whole, 1.0) if whole > 0 else 1.0
-        return replace(self, draws=self.draws.times(share))
+        return self if share == 1 else replace(self, draws=self.draws.times(share))
 
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
@@ -256,7 +255,6 @@ class State:
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
         """By · x + shift: the same latent, and Gaussian if x is."""
-
         stays = isinstance(shift, float) and shift == 0
 
         def moved(second: Array) -> Array:

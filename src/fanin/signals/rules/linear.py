@@ -106,14 +106,16 @@ def _sum(x: State, weight: Weight, n: int, rows: int) -> tuple[Array, Array, Arr
     v, m = weight.variance, weight.mean
     if rows != len(m):
         v, m = _average(weight, v), _average(weight, m)
-    mean_x = x.average(x.mean)
+    mean_x, square = x.average(x.mean), x.average(x.mean**2)
+    same, positions, samples = (x.average(k) for k in (x.second, x.across_positions, x.across_samples))
+    known = mean_x**2 if weight.centred else 0.0
+    if not m.any():
+        return 0.0 * v, n * v * (same - known), n * v * (positions - known), n * v * (samples - known)
 
-    def moment(k: Array) -> Array:
-        own = x.average(k) - (mean_x**2 if weight.centred else 0.0)
-        centred = x.average(k - x.mean**2)
-        return np.asarray(n * (v * own + m**2 * centred) + (n * m * mean_x) ** 2)
+    def moment(k: float) -> Array:
+        return np.asarray(n * (v * (k - known) + m**2 * (k - square)) + (n * m * mean_x) ** 2)
 
-    return n * m * mean_x, moment(x.second), moment(x.across_positions), moment(x.across_samples)
+    return n * m * mean_x, moment(same), moment(positions), moment(samples)
 
 
 def _average(weight: Weight, of: Array) -> Array:
