@@ -232,7 +232,7 @@ def _positive(ids: Indices, size: int) -> Indices:
 
 def stack(call: Call) -> Outcome:
     """`stack`: `cat` along a new axis, of positions where the parts have none, such as steps of a loop over time."""
-    from fanin.signals.rules.views import concatenate, one_population
+    from fanin.signals.rules.concatenation import concatenate, one_population
 
     named = call.listed("tensors")
     dim = call.get("dim", 0) % (len(call.node.shape))
