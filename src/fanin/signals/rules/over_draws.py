@@ -22,7 +22,7 @@ from fanin.signals.latent import Array
 from fanin.signals.state import State
 
 Function = Callable[..., Array]
-FEW: Final = 25  # one node in so many is asked first whether a function is one of scale: most are not
+FAR: Final = 1e-3  # of the largest value: no slope is off by so much
 LITTLE: Final = 0.02  # variance of log q: beyond, a function of q is not its tangent
 
 
@@ -33,23 +33,22 @@ class Response:
     Attributes:
         x: the signal.
         function, derivative: of arrays.
-        made: the function of the signal's values.
+        made, slope: both, of the signal's values.
     """
 
     x: State
     function: Function
     derivative: Function
     made: Array
+    slope: Array
 
     @cached_property
     def of_scale(self) -> bool:
         """Whether f(s x) = s f(x), as of rectifiers: then draws only scale it."""
-        return self._doubled(slice(None, None, FEW)) and self._doubled(slice(None))
-
-    def _doubled(self, at: slice) -> bool:
-        """Whether it is, at these nodes."""
         with np.errstate(all="ignore"):
-            once, twice = 2 * self.made[:, at], self.function(2 * self.x.values[:, at])
+            if np.abs(self.x.values * self.slope - self.made).max() > FAR * np.abs(self.made).max():
+                return False  # Euler: x f' = f where f is of scale
+            once, twice = 2 * self.made, self.function(2 * self.x.values)
             return bool((np.abs(twice - once) <= 1e-8 + 1e-5 * np.abs(once)).all())
 
     @property
@@ -72,10 +71,10 @@ class Response:
     def _growth(self, out: State) -> float:
         """η = d log E φ²/d log q."""
         with np.errstate(all="ignore"):
-            slope = latent.expectation(self.x.values * out.values * self.derivative(self.x.values))
+            slope = latent.expectation(self.x.values * out.values * self.slope)
             return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
 
-    def back(self, gradient: Gradient, before: Gradient, slope: Array) -> Gradient:
+    def back(self, gradient: Gradient, before: Gradient) -> Gradient:
         """What has come back through the slope, with its mean over draws.
 
         A gradient that moves with the signal is large where the signal is as it is in those draws.
@@ -85,10 +84,10 @@ class Response:
         """
         if not self.matters:
             return gradient
-        return {carrier: self._back(flow, before[carrier], slope) for carrier, flow in gradient.items()}
+        return {carrier: self._back(flow, before[carrier]) for carrier, flow in gradient.items()}
 
-    def _back(self, flow: Flow, before: Flow, slope: Array) -> Flow:
-        squares = before.factor**2
+    def _back(self, flow: Flow, before: Flow) -> Flow:
+        slope, squares = self.slope, before.factor**2
         if self.x.draws.variance < LITTLE:
             bent = self.x.shares @ latent.expectation(slope**2 * (latent.NODES**2 - 1))
             size = self.x.shares @ latent.expectation(slope**2)
