@@ -33,14 +33,23 @@ class Response:
     Attributes:
         x: the signal.
         function, derivative: of arrays.
-        made, slope: both, of the signal's values.
     """
 
     x: State
     function: Function
     derivative: Function
-    made: Array
-    slope: Array
+
+    @cached_property
+    def made(self) -> Array:
+        """The function of the signal's values."""
+        with np.errstate(all="ignore"):
+            return self.function(self.x.values)
+
+    @cached_property
+    def slope(self) -> Array:
+        """Its derivative there."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self.derivative(self.x.values), dtype=np.float64)
 
     @cached_property
     def of_scale(self) -> bool:
@@ -74,7 +83,7 @@ class Response:
             slope = latent.expectation(self.x.values * out.values * self.slope)
             return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
 
-    def back(self, gradient: Gradient, before: Gradient) -> Gradient:
+    def back(self, gradient: Gradient, before: Gradient, slope: Array) -> Gradient:
         """What has come back through the slope, with its mean over draws.
 
         A gradient that moves with the signal is large where the signal is as it is in those draws.
@@ -84,10 +93,10 @@ class Response:
         """
         if not self.matters:
             return gradient
-        return {carrier: self._back(flow, before[carrier]) for carrier, flow in gradient.items()}
+        return {carrier: self._back(flow, before[carrier], slope) for carrier, flow in gradient.items()}
 
-    def _back(self, flow: Flow, before: Flow) -> Flow:
-        slope, squares = self.slope, before.factor**2
+    def _back(self, flow: Flow, before: Flow, slope: Array) -> Flow:
+        squares = before.factor**2
         if self.x.draws.variance < LITTLE:
             bent = self.x.shares @ latent.expectation(slope**2 * (latent.NODES**2 - 1))
             size = self.x.shares @ latent.expectation(slope**2)

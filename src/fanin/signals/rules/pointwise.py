@@ -74,10 +74,8 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
     x = call.state(name)
     if not math.isfinite(x.second.sum()):
         raise NoRule("the signal is not finite")
-    with np.errstate(all="ignore"):
-        values, slope = function(x.values), np.asarray(derivative(x.values), dtype=np.float64)
-    values, slope = _finite(values), _finite(slope)
-    over_draws = Response(x, function, derivative, values, slope)
+    over_draws = Response(x, function, derivative)
+    values, slope = _finite(over_draws.made), _finite(over_draws.slope)
     out, slopes = over_draws.of(x.of(values)), None
     if x.bins is not None:
         with np.errstate(all="ignore"):
@@ -86,7 +84,7 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
         out = out.binned(x.bins.of(values))
 
     def pull(gradients: Any) -> Pulled:
-        yield name, over_draws.back(scaled(gradients[0], slope, slopes), gradients[0])
+        yield name, over_draws.back(scaled(gradients[0], slope, slopes), gradients[0], slope)
 
     return Outcome((out,), pull)
 
