@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import count
 from typing import Final
 
@@ -89,12 +89,6 @@ NOTHING: Final = Draws()
 
 def _widened(logs: Array, own: float) -> Array:
     """The quantiles of a sum with an independent Gaussian."""
-    return _known_widened(logs.tobytes(), own)
-
-
-@lru_cache(maxsize=4096)  # a signal is asked for them by what reads it, and for its band
-def _known_widened(of: bytes, own: float) -> Array:
-    logs = np.frombuffer(of)
     found = np.add.outer(logs, own * AT).ravel()
     order = np.argsort(found)
     likely = _BOTH[order]

@@ -23,13 +23,13 @@ def replace(known: T, /, **changes: Any) -> T:
         >>> replace(NOTHING, start=3).start, NOTHING.start
         (3, 0)
     """
-    kind = type(known)
+    kind: Any = type(known)
     names = _names(kind)
     if not changes.keys() <= names:
         unknown = ", ".join(sorted(changes.keys() - names))
         raise TypeError(f"{kind.__name__} is made from {', '.join(sorted(names))}; got {unknown}.")
     own = known.__dict__
-    new = object.__new__(kind)
+    new: T = object.__new__(kind)
     new.__dict__.update({name: own[name] for name in names})  # and not what cached properties have left there
     new.__dict__.update(changes)
     return new

@@ -188,9 +188,9 @@ class State:
         q = self.average(self.second)
         if self.fixed or q == 0:
             return 0.0
-        own, at_positions, at_samples = (
-            k - left_out * rho**2 for k, rho in zip(self._of_squares, (1.0, *self.correlations), strict=True)
-        )
+        one, two, other = self._of_squares
+        positions, samples = self.correlations
+        own, at_positions, at_samples = one - left_out, two - left_out * positions**2, other - left_out * samples**2
         n, p = self.samples * self.positions, self.positions
         alike = (own + (p - 1) * at_positions + (n - p) * at_samples) / n
         return max(self.average(alike) / (q * q * self.features), 0.0)
