@@ -15,11 +15,12 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.bins_back import Spread
+from fanin.signals.distribution import Sizes
 from fanin.signals.draws import NOTHING, Draws, together
 from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Blind, Normed
-from fanin.signals.state import Sizes, State
+from fanin.signals.state import State
 from fanin.signals.taps import Profile, blended
 
 _carriers = counter()

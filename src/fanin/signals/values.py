@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from fanin.graph import Node
 from fanin.initializers import Structure
 from fanin.signals.axes import Axes
+from fanin.signals.distribution import Sizes
 from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient
 from fanin.signals.latent import Array
-from fanin.signals.state import Sizes, State
+from fanin.signals.state import State
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,12 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
 from fanin.signals.bins_back import met
+from fanin.signals.distribution import Terms
 from fanin.signals.frozen import replace
 from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
-from fanin.signals.state import State, Terms, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 MOST_TOGETHER: Final = 30.0  # in logarithms: beyond, a mean over draws says nothing

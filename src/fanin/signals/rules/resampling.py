@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axis, kinds_of, size_of
+from fanin.signals.distribution import Root
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import Array
 from fanin.signals.rules import embedding
 from fanin.signals.rules.convolution import as_image
 from fanin.signals.rules.maps import Map
-from fanin.signals.state import Root, State
+from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Weight
 
 Indices: TypeAlias = NDArray[Any]  # which entry each one is; below 0: none
