@@ -227,7 +227,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what a norm makes impossible for gradients is forgotten",
-        put("fanin.signals.gradient", "Blind", lambda *_: None),
+        put("fanin.signals.gradient_forms", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
     ),
     Mutant(
@@ -237,7 +237,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "gradients do not know which of few terms made their sum large",
-        put("fanin.signals.gradient", "FEW_TERMS", 0),
+        put("fanin.signals.gradient_forms", "FEW_TERMS", 0),
         ("signals/rules/test_narrow.py::test_a_gradient_is_large_where_one_of_few_terms_made_the_sum_large",),
     ),
     Mutant(

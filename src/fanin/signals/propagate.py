@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.gradient import Gradient, condensed, merged
+from fanin.signals.flow import Gradient, merged
+from fanin.signals.gradient_forms import condensed
 from fanin.signals.loops import Joint, Loop, RunLoop, loops
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient

@@ -13,8 +13,8 @@ from fanin.graph import Node
 from fanin.initializers import Structure
 from fanin.signals.axes import Axes
 from fanin.signals.distribution import Sizes
+from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient
 from fanin.signals.latent import Array
 from fanin.signals.state import State
 

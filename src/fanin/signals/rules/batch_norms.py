@@ -16,7 +16,8 @@ from fanin.signals import latent
 from fanin.signals.axes import Kind, kinds_of
 from fanin.signals.distribution import Terms
 from fanin.signals.draws import NOTHING
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Normed
 from fanin.signals.rules.affine import affine_of, call_name, further

@@ -12,7 +12,8 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axis, kinds_of
 from fanin.signals.distribution import Root
-from fanin.signals.gradient import Flow, Gradient, total
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.extremes import increasing
 from fanin.signals.rules.softmax import drawn_pair

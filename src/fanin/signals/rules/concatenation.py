@@ -10,8 +10,9 @@ import numpy as np
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
 from fanin.signals.broadcast import as_state
 from fanin.signals.draws import together
+from fanin.signals.flow import Gradient, chosen
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient, chosen, total
+from fanin.signals.gradient import total
 from fanin.signals.rules.views_bins import everywhere, one_after_another, parts_of, side_by_side
 from fanin.signals.state import State, gaussian
 from fanin.signals.taps import blended

@@ -13,8 +13,10 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
 from fanin.signals.distribution import Sizes, Terms
+from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, leaning, total
+from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient_forms import kept_apart, leaning
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import State, gaussian

@@ -13,7 +13,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.distribution import Root
-from fanin.signals.gradient import Flow, Gradient, GradientMoments
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import NODES, QUANTILES, WEIGHTS, Array
 from fanin.signals.rules.population import Population
 from fanin.signals.state import State, gaussian

@@ -11,8 +11,10 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
 from fanin.signals.bins_back import met
 from fanin.signals.distribution import Terms
+from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
+from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient_forms import kept_apart
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.state import State, gaussian

@@ -16,8 +16,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.draws import Draws, response, together
+from fanin.signals.flow import Flow, Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Flow, Gradient
 from fanin.signals.latent import Array
 from fanin.signals.state import State
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fanin.signals.axes import Kind, axis, count, kinds_of, size_of
+from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.views_bins import Cut
 from fanin.signals.state import State

@@ -13,7 +13,7 @@ import numpy as np
 
 from fanin.activations import activation
 from fanin.signals import latent
-from fanin.signals.gradient import scaled
+from fanin.signals.flow import scaled
 from fanin.signals.latent import Array
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State

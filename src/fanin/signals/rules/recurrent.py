@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from fanin.signals.axes import Axes, Kind, axis, size_of
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.smaller_layer import MOMENTS, SmallerLayer
 from fanin.signals.state import State, gaussian

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from fanin.signals.distribution import Root
-from fanin.signals.gradient import Gradient, scaled, total
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array, expectation
 from fanin.signals.rules.extremes import Extreme
 from fanin.signals.rules.larger import larger

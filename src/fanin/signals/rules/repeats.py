@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fanin.signals.axes import Axis, Kind, axis, kinds_of, size_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
 from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Pulled
 

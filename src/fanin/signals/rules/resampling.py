@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axis, kinds_of, size_of
 from fanin.signals.distribution import Root
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules import embedding
 from fanin.signals.rules.convolution import as_image

@@ -14,7 +14,8 @@ import numpy as np
 
 from fanin.signals.axes import Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
 from fanin.signals.distribution import Root
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.propagate import Rule
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import (

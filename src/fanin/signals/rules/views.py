@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fanin.signals.axes import Axes, Kind, count, kinds_of, reshaped, usual
+from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.gradient import total
 from fanin.signals.rules.views_bins import everywhere
 from fanin.signals.state import State
 from fanin.signals.values import Call, Outcome
