@@ -48,7 +48,7 @@ from fanin.monitor.seen import Seen
 from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
-from fanin.signals import LayerSignal, draws
+from fanin.signals import LayerSignal, draws, gradient
 from fanin.signals.over_depth import GRADIENTS
 from fanin.signals.rules import norms
 from fanin.signals.state import State
@@ -180,6 +180,12 @@ def independently(parts: Any) -> draws.Draws:
     return draws.NOTHING.with_own(sum(w**2 * d.variance for w, d in parts))
 
 
+def at_the_first_state(moments: Callable[..., Any]) -> Callable[..., Any]:
+    """Of each part of a gradient what was found first."""
+    known: dict[int, Any] = {}
+    return lambda flow, state: known.setdefault(id(flow), moments(flow, state))
+
+
 def unshared(rule: Any) -> Any:
     """A rule for states whose features have nothing in common but their means."""
 
@@ -229,6 +235,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "what a norm makes impossible for gradients is forgotten",
         put("fanin.signals.gradient_forms", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
+    ),
+    Mutant(
+        "moments of a gradient are kept, whatever state they are asked for at",
+        put("fanin.signals.gradient", "_moments", at_the_first_state(gradient._moments)),
+        ("signals/test_gradient.py::test_moments_are_those_at_the_state_that_is_asked_for",),
     ),
     Mutant(
         "features behind a convolution are equally large",
