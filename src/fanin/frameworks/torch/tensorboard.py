@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fanin.errors import MissingExtra
 from fanin.signals import Histogram
+
+SOON: Final = 2  # seconds from a point to the disk
 
 
 class Board:
@@ -50,17 +52,26 @@ class Board:
         self._writer.close()
 
 
-def write_curves(folder: str | os.PathLike[str], curves: Mapping[str, Sequence[float]]) -> None:
-    """Each curve over its steps, from 1, as one run of TensorBoard's.
+class Run:
+    """One run's curves while they grow, from step 1; what an earlier process wrote of this run no longer counts.
 
     Raises:
         MissingExtra: TensorBoard is not installed.
     """
-    writer = _writer()(os.fspath(folder))
-    for tag, values in curves.items():
-        for step, value in enumerate(values, 1):
-            writer.add_scalar(tag, value, step)
-    writer.close()
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._writer = _writer()(os.fspath(folder), purge_step=1, flush_secs=SOON)
+        self._written: dict[str, int] = {}
+
+    def add(self, tag: str, step: int, value: float) -> None:
+        """One point; a step that is there already is left as it is."""
+        if step > self._written.get(tag, 0):
+            self._writer.add_scalar(tag, value, step)
+            self._written[tag] = step
+
+    def close(self) -> None:
+        """All of it is on the disk."""
+        self._writer.close()
 
 
 def check_board() -> None:
