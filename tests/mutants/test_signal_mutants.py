@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from noticing import Mutant, noticed, put
 
-from fanin.signals import draws
+from fanin.signals import draws, gradient
 from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
 from fanin.signals.rules import norms
@@ -36,6 +37,12 @@ def strangers(*draws: Any) -> list[Paths]:
 def independently(parts: Any) -> draws.Draws:
     """Log q of a sum as if no term had any draw in common with another."""
     return draws.NOTHING.with_own(sum(w**2 * d.variance for w, d in parts))
+
+
+def at_the_first_state(moments: Callable[..., Any]) -> Callable[..., Any]:
+    """Of each part of a gradient what was found first."""
+    known: dict[int, Any] = {}
+    return lambda flow, state: known.setdefault(id(flow), moments(flow, state))
 
 
 def unshared(rule: Any) -> Any:
@@ -106,8 +113,13 @@ MUTANTS = (
     ),
     Mutant(
         "what a norm makes impossible for gradients is forgotten",
-        put("fanin.signals.gradient", "Blind", lambda *_: None),
+        put("fanin.signals.gradient_forms", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
+    ),
+    Mutant(
+        "moments of a gradient are kept, whatever state they are asked for at",
+        put("fanin.signals.gradient", "_moments", at_the_first_state(gradient._moments)),
+        ("signals/test_gradient.py::test_moments_are_those_at_the_state_that_is_asked_for",),
     ),
     Mutant(
         "no tap of a kernel misses a position",
@@ -116,7 +128,9 @@ MUTANTS = (
     ),
     Mutant(
         "a gradient is orthogonal to the signal beside its own dependence on it",
-        put("fanin.signals.gradient", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)),
+        put(
+            "fanin.signals.gradient_forms", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)
+        ),
         (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
     ),
     Mutant(
@@ -131,7 +145,7 @@ MUTANTS = (
     ),
     Mutant(
         "gradients do not know which of few terms made their sum large",
-        put("fanin.signals.gradient", "FEW_TERMS", 0),
+        put("fanin.signals.gradient_forms", "FEW_TERMS", 0),
         ("signals/rules/test_narrow.py::test_a_gradient_is_large_where_one_of_few_terms_made_the_sum_large",),
     ),
     Mutant(
