@@ -49,7 +49,7 @@ from fanin.monitor.seen import Seen
 from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
-from fanin.signals import LayerSignal, draws
+from fanin.signals import LayerSignal, draws, gradient
 from fanin.signals.orthogonal import Blind
 from fanin.signals.over_depth import GRADIENTS
 from fanin.signals.paths import Paths
@@ -198,6 +198,12 @@ def independently(parts: Any) -> draws.Draws:
     return draws.NOTHING.with_own(sum(w**2 * d.variance for w, d in parts))
 
 
+def at_the_first_state(moments: Callable[..., Any]) -> Callable[..., Any]:
+    """Of each part of a gradient what was found first."""
+    known: dict[int, Any] = {}
+    return lambda flow, state: known.setdefault(id(flow), moments(flow, state))
+
+
 def unshared(rule: Any) -> Any:
     """A rule for states whose features have nothing in common but their means."""
 
@@ -275,7 +281,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what a norm makes impossible for gradients is forgotten",
-        put("fanin.signals.gradient", "Blind", lambda *_: None),
+        put("fanin.signals.gradient_forms", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
     ),
     Mutant(
@@ -285,7 +291,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a gradient is orthogonal to the signal beside its own dependence on it",
-        put("fanin.signals.gradient", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)),
+        put(
+            "fanin.signals.gradient_forms", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)
+        ),
         (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
     ),
     Mutant(
@@ -294,13 +302,18 @@ MUTANTS: tuple[Mutant, ...] = (
         (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
     ),
     Mutant(
+        "moments of a gradient are kept, whatever state they are asked for at",
+        put("fanin.signals.gradient", "_moments", at_the_first_state(gradient._moments)),
+        ("signals/test_gradient.py::test_moments_are_those_at_the_state_that_is_asked_for",),
+    ),
+    Mutant(
         "features behind a convolution are equally large",
         put("fanin.signals.rules.sizes", "inverse_moment", np.ones_like),
         ("signals/rules/test_narrow.py::test_what_norms_divide_by_is_that_of_the_weights_in_front",),
     ),
     Mutant(
         "gradients do not know which of few terms made their sum large",
-        put("fanin.signals.gradient", "FEW_TERMS", 0),
+        put("fanin.signals.gradient_forms", "FEW_TERMS", 0),
         ("signals/rules/test_narrow.py::test_a_gradient_is_large_where_one_of_few_terms_made_the_sum_large",),
     ),
     Mutant(

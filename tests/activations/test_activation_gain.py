@@ -151,7 +151,8 @@ def test_softplus_slope_is_the_sigmoid(std: float) -> None:
 def test_every_activation_at_every_scale_against_quadpack(name: str, std: float) -> None:
     phi = TABLE[name]
     g = moments(phi, std=std)
-    edges = sorted({0.0, 8.5 * std, *(d * s for d in (1, 3, 20) for s in (1.0, std) if d * s < 8.5 * std)})
+    # Beyond 40 a tail is 0 in float64: an interval that is nearly all 0 leads the integrator astray.
+    edges = sorted({0.0, 8.5 * std, *(d * s for d in (1, 3, 20, 40) for s in (1.0, std) if d * s < 8.5 * std)})
     edges = [-e for e in reversed(edges[1:])] + edges
 
     def quadpack(f: Activation, *, power: int, slope: bool = False) -> float:

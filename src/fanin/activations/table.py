@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fanin.activations.normal import normal_cdf, normal_cdf_and_density
 from fanin.activations.quadrature import Array, Function
 from fanin.errors import BadInput
 
@@ -83,23 +84,25 @@ class Activation:
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0, -x))
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, small, 1.0) / (1 + small))
+
+
+def _both_sigmoids(x: Array) -> tuple[Array, Array]:
+    """σ(x) and σ(−x) = 1 − σ(x)."""
+    small = np.exp(-np.abs(x))
+    larger = 1 / (1 + small)
+    smaller = small * larger
+    return np.where(x < 0, smaller, larger), np.where(x < 0, larger, smaller)
 
 
 def _sech_squared(x: Array) -> Array:
-    return 4 * _sigmoid(2 * x) * _sigmoid(-2 * x)
+    small = np.exp(-2 * np.abs(x))
+    return np.asarray(4 * small / (1 + small) ** 2)
 
 
 def _each(f: Callable[[float], float], x: Array) -> Array:
     return np.array([f(v) for v in x.ravel().tolist()], dtype=np.float64).reshape(x.shape)
-
-
-def _normal_cdf(x: Array) -> Array:
-    return 0.5 * _each(math.erfc, x / -math.sqrt(2))
-
-
-def _normal_density(x: Array) -> Array:
-    return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
 def _inside(x: Array, low: float, high: float, slope: float) -> Array:
@@ -148,11 +151,12 @@ def _exponential_slope(x: Array, left: float, rate: float, right: float) -> Arra
 
 
 def _gelu(x: Array) -> Array:
-    return x * _normal_cdf(x)
+    return x * normal_cdf(x)
 
 
 def _gelu_slope(x: Array) -> Array:
-    return _normal_cdf(x) + x * _normal_density(x)
+    below, density = normal_cdf_and_density(x)
+    return below + x * density
 
 
 def _gelu_tanh(x: Array) -> Array:
@@ -162,7 +166,8 @@ def _gelu_tanh(x: Array) -> Array:
 def _gelu_tanh_slope(x: Array) -> Array:
     inner = math.sqrt(8 / math.pi) * (x + GELU_TANH_CUBIC * x**3)
     inner_slope = math.sqrt(8 / math.pi) * (1 + 3 * GELU_TANH_CUBIC * x**2)
-    return _sigmoid(inner) * (1 + x * inner_slope * _sigmoid(-inner))
+    up, down = _both_sigmoids(inner)
+    return up * (1 + x * inner_slope * down)
 
 
 def _silu(x: Array) -> Array:
@@ -170,7 +175,8 @@ def _silu(x: Array) -> Array:
 
 
 def _silu_slope(x: Array) -> Array:
-    return _sigmoid(x) * (1 + x * _sigmoid(-x))
+    up, down = _both_sigmoids(x)
+    return up * (1 + x * down)
 
 
 def _mish(x: Array) -> Array:
@@ -191,7 +197,8 @@ def _softplus_slope(x: Array, beta: float) -> Array:
 
 
 def _sigmoid_slope(x: Array) -> Array:
-    return _sigmoid(x) * _sigmoid(-x)
+    up, down = _both_sigmoids(x)
+    return up * down
 
 
 def _logsigmoid(x: Array) -> Array:

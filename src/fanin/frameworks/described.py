@@ -19,7 +19,8 @@ from fanin.plans import Plan, Sweep
 from fanin.plans.model import writes
 from fanin.signals import Signals
 from fanin.signals.axes import Axes, Kind, axes_of, count, usual
-from fanin.signals.gradient import Gradient, GradientMoments
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.laws import weight_of
 from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.particles import cube, moments_of

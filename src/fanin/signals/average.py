@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from fanin.errors import BadInput
 from fanin.signals.circumstances import Chance
 from fanin.signals.detail import AttentionDetail, Detail
+from fanin.signals.frozen import replace
 from fanin.signals.model import Moments, ParameterSignal, Signals
 
 NOTHING = Moments(0.0, 0.0, zeros=1.0)  # of a gradient that does not arrive in one of the passes

@@ -13,7 +13,7 @@ References: the kernel of positions of Noci et al. 2022; Cowsik et al. 2024.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.signals import latent
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 
 Counts = NDArray[np.int64]  # positions in each bin, in the order of the positions

@@ -5,12 +5,13 @@ Relative, since what maps all positions alike, as a linear layer does, leaves it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.bins import Bins, Counts, over_pairs, pairs
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
-from fanin.signals.gradient import Gradient, GradientMoments, chosen, total
+from fanin.signals.flow import Gradient, chosen
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.particles import moments_of
 from fanin.signals.state import State, gaussian

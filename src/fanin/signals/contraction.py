@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, count
-from fanin.signals.gradient import Gradient, GradientMoments
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.state import State
 
 Labels: TypeAlias = str  # one letter an axis

@@ -1,87 +1,24 @@
-"""What the engine knows of ∂loss/∂x: independent parts, each a carrier times a function of the latent of x.
-
-A part δ·A(z) is what came back to some weight, δ, times the derivatives A of the pointwise operations since. Parts of
-one carrier add up before they are squared, so that x·sigmoid(x), say, has one slope and not two that are independent.
-"""
+"""What the engine knows of ∂loss/∂x as a whole: its moments, whatever parts it has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import count as counter
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.bins_back import Spread
+from fanin.signals.distribution import Sizes
 from fanin.signals.draws import NOTHING, Draws, together
+from fanin.signals.flow import CARRIERS, Flow, Gradient
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
-from fanin.signals.orthogonal import Blind, Normed
-from fanin.signals.state import Sizes, State
+from fanin.signals.orthogonal import Normed
+from fanin.signals.state import State
 from fanin.signals.taps import Profile, blended
 
-_carriers = counter()
 TINY = 1e-300
-FEW_TERMS = 64  # of a sum, of which one is seen in the gradient
-
-
-@dataclass(frozen=True, eq=False)
-class Flow:
-    """One part: moments of its carrier by segment, and the factor A at the nodes, or one number a segment.
-
-    Attributes:
-        second: E δ².
-        across_positions: E δ_t δ_t'.
-        across_samples: E δ_s δ_s'.
-        factor: A, of shape (segments, nodes) or (segments, 1).
-        spread: Var log E δ² over draws of the weights that δ came through.
-        swing: how log E δ² moves with the draws of the signals on the way.
-        profile: how E δ² is spread along each axis of positions; None where all are alike.
-        bins: how it is spread over bins of positions, where the value is in bins.
-        normed: what a norm has done to the part as it is; None where another operation has changed it since.
-        blind: to which functions of the latent the carrier is orthogonal.
-        owed: how much larger E δ² is than what will come back through the weights in front, as norms behind divide by
-            what those make large.
-    """
-
-    second: Array
-    across_positions: Array
-    across_samples: Array
-    factor: Array
-    spread: float = 0.0
-    swing: Draws = NOTHING
-    profile: Profile | None = None
-    bins: Spread | None = None
-    normed: Normed | None = None
-    blind: Blind | None = None
-    owed: float = 1.0
-
-    def times(self, factor: Array | float, by_bin: Array | None = None) -> Flow:
-        """δ·A·B; `by_bin` is B in each bin, without which it is as large in all."""
-        bins = self.bins
-        if bins is not None:
-            bins = bins.times(_size(factor) if by_bin is None else by_bin)
-        return replace(self, factor=self.factor * factor, bins=bins, normed=None)
-
-    def squares(self, shape: tuple[int, ...]) -> Array:
-        """E[(δA)² | z] at the nodes."""
-        return self.second[:, None] * np.broadcast_to(self.factor**2, shape)
-
-    def rows(self, chosen: Sizes) -> Flow:
-        """These segments."""
-        return replace(
-            self,
-            second=self.second[chosen],
-            across_positions=self.across_positions[chosen],
-            across_samples=self.across_samples[chosen],
-            factor=self.factor[chosen],
-            normed=None,
-            blind=None,
-        )
-
-
-Gradient: TypeAlias = Mapping[int, Flow]  # by carrier; none: no influence on the loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,9 +136,10 @@ class GradientMoments:
     def flow(self) -> Gradient:
         """As a gradient with a carrier of its own."""
         ones = np.ones((len(self.second), 1))
-        return {next(_carriers): self._carrying(ones, self.across_positions, self.across_samples)}
+        return {next(CARRIERS): self.carrying(ones, self.across_positions, self.across_samples)}
 
-    def _carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
+    def carrying(self, factor: Array, positions: Array, samples: Array) -> Flow:
+        """A part of these moments with a factor; covariances are those of its carrier."""
         return Flow(
             self.second,
             positions,
@@ -266,13 +204,17 @@ def _gaussian_squares(of: GradientMoments | Flow, state: State) -> Array:
 
 
 def _moments(flow: Flow, state: State) -> GradientMoments:
+    """As they were found, where they were asked for before: by the rule, and then for what is said of the node."""
+    if flow._seen is not None and flow._seen[0] is state:
+        return flow._seen[1]
     found = _of_all(flow, state)
-    if flow.bins is None:
-        return found
-    alike = state.average(flow.second)
-    second, across = flow.bins.at(state.bins)
-    found = found.spread_over(state, flow.bins.counts, alike * second, alike * across)
-    return found if state.bins is not None else replace(found, bins=None)
+    if flow.bins is not None:
+        alike = state.average(flow.second)
+        second, across = flow.bins.at(state.bins)
+        found = found.spread_over(state, flow.bins.counts, alike * second, alike * across)
+        found = found if state.bins is not None else replace(found, bins=None)
+    object.__setattr__(flow, "_seen", (state, found))
+    return found
 
 
 def _of_all(flow: Flow, state: State) -> GradientMoments:
@@ -291,8 +233,9 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
             owed=flow.owed,
         )
     squares = flow.factor**2
-    alike = latent.covariances(flow.factor, state.correlations)
-    of_squares = (latent.expectation(squares**2), *latent.covariances(squares, state.correlations))
+    both = latent.covariances(np.stack([flow.factor, squares]), state.correlations)
+    alike = [of_factor for of_factor, _ in both]
+    of_squares = (latent.expectation(squares**2), *(of_square for _, of_square in both))
     parts = (flow.second, flow.across_positions, flow.across_samples)
     fourth = [(flow.second**2 + 2 * part**2) * k for part, k in zip(parts, of_squares, strict=True)]
     return GradientMoments(
@@ -308,118 +251,7 @@ def _of_all(flow: Flow, state: State) -> GradientMoments:
     )
 
 
-def merged(gradients: Iterable[Gradient]) -> Gradient:
-    """Everything that comes back to one value: parts of one carrier add up."""
-    found: dict[int, Flow] = {}
-    for gradient in gradients:
-        for carrier, flow in gradient.items():
-            known = found.get(carrier)
-            if known is None:
-                found[carrier] = flow
-            elif known.factor.shape[0] == flow.factor.shape[0]:
-                both = known.blind if known.blind is flow.blind else None
-                found[carrier] = replace(
-                    known, factor=known.factor + flow.factor, bins=_added(known, flow), normed=None, blind=both
-                )
-            else:  # the same, seen through other segments
-                found[next(_carriers)] = flow
-    return found
-
-
-def _added(a: Flow, b: Flow) -> Spread | None:
-    """Of two parts of one carrier: one that has no bins has the factor of all positions in each."""
-    known = a.bins or b.bins
-    if known is None:
-        return None
-    factors = [f.bins.factor if f.bins is not None else f.factor.mean(0, keepdims=True) for f in (a, b)]
-    return replace(known, factor=factors[0] + factors[1])
-
-
-def condensed(gradient: Gradient, state: State) -> Gradient:
-    """One part with a carrier of its own and the same moments; how δ² depends on the latent stays.
-
-    Where the state has no bins, what comes back has none either.
-    """
-    unknown = state.bins is None and any(flow.bins is not None for flow in gradient.values())
-    if len(gradient) < 2 and not unknown:
-        return gradient
-    return depending(gradient, state, total(gradient, state))
-
-
-def depending(gradient: Gradient, state: State, wanted: GradientMoments) -> Gradient:
-    """One part with these moments, whose δ² depends on the latent of the state as that of the gradient does."""
-    flows = gradient.values()
-    if all(flow.factor.shape[1] == 1 for flow in flows):
-        return wanted.flow()
-    shape = (len(wanted.second), latent.COUNT)
-    return with_factor(np.sqrt(np.sum([flow.squares(shape) for flow in flows], axis=0)), state, wanted)
-
-
-def with_factor(factor: Array, state: State, wanted: GradientMoments) -> Gradient:
-    """One part with these moments at a node with this state, and a factor of this shape."""
-    shape = factor / np.sqrt(np.maximum(latent.expectation(factor**2), TINY))[:, None]
-    positions, samples = (np.maximum(k, TINY) for k in latent.covariances(shape, state.correlations))
-    carrier = wanted._carrying(shape, wanted.across_positions / positions, wanted.across_samples / samples)
-    if wanted.bins is not None and state.bins is not None:
-        rows = np.repeat(shape.mean(0, keepdims=True), len(wanted.bins.counts), 0)
-        across = wanted.bins.across / np.maximum(latent.between(rows, state.bins.correlations), TINY)
-        carrier = replace(carrier, bins=replace(wanted.bins, across=across, factor=rows))
-    return {next(_carriers): carrier}
-
-
-def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradient:
-    """What has come back to x from sums of few terms, of which each moves its sum: δ² is large where x² makes it so.
-
-    Of n terms one makes the variance of the sum (x̂² − 1)/n larger, and E δ² grows with that as E (z² − 1) A(z)².
-    """
-    if out.terms is None or out.terms.number > FEW_TERMS or all(f.factor.shape[1] == 1 for f in gradient.values()):
-        return back
-    squares = out.shares @ np.sum([flow.squares(out.values.shape) for flow in gradient.values()], axis=0)
-    bent = float(latent.expectation(squares * (latent.NODES**2 - 1)))
-    grows = bent / max(float(latent.expectation(squares)), TINY)
-    off = (x.values - x.mean[:, None]) ** 2 / np.maximum(x.variance, TINY)[:, None] - 1
-    factor = np.sqrt(np.maximum(1 + grows / out.terms.number * off, 0.0))
-    return with_factor(factor, x, total(back, x))
-
-
-def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool, border: float = 0.0) -> Gradient:
-    """What comes back through weights with norms behind them, without what those owe to the weights.
-
-    Args:
-        back: as if they owed nothing.
-        seen: the gradient behind the weights.
-        alone: each feature goes through the weights by itself, and δ stays orthogonal to the signal and to 1.
-        border: as of `Blind`.
-    """
-    normed = seen.normed or Normed(1.0, 1.0, 0.0)
-    owed = normed.by_features * (seen.owed if alone else 1.0)
-    by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
-    found = {carrier: replace(flow.times(by), owed=owed) for carrier, flow in back.items()}
-    if not (alone and seen.normed):
-        return {carrier: replace(flow, blind=None) for carrier, flow in found.items()}
-    blind = {carrier: Blind(x.values, normed.along, border, flow.factor) for carrier, flow in found.items()}
-    return {carrier: replace(flow, blind=blind[carrier]) for carrier, flow in found.items()}
-
-
-def scaled(gradient: Gradient, factor: Array | float, by_bin: Array | None = None) -> Gradient:
-    """Every part times a factor: a number, one a segment (segments, 1), or one a node; and what it is in each bin."""
-    return {carrier: flow.times(factor, by_bin) for carrier, flow in gradient.items()}
-
-
-def _size(factor: Array | float) -> float:
-    """√E A² over all segments alike, with the sign of a number."""
-    a = np.asarray(factor, dtype=np.float64)
-    if a.ndim == 2 and a.shape[1] > 1:
-        return float(np.sqrt(latent.expectation(a * a).mean()))
-    return float(a.flat[0]) if a.size == 1 else float(np.sqrt((a * a).mean()))
-
-
 def _relative(same: Array | float, positions: Array | float, samples: Array | float) -> Array:
     """How much more covariances change than squares do."""
     q = float(np.mean(same))
     return np.reshape([float(np.mean(k)) / q if q else 0.0 for k in (positions, samples)], (2, 1, 1))
-
-
-def chosen(gradient: Gradient, rows: Sizes) -> Gradient:
-    """Every part at these segments."""
-    return {carrier: flow.rows(rows) for carrier, flow in gradient.items()}

@@ -36,8 +36,9 @@ def hermite(z: Array) -> Array:
     return np.stack(rows)
 
 
-PROJECTION: Final[Array] = (hermite(NODES) * WEIGHTS).T
-_EXPONENTS: Final = np.arange(TERMS + 1)
+PROJECTION: Final[Array] = np.ascontiguousarray((hermite(NODES) * WEIGHTS).T)
+_EXPONENTS: Final = np.arange(TERMS + 1.0)
+_ORDERS: Final = np.arange(1.0, TERMS)
 
 
 def expectation(values: Array) -> Array:
@@ -56,9 +57,31 @@ def coefficients(values: Array) -> Array:
     return np.concatenate([a, np.sqrt(np.maximum((values * values) @ WEIGHTS - (a * a).sum(-1), 0.0))[..., None]], -1)
 
 
+def series(values: Array) -> Array:
+    """a_k², and last what the series leaves of E f²: E f(z₁) f(z₂) is this times `powers`."""
+    a = values @ PROJECTION
+    squared = np.empty((*a.shape[:-1], TERMS + 1))
+    np.multiply(a, a, out=squared[..., :-1])
+    squared[..., -1] = np.maximum((values * values) @ WEIGHTS - squared[..., :-1].sum(-1), 0.0)
+    return squared
+
+
 def powers(rho: Array) -> Array:
     """ρ^k for each coefficient; the rest counts as the next power."""
     return np.asarray(rho)[..., None] ** _EXPONENTS
+
+
+def summed(squared: Array, rho: Array) -> Array:
+    """Σ a_k² ρ^k, row by row."""
+    power = powers(rho)
+    if len(power) == 1:
+        return np.asarray(squared @ power[0])
+    return np.asarray((squared * power).sum(-1))
+
+
+def summed_slope(squared: Array, rho: Array) -> Array:
+    """Σ k a_k² ρ^{k−1}, the derivative by ρ, row by row; without what the series leaves."""
+    return np.asarray((squared[:, 1:-1] * powers(rho)[:, :-2]) @ _ORDERS)
 
 
 def covariance(values: Array, rho: Array) -> Array:
@@ -75,14 +98,14 @@ def covariance(values: Array, rho: Array) -> Array:
 
 
 def covariances(values: Array, rhos: Sequence[Array]) -> tuple[Array, ...]:
-    """The same for several correlations, the coefficients found once."""
-    squared = coefficients(values) ** 2
-    return tuple((squared * powers(rho)).sum(-1) for rho in rhos)
+    """The same for several correlations, the coefficients found once; axes in front are of several functions."""
+    squared = series(values)
+    return tuple(summed(squared, rho) for rho in rhos)
 
 
 def correlation_of(values: Array, wanted: Array) -> Array:
     """The ρ at which E f(z₁) f(z₂) is `wanted`, row by row; the nearest there is, if none."""
-    squared = coefficients(values) ** 2
+    squared = series(values)
     low, high = np.full(len(values), -1.0), np.ones(len(values))
     for _ in range(40):
         middle = (low + high) / 2

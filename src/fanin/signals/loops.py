@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final, NamedTuple, TypeAlias
 
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.gradient import Gradient
+from fanin.signals.flow import Gradient
 from fanin.signals.values import Value, WeightGradient
 
 FEWEST: Final = 3  # steps that make a loop

@@ -6,10 +6,10 @@ gradients of a pair have opposite signs, and so have its weights: δ A(z) + δ A
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fanin.signals.draws import NOTHING
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.state import State
 from fanin.signals.values import Weight

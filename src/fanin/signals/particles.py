@@ -12,8 +12,9 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.distribution import Sizes
 from fanin.signals.latent import Array
-from fanin.signals.state import Sizes, State
+from fanin.signals.state import State
 
 S, P, C = Kind.SAMPLE, Kind.POSITION, Kind.FEATURE
 

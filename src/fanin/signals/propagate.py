@@ -6,15 +6,15 @@ the results to those of the arguments. Where there is no rule, or it does not ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from fanin.graph import Graph, Node, Ref
 from fanin.signals import draws
-from fanin.signals.gradient import Gradient, condensed, merged
+from fanin.signals.flow import Gradient, merged
+from fanin.signals.gradient_forms import condensed
 from fanin.signals.loops import Joint, Loop, RunLoop, loops
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
@@ -128,7 +128,7 @@ def _typical(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 def _finite(values: Iterable[Value]) -> bool:
-    return all(np.isfinite(v.second).all() for v in values if isinstance(v, State))
+    return all(math.isfinite(v.second.sum()) for v in values if isinstance(v, State))
 
 
 def _call(

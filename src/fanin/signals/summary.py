@@ -10,7 +10,8 @@ import numpy as np
 from fanin.activations import activation
 from fanin.graph import Graph, Node, Ref
 from fanin.signals.bands import BACKWARD, band_of_draws
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import WEIGHTS, Array
 from fanin.signals.model import Moments, ParameterSignal, Signals
 from fanin.signals.propagate import Propagated

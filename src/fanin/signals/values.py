@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from fanin.graph import Node
 from fanin.initializers import Structure
 from fanin.signals.axes import Axes
-from fanin.signals.gradient import Gradient
+from fanin.signals.distribution import Sizes
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
-from fanin.signals.state import Sizes, State
+from fanin.signals.state import State
 
 
 @dataclass(frozen=True, eq=False)

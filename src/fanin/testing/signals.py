@@ -14,7 +14,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axes_of, count
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.particles import draw, draw_levels, measure
 from fanin.signals.propagate import Propagated, Rule, backward, forward
 from fanin.signals.state import State, gaussian

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 import fanin
 from fanin.signals import Comparison
 from fanin.signals.axes import Kind, axes_of
+from fanin.signals.distribution import Terms
 from fanin.signals.rules.sizes import Sizes, freedom
-from fanin.signals.state import Terms, gaussian
+from fanin.signals.state import gaussian
 
 DRAWS, CHANNELS = 48, 48
 

@@ -20,7 +20,7 @@ from fanin.frameworks.torch import trace
 from fanin.frameworks.torch.observe import observe
 from fanin.frameworks.torch.predict import predict
 from fanin.frameworks.torch.trace import Traced
-from fanin.signals.rules import attention, scores, views
+from fanin.signals.rules import attention, concatenation, scores
 
 DRAWS, ENGINE, WIDTH, HEADS, LENGTH = 16, 0.05, 64, 2, 32
 
@@ -112,7 +112,7 @@ def test_positions_that_are_not_alike_are_followed(name: str) -> None:
 
 
 def test_one_population_is_not_enough_for_a_class_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "one_after_another", lambda *_: None)
+    monkeypatch.setattr(concatenation, "one_after_another", lambda *_: None)
     assert max(off("token").values()) > 3
 
 

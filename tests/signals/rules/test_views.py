@@ -1,4 +1,4 @@
-"""The rules of `fanin.signals.rules.views`, against the operations themselves."""
+"""The rules of views, repeats, pieces and concatenation, against the operations themselves."""
 
 from __future__ import annotations
 

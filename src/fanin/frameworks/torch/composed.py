@@ -13,7 +13,7 @@ from torch.fx.node import Node as FxNode
 from fanin.frameworks.torch.operations import arguments_of
 from fanin.signals import latent
 from fanin.signals.axes import shape_of
-from fanin.signals.gradient import Gradient, scaled
+from fanin.signals.flow import Gradient, scaled
 from fanin.signals.latent import Array
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, Outcome, Pulled

@@ -22,7 +22,9 @@ from fanin.frameworks.torch.trace import Traced
 from fanin.graph import Node
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of, shape_of, size_of
-from fanin.signals.gradient import Gradient, GradientMoments, total, with_factor
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient_forms import with_factor
 from fanin.signals.latent import Array
 from fanin.signals.loops import MARK, SUMS, Joint, Loop, Returned, RunLoop, label, tensors_of
 from fanin.signals.state import State, gaussian

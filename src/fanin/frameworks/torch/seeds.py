@@ -16,7 +16,8 @@ from fanin.frameworks.torch.state import fixed_randomness
 from fanin.frameworks.torch.structured import average, cube_of, drawn, noise, seen
 from fanin.frameworks.torch.trace import Traced
 from fanin.graph import Ref
-from fanin.signals.gradient import Gradient, GradientMoments
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.propagate import Propagated
 from fanin.signals.state import State
 from fanin.signals.values import Constant, Value, Weight

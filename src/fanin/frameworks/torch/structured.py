@@ -21,10 +21,11 @@ import torch
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, count, shape_of
 from fanin.signals.bins import Bins
+from fanin.signals.distribution import Sizes
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
 from fanin.signals.particles import moments_of
-from fanin.signals.state import Sizes, State, gaussian
+from fanin.signals.state import State, gaussian
 
 KINDS: Final = (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE)
 MANY: Final = 1 << 16  # values of a segment that its marginal is read from

@@ -22,9 +22,11 @@ from fanin.frameworks.torch.state import unchanged_randomness
 from fanin.frameworks.torch.trace import Traced
 from fanin.frameworks.torch.trial import Trial, seen_alike
 from fanin.signals.axes import Axes, Kind, count, shape_of, usual
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.propagate import Rule
-from fanin.signals.state import Root, State, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Outcome, Pulled, Unknown, Value, Weight, WeightGradient
 
 

@@ -6,7 +6,9 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.bins_back import met
-from fanin.signals.gradient import FEW_TERMS, Flow, Gradient, GradientMoments, depending, total
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient_forms import FEW_TERMS, depending
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Blind
 from fanin.signals.state import State, gaussian

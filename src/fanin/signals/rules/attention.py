@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +12,9 @@ from fanin.signals.attention import Along, Attended, Logits
 from fanin.signals.attention_bins import BinnedAttended, bins_of
 from fanin.signals.axes import Axes, Kind, count, kinds_of, size_of
 from fanin.signals.broadcast import as_state, gathered
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.rules.attention_bins import Binned, attended_in_bins, gradient_in_bins
 from fanin.signals.rules.attention_bins import Received as InBins
 from fanin.signals.softmax import HIDDEN, Mask, softmax_rows

@@ -14,13 +14,15 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, kinds_of
+from fanin.signals.distribution import Terms
 from fanin.signals.draws import NOTHING
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Normed
 from fanin.signals.rules.affine import affine_of, call_name, further
 from fanin.signals.rules.sizes import Sizes, freedom, inverse_moment, tails
-from fanin.signals.state import State, Terms
+from fanin.signals.state import State
 from fanin.signals.taps import Profile
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axis, kinds_of
-from fanin.signals.gradient import Flow, Gradient, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.extremes import increasing
 from fanin.signals.rules.softmax import drawn_pair
-from fanin.signals.state import Root, State, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Choices, NoRule, Outcome, Pulled, Unknown
 
 MIDDLES: Final = np.cumsum(latent.WEIGHTS) - latent.WEIGHTS / 2

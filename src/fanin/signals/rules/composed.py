@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fanin.graph import ActivationCall, Graph, Node, Ref
-from fanin.signals.gradient import Gradient
+from fanin.signals.flow import Gradient
 from fanin.signals.propagate import backward, forward
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, WeightGradient
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,14 @@ from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
 from fanin.signals.bins import MOST, Bins, over_pairs
-from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, leaning, total
+from fanin.signals.distribution import Sizes, Terms
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient_forms import kept_apart, leaning
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
-from fanin.signals.state import Sizes, State, Terms, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.particles import cube
 from fanin.signals.rules.embedding import UNIFORM, Repeats
 from fanin.signals.rules.losses import Reduced, loss

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from fanin.signals.gradient import Gradient, total
-from fanin.signals.state import Root, gaussian
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import total
+from fanin.signals.state import gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.rules import resampling
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Unknown, Value, Weight, WeightGradient

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.gradient import Flow, Gradient, GradientMoments
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import NODES, QUANTILES, WEIGHTS, Array
 from fanin.signals.rules.population import Population
-from fanin.signals.state import Root, State, gaussian
+from fanin.signals.state import State, gaussian
 
 _BELOW: Array = np.array([0.5 * math.erfc(-z / math.sqrt(2)) for z in NODES])  # Φ
 _COARSE, _COARSE_WEIGHTS = np.polynomial.hermite_e.hermegauss(QUANTILES)

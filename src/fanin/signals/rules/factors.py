@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +10,9 @@ from fanin.signals import latent
 from fanin.signals.axes import Axes
 from fanin.signals.broadcast import expanded
 from fanin.signals.draws import together
-from fanin.signals.gradient import scaled, total
+from fanin.signals.flow import scaled
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.operands import affine, covers, number_of, operands, pulled, times
 from fanin.signals.rules.pointwise_bins import both_in_bins, multiplied_in_bins, times_in_bins

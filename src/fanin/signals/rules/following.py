@@ -14,7 +14,8 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, size_of
 from fanin.signals.broadcast import as_state, expanded, gathered
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import views
 from fanin.signals.rules.attention import UNKNOWN_MASK, Hidden, row_variance

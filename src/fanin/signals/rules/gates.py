@@ -11,7 +11,8 @@ import numpy as np
 from fanin.graph import Ref
 from fanin.signals.axes import Axes, Kind, count, size_of, usual
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import Gradient, scaled, total
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.composed import Step, composed, given
 from fanin.signals.rules.operands import number_of, times

@@ -10,7 +10,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.broadcast import expanded
-from fanin.signals.gradient import scaled, total
+from fanin.signals.flow import scaled
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.operands import covers, number_of, operands, pulled, times
 from fanin.signals.rules.pointwise import clipped

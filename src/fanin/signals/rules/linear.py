@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.axes import Axes, Kind, axis, count, kinds_of
+from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
 from fanin.signals.bins_back import met
-from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
+from fanin.signals.distribution import Terms
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient_forms import kept_apart
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
 from fanin.signals.rules.over_draws import through_weights
-from fanin.signals.state import State, Terms, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 MOST_TOGETHER: Final = 30.0  # in logarithms: beyond, a mean over draws says nothing
@@ -56,7 +59,7 @@ def matrix_product(call: Call) -> Outcome:
 
 
 def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shape: tuple[int, ...]) -> Outcome:
-    n_in, n_out = (x.axes[-1] and int(np.prod([s for _, s in x.axes[-1]]))) or 1, shape[-1]
+    n_in, n_out = size_of(x.axes[-1]), shape[-1]
     axes = (*x.axes[:-1], axis(Kind.FEATURE, n_out))
     if kinds_of(x.axes[-1]) == {Kind.POSITION}:
         return _over_positions(x, x_name, weight, w_name, bias, n_in, n_out)
@@ -108,14 +111,16 @@ def _sum(x: State, weight: Weight, n: int, rows: int) -> tuple[Array, Array, Arr
     v, m = weight.variance, weight.mean
     if rows != len(m):
         v, m = _average(weight, v), _average(weight, m)
-    mean_x = x.average(x.mean)
+    mean_x, square = x.average(x.mean), x.average(x.mean**2)
+    same, positions, samples = (x.average(k) for k in (x.second, x.across_positions, x.across_samples))
+    known = mean_x**2 if weight.centred else 0.0
+    if not m.any():
+        return 0.0 * v, n * v * (same - known), n * v * (positions - known), n * v * (samples - known)
 
-    def moment(k: Array) -> Array:
-        own = x.average(k) - (mean_x**2 if weight.centred else 0.0)
-        centred = x.average(k - x.mean**2)
-        return np.asarray(n * (v * own + m**2 * centred) + (n * m * mean_x) ** 2)
+    def moment(k: float) -> Array:
+        return np.asarray(n * (v * (k - known) + m**2 * (k - square)) + (n * m * mean_x) ** 2)
 
-    return n * m * mean_x, moment(x.second), moment(x.across_positions), moment(x.across_samples)
+    return n * m * mean_x, moment(same), moment(positions), moment(samples)
 
 
 def _average(weight: Weight, of: Array) -> Array:

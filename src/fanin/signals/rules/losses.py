@@ -14,7 +14,8 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.axes import shape_of
 from fanin.signals.broadcast import as_state, common_axes, expanded, gathered
-from fanin.signals.gradient import TINY, Gradient, GradientMoments, scaled, total
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.gradient import TINY, GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.plane import Plane
 from fanin.signals.rules.operands import number_of

@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from fanin.signals.axes import Axes, Axis, Kind, axis, count, kinds_of, size_of
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.population import shape_of_mean
-from fanin.signals.state import Root, State, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import NoRule
 
 

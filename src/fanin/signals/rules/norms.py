@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,9 @@ from fanin.signals import latent
 from fanin.signals.axes import Kind, count, kinds_of
 from fanin.signals.bins import Bins
 from fanin.signals.draws import NOTHING
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.affine import affine_of, call_name, further
 from fanin.signals.state import State

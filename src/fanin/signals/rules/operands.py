@@ -8,7 +8,8 @@ import numpy as np
 
 from fanin.signals.axes import Axes, shape_of
 from fanin.signals.broadcast import as_state, common_axes, gathered
-from fanin.signals.gradient import Gradient, GradientMoments, scaled, total
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -21,12 +21,15 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.draws import NOTHING, Draws, Radial, together
-from fanin.signals.gradient import Flow, Gradient, GradientMoments
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
 from fanin.signals.paths import Grid, Paths
 from fanin.signals.state import State
 
 Function = Callable[..., Array]
+FAR: Final = 1e-3  # of the largest value: no slope is off by so much
 LITTLE: Final = 0.02  # variance of log q: beyond, a function of q is not its tangent
 FEW: Final = slice(2, None, 5)  # nodes of the latent that are enough at many sizes: the midpoints of five
 TINY: Final = 1e-300
@@ -46,10 +49,25 @@ class Response:
     derivative: Function
 
     @cached_property
+    def made(self) -> Array:
+        """The function of the signal's values."""
+        with np.errstate(all="ignore"):
+            return self.function(self.x.values)
+
+    @cached_property
+    def slope(self) -> Array:
+        """Its derivative there."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self.derivative(self.x.values), dtype=np.float64)
+
+    @cached_property
     def of_scale(self) -> bool:
         """Whether f(s x) = s f(x), as of rectifiers: then draws only scale it."""
         with np.errstate(all="ignore"):
-            return bool(np.allclose(self.function(2 * self.x.values), 2 * self.function(self.x.values)))
+            if np.abs(self.x.values * self.slope - self.made).max() > FAR * np.abs(self.made).max():
+                return False  # Euler: x f' = f where f is of scale
+            once, twice = 2 * self.made, self.function(2 * self.x.values)
+            return bool((np.abs(twice - once) <= 1e-8 + 1e-5 * np.abs(once)).all())
 
     @property
     def matters(self) -> bool:
@@ -105,7 +123,7 @@ class Response:
     def _growth(self, out: State) -> float:
         """η = d log E φ²/d log q."""
         with np.errstate(all="ignore"):
-            slope = latent.expectation(self.x.values * out.values * self.derivative(self.x.values))
+            slope = latent.expectation(self.x.values * out.values * self.slope)
             return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
 
     def back(self, gradient: Gradient, before: Gradient, slope: Array, out: State) -> Gradient:
@@ -148,7 +166,7 @@ class Response:
             return 0.0
         chance = after.logs - before.logs
         variance = float(np.var(chance))
-        squares = np.square(self.function(self.x.values)), np.square(self.derivative(self.x.values))
+        squares = np.square(self.made), np.square(self.slope)
         alone = np.prod([latent.expectation(s) for s in squares], axis=0)
         both = float(self.x.shares @ (latent.expectation(squares[0] * squares[1]) / np.maximum(alone, TINY) - 1))
         share = both / self.x.features / variance if variance > 0 else 0.0

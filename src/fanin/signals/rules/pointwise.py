@@ -13,7 +13,7 @@ import numpy as np
 
 from fanin.activations import activation
 from fanin.signals import latent
-from fanin.signals.gradient import scaled
+from fanin.signals.flow import scaled
 from fanin.signals.latent import Array
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State
@@ -72,12 +72,10 @@ def unary(call: Call) -> Outcome:
 def of_one(call: Call, name: str, function: Function, derivative: Function) -> Outcome:
     """A function of one tensor, by its values and slopes at the nodes of the latent."""
     x = call.state(name)
-    if not np.isfinite(x.second).all():
+    if not math.isfinite(x.second.sum()):
         raise NoRule("the signal is not finite")
-    with np.errstate(all="ignore"):
-        values, slope = function(x.values), np.asarray(derivative(x.values), dtype=np.float64)
-    values, slope = _finite(values), _finite(slope)
     over_draws = Response(x, function, derivative)
+    values, slope = _finite(over_draws.made), _finite(over_draws.slope)
     out, slopes = over_draws.of(x.of(values)), None
     if x.bins is not None:
         with np.errstate(all="ignore"):
@@ -97,9 +95,10 @@ def _finite(values: Array) -> Array:
     Raises:
         NoRule: outside the domain lies more than the tails.
     """
-    bad = ~np.isfinite(values)
-    if not bad.any():
+    finite = np.isfinite(values)
+    if finite.all():
         return values
+    bad = ~finite
     if (bad @ latent.WEIGHTS).max() > 0.05:
         raise NoRule("the function is not finite on what reaches it")
     fixed = values.copy()

@@ -10,7 +10,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axis, size_of
-from fanin.signals.gradient import Flow, Gradient, GradientMoments, total
+from fanin.signals.flow import Flow, Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.rules.convolution import as_image
 from fanin.signals.rules.extremes import Extreme

@@ -9,9 +9,11 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import NODES, Array
-from fanin.signals.state import Root, State, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call
 
 

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from fanin.signals.axes import Axes, Axis, Kind, axis, kinds_of, size_of
 from fanin.signals.contraction import Contraction, Pairs
 from fanin.signals.draws import together
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.rules import linear
 from fanin.signals.rules.scores import Attention, Scores, Side, attended, with_constant
 from fanin.signals.state import State, gaussian

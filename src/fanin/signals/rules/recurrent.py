@@ -1,46 +1,25 @@
-"""Recurrent layers, whose weights are the same at every step: a smaller layer of the same kind is run, and its adjoint.
+"""Recurrent layers, stacked and in two directions; their weights are the same at every step.
 
-Independent steps would miss that gates stay open or shut: the bias of a unit, and what it sees of a lasting input, are
-the same at every step. A layer of few hundred units with weights of as much variance a sum has the same moments, up to
-1/units.
+Each is run as a smaller layer of the same kind, and so is its adjoint.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from fanin.initializers import Structure
 from fanin.signals.axes import Axes, Kind, axis, size_of
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
-from fanin.signals.particles import draw, draw_levels, measure
-from fanin.signals.rules.cells import CELLS, Tape, Weights
+from fanin.signals.rules.smaller_layer import MOMENTS, SmallerLayer
 from fanin.signals.state import State, gaussian
-from fanin.signals.taps import fitting
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
-UNITS: Final = 256
-SAMPLES: Final = 8
-DRAWS: Final = 4
 MARK: Final = "a recurrent layer of fewer units was run in its place"
-MOMENTS: Final = ("second", "across_positions", "across_samples")
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """Of the layer, and of the smaller one that is run."""
-
-    units: int
-    hidden: int  # of h: smaller than the units with a projection
-    inputs: int
-
-    @property
-    def small(self) -> _Sizes:
-        return _Sizes(*(min(n, UNITS) for n in (self.units, self.hidden, self.inputs)))
 
 
 def recurrent(call: Call) -> Outcome:
@@ -55,11 +34,11 @@ def recurrent(call: Call) -> Outcome:
     x = _sequence(x, first)
     layers, ways = call["num_layers"], 2 if call["bidirectional"] else 1
     parameters = _by_layer(call, layers * ways)
-    runs: list[list[_Run]] = []
+    runs: list[list[SmallerLayer]] = []
     value, before = x, list[Array]()
     for layer in range(layers):
         own = parameters[layer * ways : (layer + 1) * ways]
-        runs.append([_Run(call.node.op, value, p, first, before, back=way > 0) for way, p in enumerate(own)])
+        runs.append([SmallerLayer(call.node.op, value, p, first, before, back=way > 0) for way, p in enumerate(own)])
         value, before = _side_by_side([run.out for run in runs[-1]]), _beside([run.hidden for run in runs[-1]])
         p = call.get("dropout", 0.0)
         if p and call["train"] and layer < layers - 1:
@@ -120,189 +99,6 @@ def _names(parameters: list[list[tuple[str, Weight]]], at: int) -> list[str]:
 def _beside(hidden: Sequence[list[Array]]) -> list[Array]:
     """Of all directions, draw by draw."""
     return [np.concatenate(of_draw, axis=2) for of_draw in zip(*hidden, strict=True)]
-
-
-class _Run:
-    """One layer in one direction."""
-
-    def __init__(
-        self,
-        op: str,
-        x: State,
-        parameters: list[tuple[str, Weight]],
-        first: bool,
-        before: Sequence[Array],
-        *,
-        back: bool,
-    ) -> None:
-        self.op, self.x, self.first, self.back = op, x, first, back
-        self.laws = [w for _, w in parameters]
-        self.biased = len(self.laws) >= 4
-        self.projects = len(self.laws) in (3, 5)
-        gates = CELLS[op].gates
-        self.sizes = _Sizes(self.laws[0].shape[0] // gates, self.laws[1].shape[1], self.laws[0].shape[1])
-        self.samples = min(max(x.samples, 1), SAMPLES)
-        self.small = _small(x, self.samples, self.sizes.small.inputs)
-        self.random = np.random.default_rng(0)
-        self.tapes: list[Tape] = []
-        follows = bool(before) and before[0].shape[2] == self.sizes.small.inputs
-        for at in range(DRAWS):
-            weights = self._weights()
-            steps = self._in_order(before[at]) if follows else self._steps(draw(self.small, self.random))
-            self.tapes.append(CELLS[op].run(steps, weights))
-        self.out = self._state([tape.hidden for tape in self.tapes])
-        self.last = [self._end([tape.ends[i] for tape in self.tapes]) for i in range(len(self.tapes[0].ends))]
-
-    def _steps(self, x: Array) -> Array:
-        """As (step, sample, feature), the first step first."""
-        return self._in_order(x.transpose(1, 0, 2) if self.first else x)
-
-    def _in_order(self, steps: Array) -> Array:
-        return steps[::-1] if self.back else steps
-
-    @property
-    def hidden(self) -> list[Array]:
-        """H of each draw as (step, sample, feature), for the layer on top: how it changes in time no moments hold."""
-        return [self._in_order(tape.hidden) for tape in self.tapes]
-
-    def _weights(self) -> Weights:
-        sizes, small, gates = self.sizes, self.sizes.small, CELLS[self.op].gates
-        w_x = self._drawn(self.laws[0], gates, small.units, small.inputs, sizes.inputs)
-        w_h = self._drawn(self.laws[1], gates, small.units, small.hidden, sizes.hidden)
-        biases = [np.zeros(gates * small.units)] * 2
-        if self.biased:
-            biases = [self._drawn(law, gates, small.units, 1, 1)[:, 0] for law in self.laws[2:4]]
-        project = self._drawn(self.laws[-1], 1, small.hidden, small.units, sizes.units) if self.projects else None
-        return Weights(w_x, w_h, biases[0], biases[1], project)
-
-    def _drawn(self, law: Weight, gates: int, rows: int, columns: int, of: int) -> Array:
-        """Of fewer rows and columns, with as much variance a row."""
-        parts = []
-        each = law.shape[0] // gates
-        for gate in range(gates):
-            mean, variance = _rows(law, gate * each, (gate + 1) * each)
-            part = self.random.standard_normal((rows, columns))
-            if law.structure in (Structure.ORTHOGONAL, Structure.ISOMETRY) and rows == columns:
-                q, r = np.linalg.qr(part)
-                part = q * np.sign(np.diag(r)) * np.sqrt(rows)
-            parts.append(mean * (of / columns) + np.sqrt(variance * of / columns) * part)
-        return np.concatenate(parts)
-
-    def _state(self, hidden: list[Array]) -> State:
-        """Of h at all steps."""
-        h = [(tape[::-1] if self.back else tape) for tape in hidden]
-        own = (self.x.axes[0], self.x.axes[1], axis(Kind.FEATURE, self.sizes.hidden))
-        axes: Axes = (
-            axis(Kind.POSITION, h[0].shape[0]),
-            axis(Kind.SAMPLE, self.samples),
-            axis(Kind.FEATURE, h[0].shape[2]),
-        )
-        state = _measured(h, axes, own, self.sizes.hidden)
-        of_step = np.mean([(tape**2).mean((1, 2)) for tape in h], axis=0)
-        return replace(state, profile=(of_step / of_step.mean(),) if of_step.mean() > 0 else None)
-
-    def _end(self, ends: list[Array]) -> State:
-        """Of the last h or c."""
-        n = self.sizes.hidden if ends[0].shape[1] == self.sizes.small.hidden else self.sizes.units
-        axes = _in_time(ends[0][None])[1:]
-        samples = self.x.axes[0] if self.first else self.x.axes[1]
-        return _measured(ends, axes, (samples, axis(Kind.FEATURE, n)), n)
-
-    def adjoint(
-        self, seen: GradientMoments | None, ends: list[GradientMoments | None]
-    ) -> tuple[GradientMoments, list[float]]:
-        """Moments of the gradient of the input, and E (∂w)² of each parameter."""
-        found: dict[str, list[float]] = {}
-        squares: list[list[float]] = []
-        for tape in self.tapes:
-            d_hidden = self._cotangent(seen, tape)
-            d_ends = [self._at_end(m, end) for m, end in zip(ends, tape.ends, strict=True)]
-            back = CELLS[self.op].adjoint(tape, d_hidden, d_ends)
-            d_x = back.inputs[::-1] if self.back else back.inputs
-            for what, value in measure(d_x, _in_time(d_x)).items():
-                found.setdefault(what, []).append(value)
-            squares.append([_over_samples(by_sample, max(self.x.samples, 1)) for by_sample in self._own(back.weights)])
-        small, sizes = self.sizes.small, self.sizes
-        by = sizes.units / small.units * small.inputs / sizes.inputs
-        second, positions, samples = (
-            np.full(len(self.x.sizes), by * float(np.mean(found.get(what, [0.0])))) for what in MOMENTS
-        )
-        return GradientMoments(second, positions, samples), [float(np.mean(s)) for s in zip(*squares, strict=True)]
-
-    def _own(self, weights: list[Array]) -> list[Array]:
-        """Those of the parameters that there are."""
-        return weights if self.biased else weights[:2] + weights[4:]
-
-    def _cotangent(self, seen: GradientMoments | None, tape: Tape) -> Array:
-        if seen is None:
-            return np.zeros_like(tape.hidden)
-        second, positions, samples = (float(np.mean(getattr(seen, what))) for what in MOMENTS)
-        delta = draw_levels(second, positions, samples, _like(tape.hidden, _in_time(tape.hidden)), self.random)
-        (profile,) = fitting(seen.profile, [len(delta)])
-        delta = delta * np.sqrt(profile)[:, None, None]
-        return delta[::-1] if self.back else delta
-
-    def _at_end(self, seen: GradientMoments | None, end: Array) -> Array:
-        if seen is None:
-            return np.zeros_like(end)
-        state = gaussian(
-            (axis(Kind.SAMPLE, end.shape[0]), axis(Kind.FEATURE, end.shape[1])), [end.shape[1]], 0, 1, 0, 0
-        )
-        return draw_levels(float(np.mean(seen.second)), 0.0, float(np.mean(seen.across_samples)), state, self.random)
-
-
-def _in_time(array: Array) -> Axes:
-    """Of (step, sample, feature)."""
-    steps, samples, features = array.shape
-    return (axis(Kind.POSITION, steps), axis(Kind.SAMPLE, samples), axis(Kind.FEATURE, features))
-
-
-def _like(array: Array, axes: Axes) -> State:
-    return gaussian(axes, [array.shape[-1]], 0.0, 1.0, 0.0, 0.0)
-
-
-def _small(x: State, samples: int, features: int) -> State:
-    """Fewer samples and features of the same."""
-    axes = tuple(
-        axis(kind, samples if kind is Kind.SAMPLE else size_of(a)) for a, kind in zip(x.axes, _kinds(x), strict=True)
-    )
-    axes = (*axes[:2], axis(Kind.FEATURE, features))
-    pooled = x.pooled([features]) if len(x.sizes) == 1 else x.pooled().pooled([features])
-    return replace(pooled, axes=axes)
-
-
-def _kinds(x: State) -> list[Kind]:
-    order = [Kind.SAMPLE, Kind.POSITION, Kind.FEATURE]
-    known = [a[0][0] if a else None for a in x.axes]
-    rest = [k for k in order if k not in known]
-    return [k if k is not None else rest.pop(0) for k in known]
-
-
-def _rows(law: Weight, low: int, high: int) -> tuple[float, float]:
-    """Mean and variance of an element of some rows."""
-    ends = np.cumsum(law.sizes)
-    inside = np.clip(np.minimum(ends, high) - np.maximum(ends - law.sizes, low), 0, None)
-    share = inside / inside.sum()
-    mean = float(share @ law.mean)
-    return mean, max(float(share @ law.second) - mean**2, 0.0)
-
-
-def _measured(arrays: list[Array], axes: Axes, own: Axes, features: int) -> State:
-    found = [measure(a, axes) for a in arrays]
-
-    def average(what: str) -> float:
-        return float(np.mean([f.get(what, 0.0) for f in found]))
-
-    return gaussian(own, [features], *map(average, ("mean", *MOMENTS)))
-
-
-def _over_samples(by_sample: Array, samples: int) -> float:
-    """E (Σ over B samples)² from those that were run: B a + B (B − 1) c."""
-    n = len(by_sample)
-    one = float((by_sample**2).mean())
-    together = float((by_sample.sum(0) ** 2).mean())
-    pair = (together - n * one) / (n * (n - 1)) if n > 1 else 0.0
-    return max(samples * one + samples * (samples - 1) * pair, 0.0)
 
 
 def _side_by_side(parts: list[State]) -> State:

@@ -12,13 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from fanin.signals.gradient import Gradient, scaled, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array, expectation
 from fanin.signals.rules.extremes import Extreme
 from fanin.signals.rules.larger import larger
 from fanin.signals.rules.operands import times
 from fanin.signals.rules.population import Population, log_normal
-from fanin.signals.state import Root, State
+from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, nothing
 
 Values = Callable[[Array], Array]

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.signals.axes import Axes, Kind, axis, kinds_of, size_of
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules import embedding
 from fanin.signals.rules.convolution import as_image
 from fanin.signals.rules.maps import Map
-from fanin.signals.state import Root, State
+from fanin.signals.state import State
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Weight
 
 Indices: TypeAlias = NDArray[Any]  # which entry each one is; below 0: none
@@ -232,7 +234,7 @@ def _positive(ids: Indices, size: int) -> Indices:
 
 def stack(call: Call) -> Outcome:
     """`stack`: `cat` along a new axis, of positions where the parts have none, such as steps of a loop over time."""
-    from fanin.signals.rules.views import concatenate, one_population
+    from fanin.signals.rules.concatenation import concatenate, one_population
 
     named = call.listed("tensors")
     dim = call.get("dim", 0) % (len(call.node.shape))

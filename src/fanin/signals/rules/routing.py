@@ -13,9 +13,11 @@ from typing import Final
 import numpy as np
 
 from fanin.signals.axes import Axis, Kind, axis, count, kinds_of, reshaped, size_of, usual
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.distribution import Root
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.propagate import Rule
-from fanin.signals.state import Root, State, gaussian
+from fanin.signals.state import State, gaussian
 from fanin.signals.values import (
     Call,
     Choices,

@@ -16,7 +16,8 @@ from fanin.signals.attention import Along, Attended, Logits, Received
 from fanin.signals.attention_bins import bins_of
 from fanin.signals.axes import Axes, Kind, count, size_of
 from fanin.signals.contraction import Contraction
-from fanin.signals.gradient import Gradient, GradientMoments, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.rules.attention import Hidden, attended_state, large, like
 from fanin.signals.rules.attention_bins import Binned, attended_in_bins, gradient_in_bins, keys_fit
 from fanin.signals.rules.attention_bins import Received as InBins

@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 
 from fanin.signals import latent
+from fanin.signals.distribution import Terms
 from fanin.signals.latent import Array
-from fanin.signals.state import State, Terms
+from fanin.signals.state import State
 
 SEEN: Final = 0.1  # of an excess kurtosis: below, a sum is as good as Gaussian
 MOST_BENT: Final = 4.0  # beyond, the quantiles do not rise throughout

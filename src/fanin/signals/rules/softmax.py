@@ -10,7 +10,8 @@ import numpy as np
 
 from fanin.signals import latent
 from fanin.signals.axes import Kind, kinds_of
-from fanin.signals.gradient import Gradient, scaled, total
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.rules.population import log_normal_values
 from fanin.signals.state import State, gaussian

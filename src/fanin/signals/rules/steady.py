@@ -14,7 +14,8 @@ from fanin.signals import latent
 from fanin.signals.bins import Bins
 from fanin.signals.broadcast import gathered
 from fanin.signals.draws import together
-from fanin.signals.gradient import Gradient, total
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
 from fanin.signals.state import State
 

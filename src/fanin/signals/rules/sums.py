@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,10 @@ import numpy as np
 from fanin.signals import latent
 from fanin.signals.broadcast import expanded
 from fanin.signals.draws import together
-from fanin.signals.gradient import Gradient, scaled, total, with_factor
+from fanin.signals.flow import Gradient, scaled
+from fanin.signals.frozen import replace
+from fanin.signals.gradient import total
+from fanin.signals.gradient_forms import with_factor
 from fanin.signals.latent import Array
 from fanin.signals.rules.operands import affine, covers, number_of, operands, pulled
 from fanin.signals.rules.pointwise_bins import both_in_bins, summed_in_bins

@@ -9,7 +9,8 @@ import numpy as np
 
 from fanin.signals.axes import size_of
 from fanin.signals.bins import MOST, Bins, Counts, pairs
-from fanin.signals.gradient import Gradient, GradientMoments
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
 from fanin.signals.state import State
 
