@@ -17,6 +17,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from statistics import NormalDist
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,8 +50,11 @@ from fanin.plans import Measured, Plan
 from fanin.plans.by_role import NORMS_AT_IDENTITY, PLAIN, always
 from fanin.plans.learned import GradInit
 from fanin.signals import LayerSignal, draws, gradient
+from fanin.signals.orthogonal import Blind
 from fanin.signals.over_depth import GRADIENTS
+from fanin.signals.paths import Paths
 from fanin.signals.rules import norms
+from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State
 from fanin.signals.step import StepSignals
 from fanin.stream import Distribution, distributions, key, keys, masks, philox, quantile, reflections, sample
@@ -59,6 +63,8 @@ from fanin.stream.laws import NORMAL
 from fanin.stream.reference import ROUNDED
 
 TESTS = Path(__file__).parent
+DRAWS = "signals/test_draws.py"
+DEPTHWISE = "signals/rules/test_depthwise.py"
 ZEROS = bytes(48 if 48 <= byte < 58 else byte for byte in range(256))  # digits as the digit 0
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -175,6 +181,18 @@ def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
     return positions[index * n // parts : (index + 1) * n // parts]
 
 
+def gaussian_paths(self: Paths, layer: int, variance: float, apart: float) -> Paths:
+    """As wide, and of no other shape."""
+    ranks = (np.argsort(np.argsort(self.logs, 0), 0) + 0.5) / len(self.logs)
+    size = math.hypot(float(np.std(self.logs)), math.sqrt(variance))
+    return Paths.of(size * np.vectorize(NormalDist().inv_cdf)(ranks))[1]
+
+
+def strangers(*draws: Any) -> list[Paths]:
+    """Each in another order of the draws."""
+    return [Paths.of(np.roll(d.paths.logs, 7 * at, 0))[1] for at, d in enumerate(draws)]
+
+
 def independently(parts: Any) -> draws.Draws:
     """Log q of a sum as if no term had any draw in common with another."""
     return draws.NOTHING.with_own(sum(w**2 * d.variance for w, d in parts))
@@ -223,8 +241,28 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "log q is Gaussian whatever functions did to it",
-        put("fanin.signals.draws", "_widened", lambda logs, own: float(np.std(logs)) * draws.AT),
-        ("signals/test_draws.py::test_what_bends_the_law_of_q_is_followed",),
+        lambda patch: patch.setattr(Paths, "widened", gaussian_paths),
+        ("signals/test_draws.py::test_what_one_layer_adds_comes_to_what_was_there",),
+    ),
+    Mutant(
+        "the samples of a draw of the weights are as large as each other",
+        lambda patch: patch.setattr(State, "drawn", property(lambda self: self.draws.with_own(self.own_spread))),
+        (f"{DRAWS}::test_a_deep_net_of_gelu_is_as_in_500_draws",),
+    ),
+    Mutant(
+        "no gradient points along its signal",
+        put("fanin.signals.rules.linear", "through_weights", lambda seen, *at: seen),
+        (f"{DRAWS}::test_a_deep_net_of_gelu_is_as_in_500_draws",),
+    ),
+    Mutant(
+        "a gradient has nothing of the chance that the next signal has",
+        lambda patch: patch.setattr(Response, "_by_chance", lambda self, out: np.zeros((256, 1))),
+        (f"{DRAWS}::test_a_gradient_has_the_chance_that_the_next_signal_has",),
+    ),
+    Mutant(
+        "two signals of one past meet on paths of their own",
+        put("fanin.signals.draws", "_alike", strangers),
+        (f"{DRAWS}::test_two_signals_of_one_past_meet_on_the_same_paths",),
     ),
     Mutant(
         "loops are not found, and each step is on its own",
@@ -232,9 +270,36 @@ MUTANTS: tuple[Mutant, ...] = (
         ("signals/test_loops.py::test_a_decay_is_slow_at_all_steps_or_at_none",),
     ),
     Mutant(
+        "what reaches an end of a loop from outside is counted for every feature that was left out",
+        put("fanin.frameworks.torch.loops", "_from_outside", lambda cut, shape: 1.0),
+        ("signals/test_loops.py::test_features_are_cut_although_one_end_has_none_of_them",),
+    ),
+    Mutant(
+        "what a constructor computes is Gaussian",
+        put("fanin.frameworks.torch.weights", "ALONE", frozenset()),
+        ("frameworks/test_torch_predict.py::test_a_bias_that_a_constructor_computes_is_seen_as_it_is_spread",),
+    ),
+    Mutant(
         "what a norm makes impossible for gradients is forgotten",
         put("fanin.signals.gradient_forms", "Blind", lambda *_: None),
         ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
+    ),
+    Mutant(
+        "no tap of a kernel misses a position",
+        put("fanin.signals.rules.convolution", "_border", lambda met: 0.0),
+        (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
+    ),
+    Mutant(
+        "a gradient is orthogonal to the signal beside its own dependence on it",
+        put(
+            "fanin.signals.gradient_forms", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)
+        ),
+        (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
+    ),
+    Mutant(
+        "two positions have no more in common than their correlation",
+        put("fanin.signals.rules.convolution", "_large_together", lambda x, met: 0.0),
+        (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
     ),
     Mutant(
         "moments of a gradient are kept, whatever state they are asked for at",

@@ -72,6 +72,8 @@ class Distribution:
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
         scatter: variance of the latents' correlation over pairs of positions and samples: 1/n a layer of n units.
+        squares: of z² − 1 at two positions, and in two samples, what their product is beside 2 ρ², halved: sums of few
+            terms that read the same inputs are large together, whatever their sign.
         shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
@@ -93,6 +95,7 @@ class Distribution:
     fixed: bool = False
     profile: Profile | None = None
     scatter: float = 0.0
+    squares: tuple[float, float] = (0.0, 0.0)
     shared: float = 0.0
     terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
@@ -172,28 +175,34 @@ class Distribution:
 
         Reference: Hanin & Nica 2020 (β/n a layer).
         """
-        return self._spread(np.zeros(len(self.sizes)))
+        return self._spread(np.zeros(len(self.sizes)))[0]
 
     @cached_property
     def spread_at_norm(self) -> float:
-        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms.
+        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms."""
+        return self._spread(self._at_norm())[0]
 
-        What φ² has in common with z² is then no chance: E φ²(z) (z² − 1) is left out.
-        """
+    def _at_norm(self) -> Array:
+        """What φ² has in common with z², E φ²(z) (z² − 1): no chance, where Σ z² over the features is what it is."""
         along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))
-        return self._spread(np.broadcast_to(along**2 / 2, len(self.sizes)))
+        return np.asarray(np.broadcast_to(along**2 / 2, len(self.sizes)))
 
-    def _spread(self, left_out: Array) -> float:
-        """Less a part of E x⁴ that goes with the square of the latents' correlation."""
+    def _spread(self, left_out: Array) -> tuple[float, float]:
+        """Var log of the average over a batch, and how far its samples lie apart; less a part of E x⁴.
+
+        That goes with the square of the latents' correlation.
+        """
         q = self.average(self.second)
         if self.fixed or q == 0:
-            return 0.0
+            return 0.0, 0.0
         one, two, other = self._of_squares
         positions, samples = self.correlations
         own, at_positions, at_samples = one - left_out, two - left_out * positions**2, other - left_out * samples**2
         n, p = self.samples * self.positions, self.positions
-        alike = (own + (p - 1) * at_positions + (n - p) * at_samples) / n
-        return max(self.average(alike) / (q * q * self.features), 0.0)
+        of_one = (own + (p - 1) * at_positions) / p
+        alike, apart = (p * of_one + (n - p) * at_samples) / n, of_one - at_samples
+        scale = q * q * self.features
+        return max(self.average(alike) / scale, 0.0), max(self.average(apart) / scale, 0.0)
 
     @property
     def _of_squares(self) -> tuple[Array, Array, Array]:
@@ -206,14 +215,14 @@ class Distribution:
         two, other = latent.covariances(squares, self.correlations)
         return latent.expectation(squares**2) - of_second, two - of_second, other - of_second
 
-    @property
+    @cached_property
     def drawn(self) -> Draws:
-        """And what the mean over its own features adds, for what is made of them."""
-        return self.draws.with_own(self.own_spread)
+        """And what the mean over its own features adds, for all that is made of them."""
+        return self.draws.with_own(*self._spread(np.zeros(len(self.sizes))))
 
     def drawn_through(self, norms_kept: bool) -> Draws:
         """The same of what weights make of it, whether they keep norms or not."""
-        return self.draws.with_own(self.spread_at_norm) if norms_kept else self.drawn
+        return self.draws.with_own(*self._spread(self._at_norm())) if norms_kept else self.drawn
 
     @property
     def band_variance(self) -> float:

@@ -115,7 +115,7 @@ class GradientMoments:
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
         n, p = state.samples * state.positions, state.positions
-        total = self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples
+        total = self.second + (p - 1) * self.across_positions + (n - p) * self.swing.pairs * self.across_samples
         return n * float(state.shares @ total)
 
     def band_variance(self, state: State) -> float:

@@ -62,16 +62,20 @@ def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradien
     return with_factor(factor, x, total(back, x))
 
 
-def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool) -> Gradient:
+def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool, border: float = 0.0) -> Gradient:
     """What comes back through weights with norms behind them, without what those owe to the weights.
 
     Args:
         back: as if they owed nothing.
         seen: the gradient behind the weights.
         alone: each feature goes through the weights by itself, and δ stays orthogonal to the signal and to 1.
+        border: as of `Blind`.
     """
     normed = seen.normed or Normed(1.0, 1.0, 0.0)
-    blind = Blind(x.values, normed.along) if alone and seen.normed else None
     owed = normed.by_features * (seen.owed if alone else 1.0)
     by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
-    return {carrier: replace(flow.times(by), blind=blind, owed=owed) for carrier, flow in back.items()}
+    found = {carrier: replace(flow.times(by), owed=owed) for carrier, flow in back.items()}
+    if not (alone and seen.normed):
+        return {carrier: replace(flow, blind=None) for carrier, flow in found.items()}
+    blind = {carrier: Blind(x.values, normed.along, border, flow.factor) for carrier, flow in found.items()}
+    return {carrier: replace(flow, blind=blind[carrier]) for carrier, flow in found.items()}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from fanin.graph import Graph, Node, Ref
+from fanin.signals import draws
 from fanin.signals.flow import Gradient, merged
 from fanin.signals.gradient_forms import condensed
 from fanin.signals.loops import Joint, Loop, RunLoop, loops
@@ -67,6 +68,7 @@ def forward(
         tune: asked at every node, in order; where it changes a parameter, the node is done again, so that what follows
             sees the change. What it changed is in `Propagated.factors`.
     """
+    draws.begin()
     found = Propagated()
     known = dict(known)
     ends = {loop.last: loop for loop in loops(graph)} if run_loop else {}

@@ -43,6 +43,12 @@ class State(Distribution):
         """Another function of the same latent, with the moments that follow."""
         series = latent.series(values)
         of_positions, of_samples = (latent.summed(series, rho) for rho in self.correlations)
+        if any(self.squares):
+            at_positions, at_samples = self.squares
+            of_positions, of_samples = (
+                of_positions + at_positions * series[:, 2],
+                of_samples + at_samples * series[:, 2],
+            )
         new = replace(
             self,
             mean=latent.expectation(values),
@@ -53,6 +59,7 @@ class State(Distribution):
             latents=self.correlations,
             mean_of=None,
             fixed=False,
+            squares=(0.0, 0.0),
             shared=0.0,
         )
         return self._also(new, series=series)

@@ -75,5 +75,5 @@ def predict(
 def _weights(graph: Graph, model: torch.nn.Module, plan: Plan | Recording | None) -> dict[str, Weight]:
     if isinstance(plan, Recording):
         as_built = built(plan, model, graph)
-        return weights_of(graph, model, as_built.plan, as_built.kept)
+        return weights_of(graph, model, as_built.plan, as_built.kept, as_built.spread)
     return weights_of(graph, model, plan)
