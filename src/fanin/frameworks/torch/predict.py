@@ -14,8 +14,8 @@ from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.loops import loop_runner
-from fanin.frameworks.torch.observe import Loss, name_of
 from fanin.frameworks.torch.record import Recording
+from fanin.frameworks.torch.scalar import Loss, name_of
 from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.surrogate import sampler

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.torch.moments import moments
 from fanin.frameworks.torch.names import named_parameters
-from fanin.frameworks.torch.observe import moments
 from fanin.frameworks.torch.structured import quantiles
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import Law
