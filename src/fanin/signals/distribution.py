@@ -177,6 +177,11 @@ class Distribution:
         """
         return self._spread(np.zeros(len(self.sizes)))[0]
 
+    @cached_property
+    def spread_at_norm(self) -> float:
+        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms."""
+        return self._spread(self._at_norm())[0]
+
     def _at_norm(self) -> Array:
         """What φ² has in common with z², E φ²(z) (z² − 1): no chance, where Σ z² over the features is what it is."""
         along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))
@@ -195,9 +200,9 @@ class Distribution:
         own, at_positions, at_samples = one - left_out, two - left_out * positions**2, other - left_out * samples**2
         n, p = self.samples * self.positions, self.positions
         of_one = (own + (p - 1) * at_positions) / p
-        of_all = (p * of_one + (n - p) * at_samples) / n
-        of_batch, apart = (self.average(f) / (q * q * self.features) for f in (of_all, of_one - at_samples))
-        return max(of_batch, 0.0), max(apart, 0.0)
+        alike, apart = (p * of_one + (n - p) * at_samples) / n, of_one - at_samples
+        scale = q * q * self.features
+        return max(self.average(alike) / scale, 0.0), max(self.average(apart) / scale, 0.0)
 
     @property
     def _of_squares(self) -> tuple[Array, Array, Array]:

@@ -44,8 +44,10 @@ class State(Distribution):
         series = latent.series(values)
         of_positions, of_samples = (latent.summed(series, rho) for rho in self.correlations)
         if any(self.squares):
+            at_positions, at_samples = self.squares
             of_positions, of_samples = (
-                k + s * series[:, 2] for k, s in zip((of_positions, of_samples), self.squares, strict=True)
+                of_positions + at_positions * series[:, 2],
+                of_samples + at_samples * series[:, 2],
             )
         new = replace(
             self,

@@ -166,7 +166,7 @@ class Response:
             return 0.0
         chance = after.logs - before.logs
         variance = float(np.var(chance))
-        squares = np.square(self.function(self.x.values)), np.square(self.derivative(self.x.values))
+        squares = np.square(self.made), np.square(self.slope)
         alone = np.prod([latent.expectation(s) for s in squares], axis=0)
         both = float(self.x.shares @ (latent.expectation(squares[0] * squares[1]) / np.maximum(alone, TINY) - 1))
         share = both / self.x.features / variance if variance > 0 else 0.0
