@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fanin.experiments.design import Design
 from fanin.experiments.stack import At
-from fanin.frameworks.torch.tensorboard import check_board, write_curves
+from fanin.frameworks.tensorboard import check_board, write_curves
 
 FOLDER: Final = "tensorboard"  # within that of the results
 

@@ -21,12 +21,14 @@ from fanin.frameworks.keras.model import (
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
 from fanin.frameworks.not_looked_at import chance, stake, training
+from fanin.frameworks.keras.watch import Watcher
 
 LOSSES = "keras.losses"  # where their functions are
 
 __all__ = [
     "LOSSES",
     "Traced",
+    "Watcher",
     "batches_of",
     "chance",
     "constrained",

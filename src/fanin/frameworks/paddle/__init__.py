@@ -24,12 +24,14 @@ from fanin.frameworks.paddle.model import (
 from fanin.frameworks.paddle.modules import read_modules
 from fanin.frameworks.paddle.observe import observe
 from fanin.frameworks.paddle.trace import Traced, trace
+from fanin.frameworks.paddle.watch_steps import Watcher
 
 LOSSES = "paddle.nn.functional"  # where their functions are
 
 __all__ = [
     "LOSSES",
     "Traced",
+    "Watcher",
     "batches_of",
     "chance",
     "constrained",

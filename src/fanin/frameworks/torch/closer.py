@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from fanin.frameworks.closer import histogram, magnitudes
 from fanin.graph import Graph
-from fanin.signals import AttentionDetail, Detail, Histogram, Moments
+from fanin.signals import AttentionDetail, Detail, Moments
 from fanin.signals.axes import Axes, Kind, count
-from fanin.signals.detail import BINS, OCTAVES, SAMPLE
+from fanin.signals.detail import SAMPLE
 
 _SAMPLES: Final = 4  # of an attention
 _QUERIES: Final = 64
@@ -112,8 +112,8 @@ def detail(x: torch.Tensor, axes: Axes | None, units: int = 0) -> Detail:
     return Detail(
         largest,
         float(sizes.min()) if sizes.size else math.inf,
-        _magnitudes(sizes),
-        _histogram(finite),
+        magnitudes(sizes),
+        histogram(finite),
         units or None,
         dead,
     )
@@ -130,22 +130,6 @@ def _peaks(x: torch.Tensor, axes: Axes) -> torch.Tensor:
     parts = _by_factor(x, axes)
     over = [i for i, (kind, _) in enumerate(factor for axis in axes for factor in axis) if kind is not Kind.FEATURE]
     return torch.maximum(parts.amax(over), -parts.amin(over)) if over else parts.abs()
-
-
-def _magnitudes(sizes: npt.NDArray[np.float64]) -> tuple[float, ...]:
-    """The share below 2^k of sizes that are not 0, for k in `OCTAVES`."""
-    if not sizes.size:
-        return (0.0,) * len(OCTAVES)
-    _, octaves = np.frexp(sizes)  # of 2^(e−1) ≤ x < 2^e
-    return tuple(float(np.count_nonzero(octaves <= k)) / sizes.size for k in OCTAVES)
-
-
-def _histogram(x: npt.NDArray[np.float64]) -> Histogram | None:
-    if not x.size:
-        return None
-    reach = 4 * math.sqrt(float(np.square(x).mean())) or 1.0
-    bins = np.clip((x / reach + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
-    return Histogram(-reach, reach, tuple(np.bincount(bins, minlength=BINS).tolist()))
 
 
 def _by_factor(x: torch.Tensor, axes: Axes) -> torch.Tensor:
