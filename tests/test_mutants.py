@@ -36,6 +36,7 @@ from fanin.experiments.optimizers import OPTIMIZERS
 from fanin.experiments.settings import Training
 from fanin.experiments.statistics import paired
 from fanin.experiments.vary import cells
+from fanin.frameworks.closer import looked_at
 from fanin.frameworks.torch import draw_seed, write_
 from fanin.frameworks.torch.objectives import Objective, gradient_quotient
 from fanin.frameworks.torch.same_elements import same_elements
@@ -1299,6 +1300,53 @@ MUTANTS += (
         (f"{CLIP}::test_adaptively_no_unit_has_more_than_its_share",),
     ),
 )
+
+CLOSER = "frameworks/test_closer.py"
+JAX_WATCHED, PADDLE_WATCHED = "monitor/test_jax_watch.py", "monitor/test_paddle_watch.py"
+
+
+def dead_by_elements(xp: Any, x: Any, look: Any) -> Any:
+    """Elements that are 0 counted in the place of units."""
+    return looked_at(xp, x, look)._replace(dead=(x == 0).mean())
+
+
+MUTANTS += (
+    Mutant(
+        "a unit that is 0 once is dead",
+        put("fanin.frameworks.closer", "looked_at", dead_by_elements),
+        (f"{CLOSER}::test_arrays_show_what_tensors_do",),
+    ),
+    Mutant(
+        "the gradient at a layer is that of one element",
+        put("fanin.frameworks.watched", "squared_norm", lambda seen, shape: seen.second_moment),
+        (f"{JAX_WATCHED}::test_a_kept_batch_shows_what_flows_through_layers_as_a_measurement_does",),
+    ),
+    Mutant(
+        "a step of JAX is looked at whether it is watched or not",
+        put("fanin.frameworks.jax.watch", "cond", lambda when, looked, skipped, of: looked(of)),
+        (f"{JAX_WATCHED}::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
+    ),
+    Mutant(
+        "an array of JAX is there at once",
+        put("fanin.frameworks.arriving", "_is_here", lambda number: True),
+        (f"{JAX_WATCHED}::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
+    ),
+)
+if find_spec("paddle"):
+    MUTANTS += (
+        Mutant(
+            "a unit of Paddle that is 0 once is dead",
+            put(
+                "fanin.frameworks.paddle.step_forward", "dead_share", lambda x, axis: (x == 0).astype("float32").mean()
+            ),
+            (f"{PADDLE_WATCHED}::test_layers_are_seen_as_they_are",),
+        ),
+        Mutant(
+            "gradients of Paddle are read when the step ends",
+            put("fanin.frameworks.paddle.watch_steps", "UPDATES", ()),
+            (f"{PADDLE_WATCHED}::test_gradients_are_seen_before_they_are_cleared_where_the_optimizer_is_given",),
+        ),
+    )
 
 
 @dataclass

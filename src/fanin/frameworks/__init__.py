@@ -69,6 +69,12 @@ VERBS: Final = {
 }
 
 
+# What serves models of an adapter in the place of a function that it does not have.
+INSTEAD: Final = {
+    ("fanin.frameworks.jax", "Watcher"): "Steps of JAX are functions of arrays: see fanin.monitor.jax.watch.",
+}
+
+
 def adapter_of(model: object, *needed: str) -> Any:
     """The adapter module for a model, by the classes it derives from.
 
@@ -80,9 +86,10 @@ def adapter_of(model: object, *needed: str) -> Any:
     """
     adapter = importlib.import_module(_adapter(model))
     if missing := [name for name in needed if not hasattr(adapter, name)]:
+        instead = INSTEAD.get((adapter.__name__, missing[0]), "docs/frameworks.md says what does.")
         raise BadInput(
             f"{VERBS.get(missing[0], missing[0])} does not serve models of {adapter.__name__.rpartition('.')[2]}; "
-            f"got {type(model).__name__}. docs/frameworks.md says what does."
+            f"got {type(model).__name__}. {instead}"
         )
     return adapter
 

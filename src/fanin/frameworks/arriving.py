@@ -75,4 +75,4 @@ def _sent(number: Any, name: str) -> Any:
     try:
         return float(number)
     except (TypeError, ValueError) as error:
-        raise BadInput(f"w.step takes a number or a scalar array as its {name}; got {type(number).__name__}.") from error
+        raise BadInput(f"w.step takes a number or a scalar array as its {name}; got {type(number).__name__}") from error

@@ -7,7 +7,7 @@ so that they run on the host, or inside `jax.jit`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np

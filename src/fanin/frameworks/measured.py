@@ -79,9 +79,7 @@ def with_details(
     of_values, of_gradients = details(values, looks), details(gradients, {})
     for of, alone in ((of_values, False), (of_gradients, True)):
         fill(graph, of, alone=alone)
-    return replace(
-        signals, details=of_values, gradient_details=of_gradients, parameter_details=details(parameters, {})
-    )
+    return replace(signals, details=of_values, gradient_details=of_gradients, parameter_details=details(parameters, {}))
 
 
 def fill(graph: Graph, of: dict[str, T], *, alone: bool) -> None:

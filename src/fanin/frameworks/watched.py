@@ -13,7 +13,7 @@ from fanin.frameworks.arriving import Arriving
 from fanin.frameworks.held import Array
 from fanin.graph import Graph
 from fanin.graph.layers import layers
-from fanin.signals import Histogram, Signals
+from fanin.signals import Histogram, Moments, Signals
 from fanin.signals.axes import Axes, usual
 from fanin.signals.detail import BINS
 from fanin.signals.step import Activated, LayerStep, ParameterStep, StepSignals
@@ -177,9 +177,13 @@ def _layer_steps(signals: Signals) -> Iterator[tuple[str, LayerStep]]:
         value, slope = signals.values.get(layer.node.name), signals.gradients.get(layer.node.name)
         if value is None:
             continue
-        size = math.prod(layer.node.shape)
-        squared = None if slope is None else slope.second_moment * size
+        squared = None if slope is None else squared_norm(slope, layer.node.shape)
         yield layer.module, LayerStep(layer.module, value, _activated(signals, layer), squared)
+
+
+def squared_norm(seen: Moments, shape: tuple[int, ...]) -> float:
+    """‖x‖², of the elements' second moment."""
+    return seen.second_moment * math.prod(shape)
 
 
 def _activated(signals: Signals, layer: Any) -> Activated | None:

@@ -23,8 +23,8 @@ class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whe
 
     Weights, updates, learning rates and losses are seen on every back end. Keras compiles a step as a whole on JAX and
     TensorFlow, and on PyTorch it calls layers past PyTorch's hooks; so what flows through layers is measured on a batch
-    that is kept, at watched steps, before the update and with the model's own loss. Its gradients are judged where those
-    of the step itself cannot be seen.
+    that is kept, at watched steps, before the update and with the model's own loss. Its gradients are judged where
+    those of the step itself cannot be seen.
 
     Args:
         every, to, tensorboard, log, say, alarms: as for `fanin.watch`.

@@ -20,8 +20,8 @@ from fanin.frameworks.keras.model import (
 )
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
-from fanin.frameworks.not_looked_at import chance, stake, training
 from fanin.frameworks.keras.watch import Watcher
+from fanin.frameworks.not_looked_at import chance, stake, training
 
 LOSSES = "keras.losses"  # where their functions are
 

@@ -16,7 +16,7 @@ from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
 from fanin.frameworks.keras.model import write_
 from fanin.frameworks.keras.record import said
-from fanin.frameworks.keras.replay import Differentiated, Touch, differentiated, replay
+from fanin.frameworks.keras.replay import Touch, differentiated, replay
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
 from fanin.frameworks.measured import fill, looks_of, moments, name_of, parameter_signal, with_details

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from fanin.frameworks.keras.variables import variables
 from fanin.frameworks.watched import Sampled, axes_in, layer_steps, stride
 from fanin.frameworks.watched import Watcher as Watched
 from fanin.signals import Signals
+from fanin.signals.axes import Axes
 from fanin.signals.step import LayerStep
 
 COMPILED = (
@@ -50,6 +52,7 @@ class Watcher(Watched):
         self._model, self._optimizer, self._batch = model, optimizer, batch
         self._held = variables(model).held
         self._traced: Traced | None = None
+        self._axes: Mapping[str, Axes] = {}
         self._measured: Signals | None = None
         self._has_gradients = keras.backend.backend() == "torch"
         self.sees_gradients = self._has_gradients or batch is not None
@@ -64,7 +67,7 @@ class Watcher(Watched):
         """The kept batch is measured, and weights are read."""
         _synchronise(self._model)
         if self._batch is not None:
-            self._measured = self._pass()
+            self._measured = self._pass(*self._batch)
         super().arm()
 
     def disarm(self) -> None:
@@ -104,8 +107,7 @@ class Watcher(Watched):
     def _size(self, path: str) -> int:
         return int(np.prod(self._held[path].layout.shape))
 
-    def _pass(self) -> Signals:
-        x, y = self._batch
+    def _pass(self, x: Any, y: Any) -> Signals:
         example = (x,) if not isinstance(x, tuple) else x
         if self._traced is None:
             self._traced = trace(self._model, *example)

@@ -49,7 +49,9 @@ class Forward:
         layers = list(model.named_sublayers(include_self=True))
         own = [(p, x) for p, x in layers if any(t is not None for t in x._parameters.values())]
         self._layers = dict(own)
-        self._activations = {p: (ACTIVATIONS[type(x).__name__], x) for p, x in layers if type(x).__name__ in ACTIVATIONS}
+        self._activations = {
+            p: (ACTIVATIONS[type(x).__name__], x) for p, x in layers if type(x).__name__ in ACTIVATIONS
+        }
         self._handles: list[Any] = []
         self._seen: dict[str, _Seen] = {}
         self._last = ""
@@ -102,7 +104,7 @@ class Forward:
             with paddle.no_grad():
                 seen.calls.append(moments_of(x.detach()))
                 if self._histograms:
-                    seen.elements = read(_flat(x.detach())[:: stride(x.size)])
+                    seen.elements = read(_flat(x.detach())[:: stride(int(x.size))])
             if not x.stop_gradient:
                 x.register_hook(self._gradient(seen))
 
@@ -133,9 +135,9 @@ class Forward:
 
 
 def moments_of(x: Any, bounds: tuple[float, float] | None = None) -> list[Any]:
-    """Mean, second moment, zeros, the largest |x|, and, where there are bounds, saturated; of a sample but the fourth."""
+    """Mean, second moment, zeros, the largest |x| of all, and, where there are bounds, saturated; else of a sample."""
     flat = _flat(x)
-    part = flat[:: stride(x.size)]
+    part = flat[:: stride(int(x.size))]
     found = [part.mean(), part.square().mean(), (part == 0).astype("float32").mean(), flat.abs().max()]
     if bounds:
         low, high = bounds
