@@ -678,7 +678,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "outputs of 0 stand for probabilities of 0",
-        put("fanin.frameworks.torch.chance", "_LOG_SOFTMAX", frozenset()),
+        put("fanin.frameworks.stakes", "LOG_SOFTMAX", frozenset()),
         ("diagnosis/test_surroundings.py::test_chance_is_the_loss_of_logits_that_are_0",),
     ),
     Mutant(
@@ -1332,6 +1332,25 @@ MUTANTS += (
         (f"{JAX_WATCHED}::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
     ),
 )
+LOSSES = "frameworks/test_framework_losses.py"
+if find_spec("optax"):
+    MUTANTS += (
+        Mutant(
+            "any loss is a cross-entropy over classes",
+            put("fanin.frameworks.stakes", "_cancels", lambda slope, axis: True),
+            (f"{LOSSES}::test_chance_is_the_loss_of_logits_that_are_0",),
+        ),
+        Mutant(
+            "any loss of ln 2 is of a choice between two, and no other",
+            put("fanin.frameworks.stakes", "NEAR", -1.0),
+            (f"{LOSSES}::test_chance_is_the_loss_of_logits_that_are_0",),
+        ),
+        Mutant(
+            "draws of a gradient add up",
+            put("fanin.frameworks.losses", "_mean", lambda of: of[0].times(len(of))),
+            (f"{LOSSES}::test_a_predicted_loss_and_its_gradients_are_those_of_pytorch",),
+        ),
+    )
 if find_spec("paddle"):
     MUTANTS += (
         Mutant(

@@ -15,6 +15,7 @@ from fanin.frameworks.closer import Look, Looked, alikeness, detail_of, details,
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
 from fanin.frameworks.jax.adapter import as_numpy, current, with_values, write_
+from fanin.frameworks.jax.loss import Loss, scalar_of
 from fanin.frameworks.jax.opened import is_floating, opened
 from fanin.frameworks.jax.reading import NOWHERE, Fixed, Program
 from fanin.frameworks.jax.trace import Traced, call_of
@@ -28,7 +29,6 @@ from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.summary import bounds_of
 
-Loss: TypeAlias = Callable[[Any], Any]
 Touch: TypeAlias = Callable[[int, Any], Any]
 
 
@@ -79,7 +79,7 @@ def observe(
             values = [next(pools[0] if is_one else pools[1]) for is_one in split]
             outputs = evaluated(traced.program, [*values, *arrays], touch)
             result = jax.tree_util.tree_unflatten(traced.tree, outputs)
-            value = _scalar(loss, result) if loss else _random_cotangent(outputs)
+            value = scalar_of(loss, result) if loss else _random_cotangent(outputs)
             return value, stats
 
         types = traced.program.types
@@ -233,19 +233,6 @@ def _parameter(parameter: Parameter, value: Any, gradient: Any) -> ParameterSign
     own = logical(parameter, value)
     back = None if gradient is None else logical(parameter, gradient)
     return parameter_signal(own, back)
-
-
-def _scalar(loss: Loss, output: Any) -> Any:
-    try:
-        value = loss(output)
-    except Exception as error:  # whatever the user's loss raises is explained and re-raised
-        line = str(error).strip().partition("\n")[0]
-        raise BadInput(f"The loss, {name_of(loss)}, failed under jax.jit: {type(error).__name__}: {line}.") from error
-    shape = getattr(value, "shape", None)
-    if shape is None or math.prod(shape) != 1:
-        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise BadInput(f"The loss must return an array with one element; got {got}. Reduce it with .mean() or .sum().")
-    return jnp.reshape(value, ())
 
 
 def _random_cotangent(outputs: Sequence[Any]) -> Any:

@@ -7,6 +7,7 @@ compares them. To teach a layer: a line in `LAYERS`, and one in `LAYOUTS` for it
 """
 
 from fanin.frameworks.keras.circumstances import batches_of, inputs_seen, seen
+from fanin.frameworks.keras.loss import stake
 from fanin.frameworks.keras.model import (
     constrained,
     draw_seed_for,
@@ -21,7 +22,8 @@ from fanin.frameworks.keras.model import (
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
 from fanin.frameworks.keras.watch import Watcher
-from fanin.frameworks.not_looked_at import chance, stake, training
+from fanin.frameworks.not_looked_at import training
+from fanin.frameworks.stakes import chance
 
 LOSSES = "keras.losses"  # where their functions are
 

@@ -10,19 +10,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.described import sweep_of
 from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.given import warn_of_overridden
 from fanin.frameworks.held import Array, drawn, verified
 from fanin.frameworks.keras.given import given_initializers
+from fanin.frameworks.keras.loss import slopes_of
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
+from fanin.frameworks.measured import name_of
 from fanin.graph import Held
 from fanin.plans import Plan, Sweep, Verification
 from fanin.plans.model import Decision
 from fanin.signals import Signals
+from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import RULES
 
@@ -50,18 +52,17 @@ def predict(
     loss: Any = None,
     rules: Mapping[str, Rule] = RULES,
 ) -> Signals:
-    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+    """See `fanin.predict`.
 
     Raises:
-        BadInput: a loss, which would be differentiated on predicted outputs, or an operation that has no rule.
+        BadInput: an operation that has no rule, or a loss that fails.
     """
-    if loss is not None:
-        raise BadInput("fanin.predict takes no loss for Keras models: give none, or measure(model, x, loss=…).")
     arrays = [x for x in keras.tree.flatten(example) if hasattr(x, "shape")]
     given = {
         one.name: np.asarray(keras.ops.convert_to_numpy(x)) for one, x in zip(traced.graph.inputs, arrays, strict=False)
     }
-    return described.predict(traced, given, plan, logical(model), rules)
+    slopes, name = (None, RANDOM_COTANGENT) if loss is None else (slopes_of(traced, loss), name_of(loss))
+    return described.predict(traced, given, plan, logical(model), rules, slopes, name)
 
 
 def logical(model: Any) -> Callable[[str], Array]:

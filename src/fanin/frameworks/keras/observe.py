@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 
@@ -14,8 +13,8 @@ from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.closer import Look
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
+from fanin.frameworks.keras.loss import Loss, scalar_of
 from fanin.frameworks.keras.model import write_
-from fanin.frameworks.keras.record import said
 from fanin.frameworks.keras.replay import Touch, differentiated, replay
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
@@ -26,8 +25,6 @@ from fanin.signals import Moments, Signals
 from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.summary import bounds_of
-
-Loss: TypeAlias = Callable[[Any], Any]
 
 
 def observe(
@@ -64,7 +61,7 @@ def observe(
 
     def run(parameters: Sequence[Any], touch: Touch) -> Any:
         output = replay(traced, stored, parameters, given, touch)
-        return _scalar(loss, output) if loss else _random_cotangent(traced, output)
+        return scalar_of(loss, output) if loss else _random_cotangent(traced, output)
 
     found = differentiated(run, [v.value for v in stored], floating)
     seen, slopes = _by_node(traced, found.values), _by_node(traced, found.gradients)
@@ -128,18 +125,6 @@ def _of_nodes(
         fill(traced.graph, of, alone=alone)
     order = [node.name for node in traced.graph.nodes]
     return tuple({name: of[name] for name in order if name in of} for of in (values, gradients))  # type: ignore[return-value]
-
-
-def _scalar(loss: Loss, output: Any) -> Any:
-    try:
-        value = loss(output)
-    except Exception as error:  # whatever the user's loss raises is explained and re-raised
-        raise BadInput(f"The loss, {name_of(loss)}, failed: {type(error).__name__}: {said(error)}.") from error
-    shape = getattr(value, "shape", None)
-    if shape is None or math.prod(shape) != 1:
-        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with keras.ops.mean.")
-    return keras.ops.reshape(value, ())
 
 
 def _random_cotangent(traced: Traced, output: Any) -> Any:

@@ -9,10 +9,11 @@ the plan that such a model's constructor follows, `seen` that which its values s
 `clip_` makes gradients smaller. `Keeping` keeps the step that is being made, `save_step` and `load_step` move it.
 """
 
+from fanin.frameworks.stakes import chance
 from fanin.frameworks.torch.activation import array_activation
 from fanin.frameworks.torch.batches import Batch, batches_of
 from fanin.frameworks.torch.built import Built, built
-from fanin.frameworks.torch.chance import chance, stake
+from fanin.frameworks.torch.chance import stake
 from fanin.frameworks.torch.clip import clip_
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
