@@ -1332,6 +1332,14 @@ MUTANTS += (
         (f"{JAX_WATCHED}::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
     ),
 )
+SEQUENCES = "frameworks/test_jax_sequences.py"
+MUTANTS += (
+    Mutant(
+        "every result of an LSTM's step is h",
+        put("fanin.frameworks.jax.sequences", "_hidden", lambda cell: frozenset({0, 1, 2})),
+        (f"{SEQUENCES}::test_the_state_that_a_sequence_does_not_show_keeps_its_steps",),
+    ),
+)
 LOSSES = "frameworks/test_framework_losses.py"
 if find_spec("optax"):
     MUTANTS += (

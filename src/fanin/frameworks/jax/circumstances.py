@@ -17,6 +17,7 @@ from fanin.frameworks.jax.adapter import as_numpy, current, with_values
 from fanin.frameworks.jax.loss import slopes_of
 from fanin.frameworks.jax.observe import logical
 from fanin.frameworks.jax.opened import Opened, is_array, opened
+from fanin.frameworks.jax.sequences import Gathered, gathered
 from fanin.frameworks.jax.trace import Traced, call_of, is_key
 from fanin.frameworks.measured import arrays_seen, name_of, takes_target
 from fanin.graph import Graph
@@ -85,7 +86,7 @@ def seen(model: Any, graph: Graph) -> Plan:
 
 def sweep(traced: Traced, model: Any, _: tuple[Any, ...]) -> Sweep:
     """Predict forward from a plan, tuning; where an operation has no rule, widths stay as the recipe has them."""
-    swept = sweep_of(_described(traced), reader(traced.graph, current(traced, model)))
+    swept = sweep_of(_described(traced, gathered(traced.graph)), reader(traced.graph, current(traced, model)))
 
     def tuned(plan: Plan, tune: Tune) -> Mapping[str, float]:
         try:
@@ -112,8 +113,11 @@ def predict(
     arrays = {name: as_numpy(a) for name, a in given(traced, example).items()}
     read = reader(traced.graph, current(traced, model))
     slopes, name = (None, RANDOM_COTANGENT) if loss is None else (slopes_of(traced, loss), name_of(loss))
-    return described.predict(_described(traced), arrays, plan, read, rules, slopes, name)
+    in_sequence = gathered(traced.graph)
+    found = described.predict(_described(traced, in_sequence), arrays, plan, read, rules, slopes, name)
+    return in_sequence.signals(found, traced.graph)
 
 
-def _described(traced: Traced) -> described.Described:
-    return described.Described(traced.graph, {name: as_numpy(a) for name, a in traced.constants.items()})
+def _described(traced: Traced, in_sequence: Gathered) -> described.Described:
+    constants = {name: as_numpy(a) for name, a in traced.constants.items()}
+    return described.Described(in_sequence.graph, {**constants, **in_sequence.constants})

@@ -13,7 +13,6 @@ from fanin.frameworks.stakes import chance
 from fanin.frameworks.torch.activation import array_activation
 from fanin.frameworks.torch.batches import Batch, batches_of
 from fanin.frameworks.torch.built import Built, built
-from fanin.frameworks.torch.chance import stake
 from fanin.frameworks.torch.clip import clip_
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
@@ -36,6 +35,7 @@ from fanin.frameworks.torch.training import training
 from fanin.frameworks.torch.tune import measured_sweep, sweep
 from fanin.frameworks.torch.verify import verify
 from fanin.frameworks.torch.watch import Watcher
+from fanin.frameworks.torch.watched_loss import stake
 from fanin.frameworks.torch.whole import has_values
 from fanin.frameworks.torch.write import write_
 
