@@ -66,6 +66,7 @@ VERBS: Final = {
     "load_step": "fanin.monitor.replay",
     "clip_": "fanin.clip_",
     "save": "fanin init",
+    "load": "fanin verify of such a file",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.described import sweep_of
 from fanin.frameworks.files import save as save_logical
@@ -17,6 +18,7 @@ from fanin.frameworks.given import warn_of_overridden
 from fanin.frameworks.held import Array, drawn, verified
 from fanin.frameworks.keras.given import given_initializers
 from fanin.frameworks.keras.loss import slopes_of
+from fanin.frameworks.keras.record import said
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
 from fanin.frameworks.measured import name_of
@@ -112,6 +114,21 @@ def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verific
 def save(model: Any, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
     """The model's variables as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
     return save_logical(plan, logical(model), path, metadata)
+
+
+def load(model: Any, path: Path) -> dict[str, str]:
+    """Put the weights of one of Keras's own files into the model: `.weights.h5`, or `.keras`.
+
+    Raises:
+        BadInput: no such file, or not of this model.
+    """
+    if not path.is_file():
+        raise BadInput(f"There is no file {str(path)!r}.")
+    try:
+        model.load_weights(str(path))
+    except Exception as error:  # whatever the file holds is explained and re-raised
+        raise BadInput(f"{path} does not hold this model's weights: {said(error)}.") from error
+    return {}
 
 
 def seed_everything(seed: int) -> None:

@@ -27,7 +27,7 @@ from fanin.frameworks.torch.observe import observe
 from fanin.frameworks.torch.parametrized import constrained
 from fanin.frameworks.torch.predict import predict
 from fanin.frameworks.torch.record import Recording, on_meta
-from fanin.frameworks.torch.save import save
+from fanin.frameworks.torch.save import load, save
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
 from fanin.frameworks.torch.trace import Traced, trace
@@ -61,6 +61,7 @@ __all__ = [
     "has_values",
     "inputs_seen",
     "learned_factors",
+    "load",
     "load_step",
     "materialize_",
     "measured_sweep",
