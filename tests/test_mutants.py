@@ -1332,6 +1332,13 @@ MUTANTS += (
         (f"{JAX_WATCHED}::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
     ),
 )
+MUTANTS += (
+    Mutant(
+        "a class token for all samples makes positions of the samples",
+        put("fanin.signals.rules.views", "_repeated_as", lambda part, axes, dim: part),
+        ("frameworks/test_jax_signals.py::test_a_class_token_for_all_samples_is_as_many_times_there",),
+    ),
+)
 SEQUENCES = "frameworks/test_jax_sequences.py"
 MUTANTS += (
     Mutant(
