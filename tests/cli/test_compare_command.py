@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,10 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+
+from fanin.cli import main
 
 SPEC = """
 # a small one
@@ -46,11 +50,32 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from fanin.cli import main; main()", "compare", *arguments]
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+class Ended(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def facts(ended: subprocess.CompletedProcess[str]) -> Any:
+def run(folder: Path, *arguments: str) -> Ended:
+    """In this process: importing all that a comparison needs takes longer than most of what is asked here."""
+    with (
+        chdir(folder),
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+    ):
+        patch.setattr(sys, "argv", ["fanin", "compare", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def run_alone(folder: Path, *arguments: str) -> Ended:
+    ended = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def facts(ended: Ended) -> Any:
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout, parse_constant=pytest.fail)
 
@@ -80,11 +105,12 @@ def test_quick_is_a_fifth_of_the_steps_two_seeds_and_the_middle_rate(folder: Pat
 
 def test_a_net_of_ones_own_file_is_found_by_every_process(folder: Path) -> None:
     (folder / "spec.toml").write_text(SPEC.replace('"perceptron(depth=2, width=8)"', '"net.py:build"'))
-    found = facts(run(folder, "spec.toml", "--json", "--workers", "2"))
+    found = facts(run_alone(folder, "spec.toml", "--json", "--workers", "2"))
     assert found["net"] == "net.py:build"
     assert len(found["runs"]) == found["trained"] == 8
     (folder / "net.py").write_text(NET + "\n# changed\n")
-    assert facts(run(folder, "spec.toml", "--json", "--workers", "1"))["trained"] == 8, "another file, another net"
+    again = facts(run_alone(folder, "spec.toml", "--json", "--workers", "1"))
+    assert again["trained"] == 8, "another file, another net"
 
 
 def test_recipes_may_have_names(folder: Path) -> None:

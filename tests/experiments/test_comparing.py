@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import fanin
 from fanin.errors import BadInput, ShapeMismatch, UnknownName
 from fanin.experiments import Study
 from fanin.experiments.conduct import Stopped
+from fanin.experiments.engines import ENGINES
 from fanin.experiments.store import MARK
 from fanin.experiments.subject import subject
 
@@ -422,6 +425,77 @@ def test_curves_stand_in_tensorboard_as_trials_end(tmp_path: Path) -> None:
     board.Reload()
     assert [event.step for event in board.Scalars("loss")] == list(range(1, len(run.losses) + 1))
     assert [event.value for event in board.Scalars("loss")] == pytest.approx(run.losses)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """An engine that stops at a step, until somebody has looked."""
+
+    look: Callable[[], None]
+    at: int = 8
+    workers: int = 1
+    near: bool = True
+
+    def __call__(self, jobs: Any, work: Any, *, on_done: Any, on_lost: Any, on_progress: Any) -> None:
+        def tell(amount: int, words: Any) -> None:
+            on_progress(amount, words)
+            if any(word.step == self.at for word in words):
+                self.look()
+
+        for job in jobs:
+            on_done(job, work(job, tell))
+
+
+def losses_on_board(folder: Path) -> dict[str, dict[int, float]]:
+    """Of each run, step → loss."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for run in {file.parent for file in folder.rglob("events.*")}:
+        board = EventAccumulator(str(run))
+        board.Reload()
+        scalars = board.Scalars("loss") if "loss" in board.Tags()["scalars"] else []
+        found[str(run.relative_to(folder))] = {event.step: event.value for event in scalars}
+    return found
+
+
+def test_curves_stand_in_tensorboard_while_trials_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    seen: list[dict[str, dict[int, float]]] = []
+
+    def look() -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            found = losses_on_board(tmp_path / "tensorboard")
+            if found and all(max(curve, default=0) >= 8 for curve in found.values()):
+                seen.append(found)
+                return
+            time.sleep(0.1)
+
+    monkeypatch.setitem(ENGINES, "local", lambda workers, address: nullcontext(Looking(look)))
+    fanin.compare("perceptron(depth=2, width=8)", "digits", recipes=["he"], **LITTLE, to=tmp_path, tensorboard=True)
+    ended = losses_on_board(tmp_path / "tensorboard")
+    assert len(ended) == 2
+    assert [len(found) for found in seen] == [1, 2], "two stacks of one trial, one after the other"
+    for found in seen:
+        for run, curve in found.items():
+            assert list(ended[run]) == list(range(1, 13))
+            assert list(curve) in (list(range(1, 9)), list(range(1, 13)))
+            assert curve.items() <= ended[run].items()
+    assert min(len(curve) for curve in seen[1].values()) == 8, "seen before it ended"
+
+
+def test_a_trial_that_was_cut_off_begins_its_curve_anew(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from fanin.frameworks.tensorboard import Run
+
+    for values in ([9.0, 8.0, 7.0, 6.0], [3.0, 2.0]):
+        run = Run(tmp_path / "run")
+        for step, value in enumerate(values, 1):
+            run.add("loss", step, value)
+            run.add("loss", step, -1.0)  # said again, as by a second try: the first stays
+        run.close()
+    assert losses_on_board(tmp_path) == {"run": {1: 3.0, 2: 2.0}}
 
 
 def test_curves_need_a_folder() -> None:

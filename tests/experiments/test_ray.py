@@ -14,7 +14,7 @@ import pytest
 
 import fanin
 from fanin.errors import BadInput
-from fanin.experiments.engines import ENGINES
+from fanin.experiments.engines import ENGINES, Tell, Words
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, of its sockets and of versions to come
@@ -49,14 +49,14 @@ def test_a_trial_is_the_same_wherever_it_runs_and_is_kept_here(tmp_path: Path) -
     assert again.trained == 0
 
 
-def answer_with(seconds: float, folder: Path) -> Callable[[int, Callable[[int], None]], tuple[int, int]]:
+def answer_with(seconds: float, folder: Path) -> Callable[[int, Tell], tuple[int, int]]:
     """Work that says who does it, takes its time, and answers with twice the job."""
 
-    def work(job: int, tell: Callable[[int], None]) -> tuple[int, int]:
+    def work(job: int, tell: Tell) -> tuple[int, int]:
         (folder / f"{job}-{os.getpid()}").touch()
-        for _ in range(10):
+        for at in range(10):
             time.sleep(seconds / 10)
-            tell(1)
+            tell(1, [(job, at)])
         return job, 2 * job
 
     return work
@@ -66,6 +66,7 @@ def answer_with(seconds: float, folder: Path) -> Callable[[int, Callable[[int], 
 def test_a_worker_that_is_killed_in_the_middle_costs_no_job_and_counts_none_twice(tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     told: list[int] = []
+    heard: list[tuple[int, int]] = []
     killed: list[int] = []
 
     def kill_one() -> None:
@@ -75,6 +76,10 @@ def test_a_worker_that_is_killed_in_the_middle_costs_no_job_and_counts_none_twic
         killed.append(int(found[0].name.partition("-")[2]))
         os.kill(killed[0], signal.SIGKILL)
 
+    def hear(amount: int, words: Words) -> None:
+        told.append(amount)
+        heard.extend(words)
+
     threading.Thread(target=kill_one, daemon=True).start()
     with ENGINES["ray"](None, None) as engine:
         assert (engine.workers, engine.near) == (2, False)
@@ -83,21 +88,23 @@ def test_a_worker_that_is_killed_in_the_middle_costs_no_job_and_counts_none_twic
             answer_with(3.0, tmp_path),
             on_done=lambda _, answer: done.append(answer),
             on_lost=lambda job, how: pytest.fail(f"{job}: {how}"),
-            on_progress=told.append,
+            on_progress=hear,
         )
     assert sorted(done) == [(0, 0), (1, 2), (2, 4), (3, 6)]
     assert len(killed) == 1
     assert len(list(tmp_path.iterdir())) == 5  # one job was begun twice
     assert sum(told) <= 40
+    assert set(heard) <= {(job, at) for job in range(4) for at in range(10)}
+    assert {job for job, _ in heard} == set(range(4))
 
 
-def ends_its_process(job: int, tell: Callable[[int], None]) -> int:
+def ends_its_process(job: int, tell: Tell) -> int:
     if job == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return job
 
 
-def raises(job: int, tell: Callable[[int], None]) -> int:
+def raises(job: int, tell: Tell) -> int:
     raise ZeroDivisionError("of its own")
 
 
@@ -111,7 +118,7 @@ def test_a_job_that_kills_every_process_is_given_up_and_the_others_are_done() ->
             ends_its_process,
             on_done=lambda _, answer: done.append(answer),
             on_lost=lambda job, how: lost.append((job, how)),
-            on_progress=lambda _: None,
+            on_progress=lambda amount, words: None,
         )
     assert sorted(done) == [0, 2]
     assert [job for job, _ in lost] == [1]

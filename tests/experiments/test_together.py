@@ -77,5 +77,13 @@ def test_what_has_diverged_altogether_is_not_trained_further() -> None:
     data = DATA["digits"]()
     model = NETS["perceptron"](data, depth=2, width=8)
     steps: list[int] = []
-    train_together(model, [drawn(model, 0)], (0,), (1e30,), data, Training(steps=50, batch_size=8), steps.append)
+    train_together(
+        model,
+        [drawn(model, 0)],
+        (0,),
+        (1e30,),
+        data,
+        Training(steps=50, batch_size=8),
+        lambda step, _: steps.append(step),
+    )
     assert len(steps) < 50

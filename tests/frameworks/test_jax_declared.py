@@ -26,19 +26,17 @@ LAYERS = [
 
 
 def test_a_declared_tree_has_the_bits_of_pytorch() -> None:
-    model = torch.nn.Sequential(
-        torch.nn.Linear(64, 32, bias=False), torch.nn.ReLU(), torch.nn.Linear(32, 10, bias=False)
-    )
+    inner, out = torch.nn.Linear(64, 32, bias=False), torch.nn.Linear(32, 10, bias=False)
+    model = torch.nn.Sequential(inner, torch.nn.ReLU(), out)
     names = {"blocks.0.kernel": "0.weight", "blocks.1.kernel": "2.weight"}
     theirs = fanin.initialize_(model, torch.zeros(1, 64), recipe="he", seed=0)
     tree = Tree(params(), LAYERS)
     plan = fanin.plan(tree, recipe="he", rename=names)
     new = fanin.initialize(tree, recipe=plan, seed=0)
     assert plan.digest(0) == theirs.digest(0)
-    for i, at in enumerate((0, 2)):
-        kernel = new["blocks"][i]["kernel"]
-        assert isinstance(kernel, jax.Array)
-        assert (model[at].weight.detach().numpy() == np.asarray(kernel).T).all()
+    for linear, block in zip((inner, out), new["blocks"], strict=True):
+        assert isinstance(block["kernel"], jax.Array)
+        assert (linear.weight.detach().numpy() == np.asarray(block["kernel"]).T).all()
 
 
 def test_shapes_are_enough_and_bfloat16_stays_it() -> None:
@@ -54,3 +52,5 @@ def test_what_is_no_array_or_not_there_is_named() -> None:
         Tree({**params(), "rate": 0.1}, LAYERS)
     with pytest.raises((BadInput, CannotWrite), match=r"blocks\.2\.kernel"):
         fanin.plan(Tree(params(), [*LAYERS, layer("linear", weight="blocks.2.kernel")]), recipe="he")
+    with pytest.raises(CannotWrite, match=r"fanin\.initialize gives new arrays"):
+        fanin.initialize_(Tree(params(), LAYERS), recipe="he", seed=0)

@@ -4,11 +4,15 @@ Each is a few lines: it finds the framework's adapter, traces the model once, an
 decides.
 """
 
+from fanin.api.calibrate import calibrate
 from fanin.api.compare import compare, sweep
 from fanin.api.diagnosis import diagnose, repair_
+from fanin.api.fill import fill_
 from fanin.api.gains import edge_of_chaos, gain, mean_field
+from fanin.api.initialize import initialize, initialize_, verify
+from fanin.api.materialize import materialize_, on_meta
+from fanin.api.plan import plan
 from fanin.api.signals import measure, predict
-from fanin.api.start import calibrate, fill_, initialize, initialize_, materialize_, on_meta, plan, verify
 from fanin.api.training import clip_, watch
 
 __all__ = [

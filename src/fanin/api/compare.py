@@ -58,7 +58,7 @@ def compare(
             to, or else one that is started on this machine.
         workers: trials, or stacks of them, at once; as many as there are cores by default. 1 trains in this process.
         progress: a bar on standard error.
-        tensorboard: write each trial's curve into the folder `tensorboard` of `to` when it ends; the extra "watch".
+        tensorboard: write each trial's curve into the folder `tensorboard` of `to` while it trains; the extra "watch".
         bar: the loss that steps and seconds are counted to, as a share of chance.
         signals: also measure what flows through the net before and after each training (`Run.start`, `Run.end`).
 

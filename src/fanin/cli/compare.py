@@ -20,7 +20,9 @@ def compare(
     engine: str | None = typer.Option(None, help="local (the default): processes; or ray: tasks of a Ray cluster."),
     address: str | None = typer.Option(None, help="Of the Ray cluster, such as auto or ray://HOST:10001."),
     tensorboard: bool = typer.Option(
-        False, "--tensorboard", help="Write each trial's curve into the folder tensorboard of the results when it ends."
+        False,
+        "--tensorboard",
+        help="Write curves into the folder tensorboard of the results, while nets train.",
     ),
     html: str | None = typer.Option(None, help="Also write curves and tables to this file."),
     csv: str | None = typer.Option(None, help="Also write one line for each run to this file."),

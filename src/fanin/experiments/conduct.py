@@ -7,13 +7,14 @@ import pickle
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fanin.errors import BadInput, UnknownName
-from fanin.experiments.board import FOLDER, Curves, Shown, nowhere
+from fanin.experiments.board import FOLDER, Curves
 from fanin.experiments.design import Design
-from fanin.experiments.engines import ENGINES, Engine
+from fanin.experiments.engines import ENGINES, Engine, Words
 from fanin.experiments.progress import bar as progress_bar
 from fanin.experiments.stack import At, Report, Stack, Worker, gains, has
 from fanin.experiments.store import Store, name_of
@@ -35,7 +36,7 @@ class Engagement:
     Attributes:
         address: of a cluster.
         workers: None for as many as there are cores.
-        tensorboard: write the curve of each trial, beside the results, when it ends.
+        tensorboard: write the curve of each trial, beside the results, while it trains.
 
     Raises:
         UnknownName: no engine of that name.
@@ -65,17 +66,17 @@ class Conducted:
 
 def studies(designs: Sequence[Design], store: Store, by: Engagement, notes: list[str]) -> list[Study]:
     """Each design's, as the store has it after what was missing is trained."""
-    worker = Worker(tuple(designs), Store(store.folder, _silent))  # what is damaged is said once, here
+    worker = Worker(tuple(designs), Store(store.folder, _silent), by.tensorboard)  # what is damaged is said once, here
     with ENGINES[by.engine](by.workers, by.address) as engine:
         if engine.near and engine.workers > 1:
             _check_that_it_travels(worker)
         store.check()
-        show = Curves(store.folder / FOLDER, designs) if by.tensorboard else nowhere
-        done = conduct(worker, store, engine, by.progress, show)
+        with closing(Curves(store.folder / FOLDER, designs)) if by.tensorboard else nullcontext() as curves:
+            done = conduct(worker, store, engine, by.progress, curves)
     return [_study(number, each, store, done, notes) for number, each in enumerate(designs)]
 
 
-def conduct(worker: Worker, store: Store, engine: Engine, progress: bool, show: Shown = nowhere) -> Conducted:
+def conduct(worker: Worker, store: Store, engine: Engine, progress: bool, curves: Curves | None = None) -> Conducted:
     """Train all that the store lacks.
 
     Raises:
@@ -93,13 +94,19 @@ def conduct(worker: Worker, store: Store, engine: Engine, progress: bool, show: 
         for at, result in report.results:
             store.put(keys[at], result)
         for at in stack if report.trained else ():
-            if (kept := store.get(keys[at])) is not None:
-                show(at, kept)
+            if curves and (kept := store.get(keys[at])) is not None:
+                curves.ended(at, kept)
         trained += report.trained
         failed.update(report.failed)
 
     def lost(stack: Stack, how: str) -> None:
         failed.update(dict.fromkeys(stack, how))
+
+    def heard(amount: int, words: Words) -> None:
+        advance(amount)
+        for word in words:
+            if curves:
+                curves.said(word)
 
     had = len(wanted) - len(missing)
     what = f"training {len(missing)} nets" + (f", {had} are in the store" if had else "")
@@ -109,7 +116,7 @@ def conduct(worker: Worker, store: Store, engine: Engine, progress: bool, show: 
             while missing:
                 todo = stacks(worker.designs, missing, engine.workers)
                 work = worker if engine.near else replace(worker, store=None)
-                engine(todo, work, on_done=done, on_lost=lost, on_progress=advance)
+                engine(todo, work, on_done=done, on_lost=lost, on_progress=heard)
                 missing = [at for at in missing if at not in failed and not _is_there(worker, store, at, keys[at])]
                 missing = _waited(worker, store, {at: keys[at] for at in missing})
         except KeyboardInterrupt as stop:

@@ -7,7 +7,7 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -18,12 +18,13 @@ from torch.func import functional_call
 
 from fanin.experiments.data import IGNORED, Data, Loss
 from fanin.experiments.design import Design
+from fanin.experiments.engines.engine import Tell, Words
 from fanin.experiments.probe import seen
 from fanin.experiments.settings import Training
 from fanin.experiments.store import Store
 from fanin.experiments.subject import Subject
 from fanin.experiments.together import train_together
-from fanin.experiments.training import Losses, loss_function, train
+from fanin.experiments.training import Losses, OnStep, loss_function, train
 from fanin.experiments.trial import Cell
 from fanin.frameworks.torch import write_
 from fanin.plans import Plan
@@ -43,6 +44,14 @@ class At(NamedTuple):
 
 Stack = tuple[At, ...]
 """Trials of one net and training, which differ in their start, their rate and their batches."""
+
+
+class Said(NamedTuple):
+    """The loss of a trial at one step, while it trains."""
+
+    at: At
+    step: int
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -66,12 +75,14 @@ class Worker:
 
     Attributes:
         store: None where it is out of reach, as on another machine: results go into the report.
+        aloud: whether words go with the steps that are told, the loss of each trial as `Said`.
     """
 
     designs: tuple[Design, ...]
     store: Store | None
+    aloud: bool = False
 
-    def __call__(self, stack: Stack, tell: Callable[[int], None]) -> Report:
+    def __call__(self, stack: Stack, tell: Tell) -> Report:
         """Claim, look, train, store."""
         if self.store is None:
             return self._train(stack, tell)
@@ -84,14 +95,18 @@ class Worker:
                 self.store.put(keys[at], result)
             return replace(found, results=())
 
-    def _train(self, todo: Sequence[At], tell: Callable[[int], None]) -> Report:
+    def _train(self, todo: Sequence[At], tell: Tell) -> Report:
         if not todo:
             return Report()
+
+        def told(amount: int, losses: Words) -> None:
+            tell(amount, [Said(todo[trial], step, loss) for trial, step, loss in losses] if self.aloud else ())
+
         first = self.designs[todo[0].design]
         trials = [(self.designs[at.design].plans[at.recipe], at.cell) for at in todo]
         started = time.perf_counter()
         with one_core():
-            ended = train_stack(first.subject, trials, first.how, tell, signals=first.signals)
+            ended = train_stack(first.subject, trials, first.how, told, signals=first.signals)
         seconds = (time.perf_counter() - started) / len(todo)
         facts = {"torch": torch.__version__, "machine": platform.machine(), "stack": len(todo)}
         pairs = list(zip(todo, ended, strict=True))
@@ -109,7 +124,7 @@ def train_stack(
     subject: Subject,
     trials: Sequence[Trial],
     how: Training,
-    tell: Callable[[int], None] = lambda _: None,
+    tell: Tell = lambda amount, losses: None,
     *,
     signals: bool = False,
 ) -> list[dict[str, Any] | Exception]:
@@ -117,24 +132,25 @@ def train_stack(
 
     All at once by `torch.func`; large models, and those that it cannot stack, such as those with dropout, one after the
     other. Which way is the model's alone, so that a trial's numbers do not depend on the stack that it is in.
+    `tell` is called with the steps that are done, of one model each, and (which trial, step, loss) of each.
     """
     told = 0
 
-    def count(amount: int) -> None:
+    def counted(amount: int, losses: Words) -> None:
         nonlocal told
         told += amount
-        tell(amount)
+        tell(amount, losses)
 
     with torch.random.fork_rng(devices=[]):
         try:
             if gains(subject.model):
-                return list(_together(subject, trials, how, count, signals))
+                return list(_together(subject, trials, how, counted, signals))
         except Exception:  # noqa: BLE001  # whatever torch.func does not take; what is wrong with the model comes again
-            tell(-told)
+            tell(-told, ())
         alone: list[dict[str, Any] | Exception] = []
-        for trial in trials:
+        for at, trial in enumerate(trials):
             try:
-                alone.append(_alone(subject, trial, how, tell, signals))
+                alone.append(_alone(subject, trial, how, _steps_of(range(at, at + 1), tell), signals))
             except Exception as error:  # noqa: BLE001  # the model's own; the other trials go on
                 alone.append(error)
         return alone
@@ -146,7 +162,7 @@ def gains(model: nn.Module) -> bool:
 
 
 def _together(
-    subject: Subject, trials: Sequence[Trial], how: Training, tell: Callable[[int], None], signals: bool
+    subject: Subject, trials: Sequence[Trial], how: Training, tell: Tell, signals: bool
 ) -> Iterator[dict[str, Any]]:
     model, data = copy.deepcopy(subject.model), subject.data
     starts = []
@@ -154,40 +170,39 @@ def _together(
         write_(model, plan, cell.seed)
         starts.append({name: w.detach().clone() for name, w in model.named_parameters()})
     last: dict[str, Tensor] = {}
-    done = 0
-
-    def step(at: int) -> None:
-        nonlocal done
-        tell((at - done) * len(trials))
-        done = at
-
+    on_step = _steps_of(range(len(trials)), tell)
     seeds, rates = zip(*(cell for _, cell in trials), strict=True)
-    losses = train_together(model, starts, seeds, rates, data, how, on_step=step, on_end=last.update)
-    tell((how.steps - done) * len(trials))  # all have diverged
+    losses = train_together(model, starts, seeds, rates, data, how, on_step, last.update)
+    on_step(how.steps, ())  # of which the last are not done where all have diverged
     for at, (found, start) in enumerate(zip(losses, starts, strict=True)):
         end = {name: w[at] for name, w in last.items()}
         flowed = seen(subject, model, start, end) if signals else {}
         yield _result(found, tested(model, end, data)) | flowed
 
 
-def _alone(subject: Subject, trial: Trial, how: Training, tell: Callable[[int], None], signals: bool) -> dict[str, Any]:
+def _alone(subject: Subject, trial: Trial, how: Training, on_step: OnStep, signals: bool) -> dict[str, Any]:
     plan, cell = trial
     torch.manual_seed(cell.seed)  # of what the model itself draws, such as dropout
     model = copy.deepcopy(subject.model)
     write_(model, plan, cell.seed)
     start = {name: w.detach().clone() for name, w in model.named_parameters()} if signals else {}
-    done = 0
-
-    def step(at: int) -> None:
-        nonlocal done
-        tell(at - done)
-        done = at
-
-    losses = train(model, subject.data, replace(how, learning_rate=cell.rate), cell.seed, step)
-    tell(how.steps - done)  # it has diverged
+    losses = train(model, subject.data, replace(how, learning_rate=cell.rate), cell.seed, on_step)
+    on_step(how.steps, ())  # of which the last are not done where it has diverged
     end = {name: w.detach() for name, w in (*model.named_parameters(), *model.named_buffers())}
     flowed = seen(subject, copy.deepcopy(model), start, end) if signals else {}
     return _result(losses, tested(model, end, subject.data)) | flowed
+
+
+def _steps_of(trials: range, tell: Tell) -> OnStep:
+    """Tells of each step of these."""
+    done = 0
+
+    def on_step(step: int, losses: Sequence[float]) -> None:
+        nonlocal done
+        tell((step - done) * len(trials), [(trial, step, loss) for trial, loss in zip(trials, losses, strict=False)])
+        done = step
+
+    return on_step
 
 
 def _result(found: Losses, metrics: tuple[float | None, float | None]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fanin.experiments.data import Data
 from fanin.experiments.optimizers import OPTIMIZERS
 from fanin.experiments.settings import Training
-from fanin.experiments.training import Losses, batches, loss_function
+from fanin.experiments.training import Losses, OnStep, batches, loss_function
 
 Start = Mapping[str, Tensor]
 Stacked = dict[str, Tensor]
@@ -32,7 +32,7 @@ def train_together(
     rates: Sequence[float],
     data: Data,
     how: Training,
-    on_step: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
     on_end: Callable[[Stacked], None] | None = None,
 ) -> list[Losses]:
     """What `train` finds for each model, up to the rounding of sums; the model itself is left as it is.
@@ -42,7 +42,7 @@ def train_together(
         starts: of each model, its parameters by path.
         seeds: of each model, which decide its batches.
         rates: of each model, in the place of `how.learning_rate`.
-        on_step: called with the number of each step that is done.
+        on_step: called with the number of each step that is done, and the losses of all models at it.
         on_end: called with parameters and buffers as they are after the last step, stacked.
 
     Returns:
@@ -66,7 +66,7 @@ def train_together(
             update(torch.autograd.grad(losses.sum(), parameters), each_rate)
             seen.append(losses.detach())
             if on_step:
-                on_step(step)
+                on_step(step, losses.tolist())
             if not bool(losses.isfinite().any()):
                 break
     if on_end:

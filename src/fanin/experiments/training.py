@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -14,14 +14,15 @@ from fanin.experiments.settings import Training
 Losses = tuple[tuple[float, ...], int | None]
 """At every step, up to the last finite one; and the step whose loss was not finite, if any."""
 
+OnStep = Callable[[int, Sequence[float]], None]
+"""Called with the number of each step that is done, and the loss of each model at it."""
 
-def train(
-    model: nn.Module, data: Data, how: Training, seed: int, on_step: Callable[[int], None] | None = None
-) -> Losses:
+
+def train(model: nn.Module, data: Data, how: Training, seed: int, on_step: OnStep | None = None) -> Losses:
     """Train in place from the weights that the model has; returns the losses and the step that was not finite, if any.
 
     The batches depend on the seed alone, so that trials of one seed see the same ones. `on_step` is called with the
-    number of each step that is done.
+    number of each step that is done, and its loss.
     """
     inputs, targets = torch.from_numpy(data.inputs), torch.from_numpy(data.targets)
     criterion, optimizer = loss_function(data.loss), optimizer_of(model, how)
@@ -37,7 +38,7 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]  # the gradient of every parameter
         optimizer.step()  # against it, a little
         if on_step:
-            on_step(step)
+            on_step(step, (value,))
     return tuple(losses), None
 
 

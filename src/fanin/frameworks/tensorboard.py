@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fanin.errors import MissingExtra
 from fanin.signals import Histogram
+
+SOON: Final = 2  # seconds from a point to the disk
 
 
 class Board:
@@ -19,34 +21,24 @@ class Board:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        check_board()
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._writer = EventFileWriter(os.fspath(folder))
+        self._writer = _writer(folder)
 
     def write(self, step: int, scalars: Mapping[str, float], histograms: Mapping[str, Histogram]) -> None:
         """All of one step; on the disk before this returns."""
         for tag, value in scalars.items():
-            self._add(step, tag=tag, simple_value=value)
+            _add(self._writer, step, tag=tag, simple_value=value)
         for tag, seen in histograms.items():
-            self._add(step, tag=tag, histo=_histogram(seen))
+            _add(self._writer, step, tag=tag, histo=_histogram(seen))
         self._writer.flush()
 
     def say(self, step: int, text: str) -> None:
         """A finding, among the texts."""
-        self._add(step, **_text("findings/text_summary", text.replace("\n", "  \n")))
+        _add(self._writer, step, **_text("findings/text_summary", text.replace("\n", "  \n")))
         self._writer.flush()
 
     def close(self) -> None:
         """Nothing more will be said."""
         self._writer.close()
-
-    def _add(self, step: int, **value: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        summary = Summary(value=[Summary.Value(**value)])
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def _histogram(seen: Histogram) -> Any:
@@ -80,16 +72,30 @@ def _text(tag: str, text: str) -> dict[str, Any]:
     return {"tag": tag, "metadata": SummaryMetadata(plugin_data=plugin), "tensor": tensor}
 
 
-def write_curves(folder: str | os.PathLike[str], curves: Mapping[str, Sequence[float]]) -> None:
-    """Each curve over its steps, from 1, as one run of TensorBoard's.
+class Run:
+    """One run's curves while they grow, from step 1; what an earlier process wrote of this run no longer counts.
 
     Raises:
         MissingExtra: TensorBoard is not installed.
     """
-    board = Board(folder)
-    for step in range(1, max((len(values) for values in curves.values()), default=0) + 1):
-        board.write(step, {tag: values[step - 1] for tag, values in curves.items() if len(values) >= step}, {})
-    board.close()
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._writer = _writer(folder, flush_secs=SOON)
+        self._written: dict[str, int] = {}
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        start = SessionLog(status=SessionLog.START)  # points of an earlier process from this step on are dropped
+        self._writer.add_event(Event(wall_time=time.time(), step=1, session_log=start))
+
+    def add(self, tag: str, step: int, value: float) -> None:
+        """One point; a step that is there already is left as it is."""
+        if step > self._written.get(tag, 0):
+            _add(self._writer, step, tag=tag, simple_value=value)
+            self._written[tag] = step
+
+    def close(self) -> None:
+        """All of it is on the disk."""
+        self._writer.close()
 
 
 def check_board() -> None:
@@ -102,3 +108,18 @@ def check_board() -> None:
         import tensorboard.summary.writer.event_file_writer  # noqa: F401
     except ImportError as error:
         raise MissingExtra("TensorBoard", "watch", "Writing for TensorBoard") from error
+
+
+def _writer(folder: str | os.PathLike[str], **how: Any) -> Any:
+    check_board()
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    return EventFileWriter(os.fspath(folder), **how)
+
+
+def _add(writer: Any, step: int, **value: Any) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    summary = Summary(value=[Summary.Value(**value)])
+    writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from fanin.experiments.engines.engine import Answer, Engine, Job, Tell, Work
+from fanin.experiments.engines.engine import Answer, Engine, Job, Tell, Words, Work
 from fanin.experiments.engines.local import local
 from fanin.experiments.engines.on_ray import on_ray
 
@@ -19,4 +19,4 @@ ENGINES: Final[dict[str, Callable[[int | None, str | None], AbstractContextManag
     "ray": on_ray,
 }
 
-__all__ = ["ENGINES", "Answer", "Engine", "Job", "Tell", "Work"]
+__all__ = ["ENGINES", "Answer", "Engine", "Job", "Tell", "Words", "Work"]

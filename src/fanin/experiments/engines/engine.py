@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
-Tell = Callable[[int], None]
-Work = Callable[[Job, Tell], Answer]  # tells how much it has done, and answers
+Words = Sequence[Any]
+Tell = Callable[[int, Words], None]
+"""How much more is done, and words on the way, which whoever asked gets as they are, in their order."""
+Work = Callable[[Job, Tell], Answer]  # tells how far it is, and answers
 TRIES: Final = 2  # a process that was killed for memory may have had a greedy neighbour; twice, the job itself is
 
 
@@ -38,5 +40,6 @@ class Engine(Protocol):
             work: can be pickled; what it raises ends the whole and is raised here.
             on_done: called here with each job and its answer, in the order they end.
             on_lost: called here with each job whose process died `TRIES` times, and how.
-            on_progress: called here with what `work` tells.
+            on_progress: called here with what `work` tells, a few times a second. What a job has done counts once,
+                however often it is begun; its words may come again then.
         """

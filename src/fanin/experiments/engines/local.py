@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from fanin.errors import BadInput, FaninError
-from fanin.experiments.engines.engine import TRIES, Answer, Job, Tell, Work
+from fanin.experiments.engines.engine import TRIES, Answer, Job, Tell, Words, Work
 from fanin.stream.parallel import cores
 
 OFTEN: Final = 0.1  # seconds between two words on progress
@@ -84,7 +84,7 @@ class Local:
                     at = next(i for i, worker in enumerate(crew) if worker.connection is ready)
                     kind, content = crew[at].hear()
                     if kind == "told":
-                        on_progress(content)
+                        on_progress(*content)
                     elif kind == "done":
                         on_done(crew[at].job.pop(), content)
                     elif kind == "raised":
@@ -145,16 +145,22 @@ def _serve(work: Work[Any, Any], connection: Connection[Any, Any], parent: int) 
     """What a process does: job after job until nobody is there to give one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends all
 
-    untold, last = 0, time.monotonic()
+    untold, unsaid, last = 0, list[Any](), time.monotonic()
 
-    def tell(amount: int) -> None:
+    def tell(amount: int, words: Words) -> None:
         nonlocal untold, last
         if os.getppid() != parent:
             raise SystemExit
         untold += amount
-        if (now := time.monotonic()) > last + OFTEN:
-            connection.send(("told", untold))
-            untold, last = 0, now
+        unsaid.extend(words)
+        if time.monotonic() > last + OFTEN:
+            send()
+
+    def send() -> None:
+        nonlocal untold, last
+        connection.send(("told", (untold, unsaid)))
+        untold, last = 0, time.monotonic()
+        unsaid.clear()
 
     with suppress(EOFError, ConnectionError):
         connection.send(("ready", None))
@@ -169,6 +175,5 @@ def _serve(work: Work[Any, Any], connection: Connection[Any, Any], parent: int) 
             except Exception as error:  # noqa: BLE001  # raised in the parent; any may be one that cannot be pickled
                 connection.send(("raised", RuntimeError(f"{type(error).__name__}: {error}")))
             else:
-                connection.send(("told", untold))
-                untold = 0
+                send()
                 connection.send(("done", answer))

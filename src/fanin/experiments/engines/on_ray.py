@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fanin.errors import BadInput, FaninError, MissingExtra
-from fanin.experiments.engines.engine import TRIES, Answer, Job, Tell, Work
+from fanin.experiments.engines.engine import TRIES, Answer, Job, Tell, Words, Work
 from fanin.stream.parallel import cores
 
 OFTEN: Final = 0.5  # seconds between two words on progress, and between two looks at it
@@ -99,8 +99,8 @@ class OnRay:
                     number, job = todo.popleft()
                     running[task.remote(sent, job, number, told)] = job
                 ended, _ = ray.wait(list(running), timeout=OFTEN)
-                now: int = ray.get(told.total.remote())
-                on_progress(now - counted)
+                now, words = ray.get(told.heard.remote())
+                on_progress(now - counted, words)
                 counted = now
                 for ref in ended:
                     job = running.pop(ref)
@@ -123,27 +123,36 @@ class _Told:
 
     def __init__(self) -> None:
         self.by_job: dict[int, int] = {}
+        self.words: list[Any] = []
 
-    def set(self, job: int, amount: int) -> None:
+    def set(self, job: int, amount: int, words: Words) -> None:
         self.by_job[job] = amount
+        self.words += words
 
-    def total(self) -> int:
-        return sum(self.by_job.values())
+    def heard(self) -> tuple[int, Words]:
+        """How much is done in all, and the words since this was last asked."""
+        words, self.words = self.words, []
+        return sum(self.by_job.values()), words
 
 
 def _do(work: Work[Any, Any], job: Any, number: int, told: Any) -> Any:
     """What a task does."""
-    done, last = 0, time.monotonic()
+    done, unsaid, last = 0, list[Any](), time.monotonic()
 
-    def tell(amount: int) -> None:
-        nonlocal done, last
+    def tell(amount: int, words: Words) -> None:
+        nonlocal done
         done += amount
-        if (now := time.monotonic()) > last + OFTEN:
-            told.set.remote(number, done)
-            last = now
+        unsaid.extend(words)
+        if time.monotonic() > last + OFTEN:
+            send()
+
+    def send() -> None:
+        nonlocal unsaid, last
+        told.set.remote(number, done, unsaid)
+        unsaid, last = [], time.monotonic()
 
     answer = work(job, tell)
-    told.set.remote(number, done)
+    send()
     return answer
 
 
