@@ -91,7 +91,10 @@ def observe(
     trained = [v for v, is_one in zip(own.values, split, strict=True) if is_one]
     state = [v for v, is_one in zip(own.values, split, strict=True) if not is_one]
     try:
-        value, stats, gradients, by_weight = jax.jit(measured)(trained, state, list(arrays))
+        # A trial of a repair, and a watched step, make the same pass on other weights. The loss is kept with it, so
+        # that no other object takes its id.
+        run, _ = traced.compiled.setdefault((id(loss), tuple(looks.items())), (jax.jit(measured), loss))
+        value, stats, gradients, by_weight = run(trained, state, list(arrays))
     except FaninError:
         raise
     except Exception as error:  # whatever a step of the user's cannot do is explained and re-raised
