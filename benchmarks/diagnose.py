@@ -4,11 +4,14 @@
     python benchmarks/diagnose.py --only faults      planted faults: recall, precision, repairs
     python benchmarks/diagnose.py --only wolf        well-started models of many families: false alarms
     python benchmarks/diagnose.py --only cost        seconds beside the plain forward and backward pass
+    python benchmarks/diagnose.py --only cost --device cuda    the same on a GPU
     python benchmarks/diagnose.py --write            also the tables of docs/diagnosis.md
 
 Faults are those of `fanin.testing.zoo`. Well started are its healthy twins, and every architecture of
 `benchmarks/zoo` and of fanin's own nets after recipe "auto" and, where norms hold the signal, as its original starts.
-A note is no alarm. Repairs are those of `fanin.repair_`: a fault counts as repaired if its code is gone afterwards.
+A note is no alarm. Repairs are those of `fanin.repair_`. A fault counts as repaired if no error or warning of its code
+is left, and one that is a note from the start, which `repair_` leaves unless its code is named, if with its code named
+it is gone.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +72,7 @@ class Outcome:
     case: Case
     codes: frozenset[str]  # notes as well
     alarms: frozenset[str]
-    left: frozenset[str] | None  # codes after the repair; None where nothing was planted
+    left: frozenset[str] | None  # codes that the repair did not repair; None where nothing was planted
 
     @property
     def seen(self) -> frozenset[str]:
@@ -82,11 +86,18 @@ class Outcome:
 def outcome(case: Case) -> Outcome:
     there = case.build()
     before = examined(there)
-    left = None
-    if case.faults:
-        repaired = fanin.repair_(there.model, *there.example, loss=there.loss, **there.options)
-        left = frozenset(f.code for f in repaired.after)
-    return Outcome(case, frozenset(f.code for f in before), frozenset(alarms(before)), left)
+    codes = frozenset(f.code for f in before)
+    left = left_of(there, case.faults & codes - alarms(before)) if case.faults else None
+    return Outcome(case, codes, frozenset(alarms(before)), left)
+
+
+def left_of(there: Situation, notes: frozenset[str]) -> frozenset[str]:
+    """Errors and warnings that a repair leaves, and those of the notes that are there after one that names them."""
+    after = fanin.repair_(there.model, *there.example, loss=there.loss, **there.options).after
+    if notes := notes & {f.code for f in after}:
+        options = {**there.options, "select": sorted(notes)}
+        notes &= {f.code for f in fanin.repair_(there.model, *there.example, loss=there.loss, **options).after}
+    return frozenset(alarms(after)) | notes
 
 
 def faults(section: Section) -> None:
@@ -179,8 +190,10 @@ def started(architecture: zoo.Architecture, recipe: str | None) -> Callable[[], 
     return build
 
 
-def cost(section: Section) -> None:
+def cost(section: Section, device: str = "cpu") -> None:
     """Seconds of the measured pass and of all of `diagnose`, over those of the plain forward and backward pass."""
+    if device != "cpu":
+        section.say(f"\non {torch.cuda.get_device_name(device)}")
     section.say(
         "\n| model | plain pass ms | measured × | with a closer look × | trace s | predict s | all of diagnose s |"
     )
@@ -189,7 +202,7 @@ def cost(section: Section) -> None:
     models |= {f"encoder, {n} × {w}, {b} × {t} tokens": encoder(n, w, b, t) for n, w, b, t in ENCODERS}
     for name, build in counted("cost", models.items(), len(models)):
         there = build()
-        model, example = there.model, there.example
+        model, example = there.model.to(device), pytree.tree_map(lambda t: t.to(device), there.example)
 
         def plain(model: Any = model, example: Any = example) -> None:
             result = model(*example)
@@ -205,7 +218,10 @@ def cost(section: Section) -> None:
             "measured": lambda m=model, x=example, t=traced: observe(t, m, x),
             "closer": lambda m=model, x=example, t=traced, s=seen: observe(t, m, x, None, s.axes),
         }
-        took = {key: statistics.median(timed(call)[1] for _ in range(7)) for key, call in passes.items()}
+        for call in passes.values():
+            call()  # the first may compile, or fill a cache
+        rounds = [{key: timed(call)[1] for key, call in passes.items()} for _ in range(7)]  # in turn: loads change
+        took = {key: statistics.median(times[key] for times in rounds) for key in passes}
         _, whole = timed(lambda m=model, x=example: fanin.diagnose(m, *x))
         section.say(
             f"| {name} | {1000 * took['plain']:.0f} | {took['measured'] / took['plain']:.1f} | "
@@ -227,7 +243,10 @@ def encoder(blocks: int, width: int, samples: int, tokens: int) -> Callable[[], 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter()
-    return call(), time.perf_counter() - start
+    result = call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - start
 
 
 def counted(part: str, things: Any, count: int) -> Iterator[Any]:
@@ -244,11 +263,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--write", action="store_true", help="also docs/diagnosis.md")
+    parser.add_argument("--device", default="cpu", help="on which the cost is measured: cpu or cuda")
     chosen = parser.parse_args()
     section = Section("diagnose", "torch", "transformers", page=PAGE)
     for part in PARTS:
         if part in chosen.only:
-            {"faults": faults, "wolf": wolf, "cost": cost}[part](section)
+            {"faults": faults, "wolf": wolf, "cost": partial(cost, device=chosen.device)}[part](section)
     if chosen.write:
         section.write()
 

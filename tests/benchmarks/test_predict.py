@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from fanin.signals import Moments, Signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +69,7 @@ def test_what_the_command_prints(predict: Any, monkeypatch: pytest.MonkeyPatch, 
     row = next(line for line in printed.splitlines() if line.startswith("| mlp-relu-10"))
     assert len(row.split(" | ")) == len(predict.HEAD)
     assert "parameter gradient  0.weight  linear" in printed
-    assert "without norms: ≥ 90 % of nodes in the band" in printed
+    assert "without norms: ≥ 90 % of nodes have the mean in the band" in printed
     assert "mlp-relu-10: " in progress
 
 
@@ -81,6 +84,7 @@ def test_single_rows_are_read_again_and_the_bars_with_them(predict: Any) -> None
     """What a row says of itself is what the bars see; a row of the page that is not measured again stays as it is."""
     cells = ["mlp-relu-10", "he", "21", "0", "1.090 / 1.160 / 1.521", "1.090", "1.011 / 1.038 / 1.045", "1.011"]
     cells += ["1.058 / 1.164", "1.045", "100%", "1.119, 1.021", "0", "0.3", "0.01", "2026-11-27"]
+    cells += ["82% / 69%", "16"]
     row = predict.Row.of(predict.line(tuple(cells)))
     assert (row.name, row.forward, row.backward[1], row.inside) == ("mlp-relu-10", (1.09, 1.16, 1.521), 1.038, 100.0)
     cells = ["vit", "its own", "1", "0", "1.1 / 1.2 / 2", "1", "1.3 / 2.1 / 3", "1", "1.1 / 1.2", "2.5", "–", "–"]
@@ -88,4 +92,19 @@ def test_single_rows_are_read_again_and_the_bars_with_them(predict: Any) -> None
     assert predict.written(f"text\n{vit}\n| no | architecture |\n") == {"vit": vit}
     said = predict.overall([row, predict.Row.of(vit)])
     assert said.count("| 0 of 1 | vit |") == 5  # all bars but those of gradients of parameters
-    assert "without norms: ≥ 90 % of nodes in the band | 1 of 1 |  |" in said
+    assert "without norms: ≥ 90 % of nodes have the mean in the band | 1 of 1 |  |" in said
+    assert "of values of single draws in the band | 1 of 1 |  |" in said
+    assert "of gradients of single draws in the band | 0 of 1 | mlp-relu-10 |" in said
+
+
+def seen(second: float) -> Signals:
+    return Signals({"relu": Moments(0.0, second)}, {}, {}, 0.0, "none")
+
+
+@pytest.mark.parametrize(("spread", "seeds"), [(0.1, 8), (0.15, 16), (1.0, 64)])
+def test_seeds_go_on_until_their_mean_is_known(predict: Any, spread: float, seeds: int) -> None:
+    """Ln q is ± spread in turns: its standard error is spread/√(n − 1), at most 0.05 with so many seeds, or 64."""
+    measured: list[Signals] = []
+    while not predict.enough(measured):
+        measured.append(seen(math.exp(spread if len(measured) % 2 else -spread)))
+    assert len(measured) == seeds

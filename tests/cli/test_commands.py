@@ -49,6 +49,9 @@ def empty():
 def tokens():
     return nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
 
+def wrapped():
+    return nn.Bilinear(3, 3, 2), (torch.ones(2, 3), torch.ones(2, 3))
+
 constant = 3
 """
 
@@ -125,6 +128,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "seed too large": (["check", "net.py:deep", "--input", "4,16", "--seed", str(2**128)], ["2**128"]),
     "seed below zero": (["check", "net.py:deep", "--input", "4,16", "--seed", "-1"], ["-1"]),
     "noise for tokens": (["plan", "net.py:tokens", "--input", "4,7"], ["integer", "return (model, example)"]),
+    "inputs in a tuple": (["check", "net.py:wrapped"], ["is one tuple", "return (model, a, b)"]),
     "unknown recipe": (["plan", "net.py:shallow", "--recipe", "hee"], ["Did you mean 'he'?"]),
     "unknown argument": (["plan", "net.py:shallow", "--recipe", "normal(sd=1)"], ["does not take sd; it takes std"]),
     "override of nothing": (["plan", "net.py:shallow", "--override", "x=zeros"], ["matches no parameter"]),

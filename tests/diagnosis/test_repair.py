@@ -106,11 +106,18 @@ def test_a_remedy_that_brings_another_error_is_taken_back() -> None:
 
 
 def test_a_note_is_no_harm_and_is_left() -> None:
+    """Mutant: notes are repaired like anything else."""
     helps = check("A01", lambda n: 1 - n["a"], give("a", 1.0))
     note = check("B01", lambda n: 1 + n["a"], give("b", 1.0), severity=Severity.NOTE)
     found = repaired(helps, note)
     assert outcomes(found) == {"A01": "kept"}
     assert found.healthy
+
+
+def test_a_note_that_is_named_is_repaired() -> None:
+    note = check("A01", lambda n: 1 - n["a"], give("a", 1.0), severity=Severity.NOTE)
+    assert outcomes(repaired(note, selection=Selection(("A",)))) == {}
+    assert outcomes(repaired(note, selection=Selection(("A01",)))) == {"A01": "kept"}
 
 
 def test_harm_is_seen_by_checks_that_are_not_selected() -> None:
@@ -150,6 +157,19 @@ def test_what_goes_with_anothers_remedy_says_so() -> None:
     found = repaired(*both)
     assert outcomes(found) == {"A01": "kept", "B01": "gone"}
     assert "with the remedy of A01 (size was 2)" in str(found)
+
+
+def test_what_becomes_a_note_with_anothers_remedy_says_so() -> None:
+    """Two zeros in a row: with random weights in the place of one, the branch is shut by design and opens."""
+    case = ZOO["residual, two zeros in a row"].build()
+    found = fanin.repair_(case.model, *case.example, loss=case.loss)
+    assert outcomes(found) == {"U01": "kept", "F06": "gone"}
+    assert "with the remedy of U01, a note now: zero-init branch" in str(found)
+    scales = [parameter for path, parameter in case.model.named_parameters() if path.endswith("scale")]
+    assert case.loss is not None
+    case.loss(case.model(*case.example)).backward()
+    assert not any(scale.any() for scale in scales)
+    assert all(scale.grad is not None and scale.grad.any() for scale in scales)
 
 
 def test_where_no_start_helps_it_is_said() -> None:
@@ -299,7 +319,7 @@ def test_a_repair_is_plain_data() -> None:
     case = ZOO["tanh, too large"].build()
     data = fanin.repair_(case.model, *case.example, loss=case.loss).to_dict()
     assert json.loads(json.dumps(data))["after"]["healthy"] is True
-    assert [a["outcome"] for a in data["attempts"]] == ["kept", "gone"]
+    assert [a["outcome"] for a in data["attempts"]] == ["kept", "gone", "gone"]
     assert data["attempts"][0]["after"] is None
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import fanin
-from fanin.diagnosis import Finding, Severity, remedy_plan
+from fanin.api.evidence import gathering
+from fanin.diagnosis import Finding, Severity, diagnose, remedy_plan
 from fanin.frameworks.torch import write_
 from fanin.testing.zoo import ZOO
 from fanin.testing.zoo.residual import BLOCKS, narrow, residual
@@ -25,15 +26,6 @@ def found(model: nn.Module, *example: Any, select: tuple[str, ...] = CODES, **op
 def in_zoo(name: str) -> dict[str, Finding]:
     there = ZOO[name].build()
     return found(there.model, *there.example, loss=there.loss)
-
-
-@pytest.mark.parametrize("name", [case.name for case in ZOO.values() if case.faults & set(CODES) and not case.hopeless])
-def test_the_remedy_makes_it_go(name: str) -> None:
-    there = ZOO[name].build()
-    before = fanin.diagnose(there.model, *there.example, loss=there.loss)
-    assert not before.healthy
-    write_(there.model, remedy_plan(before), seed=1)
-    assert fanin.diagnose(there.model, *there.example, loss=there.loss).healthy
 
 
 def test_branches_as_large_as_the_stream_double_it() -> None:
@@ -176,11 +168,15 @@ def test_weights_that_keep_sizes_are_not_sensitive() -> None:
 
 def test_a_seed_that_turned_out_well_is_a_note() -> None:
     there = narrow(40, 48)
+    plan = fanin.plan(there.model, *there.example, recipe="he")
+    look = gathering(there.model, *there.example, loss=there.loss)
     severities = set()
     for seed in range(6):
-        fanin.initialize_(there.model, *there.example, recipe="he", seed=seed)
-        finding = found(there.model, *there.example, loss=there.loss)["F08"]
+        write_(there.model, plan, seed)
+        (finding,) = (f for f in diagnose(look()) if f.code == "F08")
         well = 1 / 9 <= finding.evidence["measured_ratio"] <= 9
         assert (finding.severity is Severity.NOTE) == well
         severities.add(finding.severity)
+        if len(severities) == 2:
+            break
     assert severities == {Severity.NOTE, Severity.WARNING}

@@ -13,7 +13,9 @@ import fanin
 from fanin.signals import latent
 from fanin.signals.axes import usual
 from fanin.signals.bands import TENTH
-from fanin.signals.draws import AT, LIKELY, NOTHING, together
+from fanin.signals.draws import NOTHING, together
+from fanin.signals.latent import Array
+from fanin.signals.paths import Paths
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State, gaussian
 from fanin.testing import std_tolerance
@@ -45,15 +47,103 @@ def test_the_mean_over_draws_is_that_of_a_log_normal_q(variance: float) -> None:
     assert found.draws.variance == pytest.approx(float(np.var(np.log(exact))), rel=0.02)
 
 
-def test_what_bends_the_law_of_q_is_followed() -> None:
-    """A q that is kept above its median and a hundredth below has two peaks, and stays so when a layer adds little."""
-    from fanin.signals.draws import response
+def test_what_one_layer_adds_comes_to_what_was_there() -> None:
+    """A q that is kept above its median and a hundredth below: two peaks, which a layer widens and does not merge.
 
-    _, draws = response(np.where(AT > 0, 1.0, 0.01) * (1 + 1e-6 * AT), NOTHING.with_own(0.3))
-    wider = draws.with_own(1e-4)
-    low, high = np.interp([-1.5, 1.5], AT, wider.quantiles)
-    assert high - low == pytest.approx(math.log(100), rel=0.05)
-    assert float(LIKELY @ np.exp(wider.quantiles)) == pytest.approx(1.0)
+    Mutant: the widened law is Gaussian.
+    """
+    draws = NOTHING.with_own(0.3).followed(1)
+    assert draws.paths is not None
+    _, split = Paths.of(np.where(draws.paths.logs > np.median(draws.paths.logs), 0.0, -math.log(100)))
+    wider = draws.moved(split).with_own(0.04).paths
+    assert wider is not None
+    high = wider.logs > wider.logs.mean()
+    assert wider.logs[high].mean() - wider.logs[~high].mean() == pytest.approx(math.log(100), rel=0.02)
+    assert wider.logs[high].std() == pytest.approx(0.2, rel=0.2)
+    assert float(np.mean(wider.sizes)) == pytest.approx(1.0)
+
+
+def test_two_signals_of_one_past_meet_on_the_same_paths() -> None:
+    """E q q' of a log-normal q and its square root, by its closed form; two samples have a part of it in common.
+
+    Mutant: each has paths of its own.
+    """
+    past = NOTHING.with_own(0.25)
+    one, other = past.followed(8), past.followed(8).times(0.5)
+    assert one.along(other) == pytest.approx(0.5 * 0.25, rel=0.05)
+    samples = NOTHING.with_own(0.3, apart=0.2).followed(8)
+    assert samples.variance == pytest.approx(0.3)
+    shared = 0.3 - 0.2 / 8
+    assert math.log(samples.pairs) == pytest.approx(-0.2 / 4, rel=0.1)  # E √(q₁q₂)/E q = exp(−apart/4)
+    assert samples.along_pairs(samples) == pytest.approx(shared, rel=0.15)
+
+
+def silu(v: Array) -> Array:
+    return np.asarray(v / (1 + np.exp(-v)))
+
+
+def slope(v: Array) -> Array:
+    return np.asarray((1 + v / (1 + np.exp(v))) / (1 + np.exp(-v)))
+
+
+def test_a_gradient_has_the_chance_that_the_next_signal_has() -> None:
+    """Both are means over the same 32 units, of φ² and of φ'²: against their covariance in 40,000 draws of the units.
+
+    Mutant: they have nothing in common.
+    """
+    n = 32
+    plain = gaussian(usual((1, n)), [n], 0.0, 1.5, 0.0, 0.0)
+    x = gaussian(plain.axes, plain.sizes, 0.0, 1.5, 0.0, 0.0, draws=NOTHING.with_own(0.2).followed(1))
+    response = Response(x, silu, slope)
+    out = response.of(x.of(silu(x.values)))
+    after, before = out.drawn.paths, out.draws.paths
+    assert after is not None
+    assert before is not None
+    found = float(np.cov(np.ravel(response._by_chance(out)), np.ravel(after.logs - before.logs))[0, 1])
+    z = math.sqrt(1.5) * np.random.default_rng(0).standard_normal((40_000, n))
+    squares = np.log((silu(z) ** 2).mean(1)), np.log((slope(z) ** 2).mean(1))
+    assert found == pytest.approx(float(np.cov(*squares)[0, 1]), rel=0.15)
+
+
+def gelu_nets(width: int, depth: int, samples: int, draws: int) -> tuple[Array, Array, Array]:
+    """Many draws of a net without biases: E z², E δ² and E (∂W)², of shape (draws, layers)."""
+    g = torch.Generator().manual_seed(0)
+    h, zs, ws = torch.randn(draws, samples, width, generator=g), [], []
+    for _ in range(depth):
+        ws.append((math.sqrt(2 / width) * torch.randn(draws, width, width, generator=g)).requires_grad_())
+        zs.append(h @ ws[-1].mT)
+        h = torch.nn.functional.gelu(zs[-1])
+    out = (h * torch.randn(h.shape, generator=g)).sum() / samples
+    backs = torch.autograd.grad(out, [*zs, *ws])
+    tensors = ([z.detach() for z in zs], backs[:depth], backs[depth:])
+    q, back, weights = (torch.stack([t.square().mean((1, 2)) for t in of], 1).double().numpy() for of in tensors)
+    return q, back, weights
+
+
+def test_a_deep_net_of_gelu_is_as_in_500_draws() -> None:
+    """He's gain, where E φ² grows faster than q: draws differ tenfold, the samples of a draw as much, gradients more.
+
+    Means over draws, to what 500 of them know; and of single draws the share that the bands promise. Mutants: the
+    samples of a draw are alike (E (∂W)² at a half), no gradient points along its signal (E δ² at 0.43).
+    """
+    width, depth, samples, draws = 128, 16, 8, 500
+    q, g, w = gelu_nets(width, depth, samples, draws)
+    net = nn.Sequential(*[m for _ in range(depth) for m in (nn.Linear(width, width, bias=False), nn.GELU())])
+    noise = torch.randn(width, samples, generator=torch.Generator().manual_seed(1))
+    x = torch.linalg.qr(noise)[0].T * math.sqrt(width)  # E x² = 1, and samples that have nothing in common
+    predicted = fanin.predict(net, x, plan=fanin.plan(net, x, recipe="he"))
+    inside = []
+    for at in range(depth):
+        name = f"linear_{at}" if at else "linear"
+        value, gradient = predicted.values[name], predicted.gradients[name]
+        weight = predicted.parameters[f"{2 * at}.weight"].gradient
+        assert weight is not None
+        for moments, seen in ((value, q[:, at]), (gradient, g[:, at]), (weight, w[:, at])):
+            known = float(seen.std() / seen.mean()) / math.sqrt(draws)
+            assert moments.second_moment == pytest.approx(float(seen.mean()), rel=4 * known + 0.1)
+            if moments.band:
+                inside.append(float(((moments.band[0] <= seen) & (seen <= moments.band[1])).mean()))
+    assert 0.72 < np.mean(inside) < 0.88
 
 
 WIDTH, DEPTH, SEEDS = 64, 10, 40

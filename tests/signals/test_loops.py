@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.frameworks.torch import trace
+from fanin.frameworks.torch.loops import _Whole as Whole
 from fanin.signals.loops import MARK, loops
 
 STEPS, WIDTH = 8, 48
@@ -88,3 +89,45 @@ def test_what_comes_back_through_a_loop_is_what_is_measured() -> None:
         )
     rates = [signals.parameters["rate"].gradient for signals in (predicted, measured)]
     assert rates[0].second_moment == pytest.approx(rates[1].second_moment, rel=0.5)  # type: ignore[union-attr]
+
+
+class Selective(nn.Module):
+    """h ← a h + u b, where what all channels have in common, b, is also read outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.select = nn.Linear(WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, 4, bias=False)
+        self.rate = nn.Parameter(torch.linspace(0.0, 1.0, WIDTH))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        u, b = self.enter(x), self.select(x)
+        decay, common = torch.exp(-3 * self.rate)[:, None], b[:, None]
+        drive = u.transpose(1, 2)[..., None] * common
+        h, out = torch.zeros_like(drive[:, :, 0]), []
+        for t in range(STEPS):
+            h = decay * h + drive[:, :, t]
+            out.append(h.sum(-1))
+        return torch.stack(out, 1), torch.tanh(common)
+
+
+def test_features_are_cut_although_one_end_has_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all 48 it is run less often; what the 40 left out send back to b counts, and what comes from outside once.
+
+    Mutant: what comes from outside is counted 48/8 times.
+    """
+    torch.manual_seed(0)
+    model, x = Selective(), noise()
+    plan = fanin.plan(model, x, overrides={"rate": fanin.Keep(), "*weight": fanin.Normal(std=WIDTH**-0.5)})
+    cuts, values = [], Whole.values
+
+    def noted(whole: Whole) -> Any:
+        cuts.append(whole.cut)
+        return values(whole)
+
+    monkeypatch.setattr(Whole, "values", noted)
+    predicted, measured = fanin.predict(model, x, plan=plan), fanin.measure(model, x, plan=plan, seeds=range(16))
+    assert cuts == [(WIDTH, 8)]
+    (loop,) = loops(trace(model, x).graph)
+    name = next(node.name for node in loop.nodes if node.shape == (16, 1, STEPS, 4))
+    found, exact = (s.gradients[name].second_moment for s in (predicted, measured))
+    assert found == pytest.approx(exact, rel=0.1)

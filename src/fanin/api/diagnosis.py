@@ -111,7 +111,8 @@ def repair_(
 
     Args:
         example, loss, optimizer, follows, batches, select, ignore: as for `diagnose`. Harm is judged by all checks,
-            whatever is selected.
+            whatever is selected. Notes are left, since they may be meant so; one whose code is selected, as "U04" and
+            not as "U", is repaired, too.
         seed: of what the remedies draw; `initialize_(model, recipe=repair.plan, seed=seed)` writes the same.
         progress: called with each finding whose remedy is about to be tried; a trial costs as much as a diagnosis.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fanin import api
 from fanin.cli.location import locate, shown
-from fanin.cli.model import load_loss, load_model, noise_hint
+from fanin.cli.model import example_hint, load_loss, load_model
 from fanin.cli.optimizer import load_optimizer
 from fanin.cli.settings import Settings, settings_for
 from fanin.cli.terminal import status
@@ -103,7 +103,7 @@ def _checked(reference: str, wanted: Wanted, doing: Callable[[str], None]) -> Ch
         "select": settings.selection.select,
         "ignore": settings.selection.ignore,
     }
-    with noise_hint(wanted.shape):
+    with example_hint(wanted.shape, example):
         if wanted.recipe is not None and not wanted.fix and not adapter_of(model).has_values(model):
             plan = api.plan(model, *example, recipe=wanted.recipe)
             return Checked(reference, model, settings, api.diagnose(model, *example, **chosen, plan=plan))

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from fanin.errors import BadInput, MissingExtra, ShapeMismatch, UnknownName
+from fanin.errors import BadInput, CannotTrace, MissingExtra, ShapeMismatch, UnknownName
 from fanin.frameworks import adapter_of
 from fanin.stream import key
 
@@ -66,8 +66,8 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def noise_hint(shape: str | None) -> Iterator[None]:
-    """Where --input made the example, say what else can be done if it is of the wrong kind."""
+def example_hint(shape: str | None, example: tuple[Any, ...]) -> Iterator[None]:
+    """Where the example was made or given otherwise than was meant, say what else can be done if it does not fit."""
     try:
         yield
     except ShapeMismatch as error:
@@ -75,6 +75,13 @@ def noise_hint(shape: str | None) -> Iterator[None]:
             raise
         raise ShapeMismatch(
             f"{error} --input makes floating-point noise; let the function return (model, example) for anything else."
+        ) from error
+    except (CannotTrace, BadInput) as error:
+        if isinstance(error, UnknownName) or len(example) != 1 or not isinstance(example[0], tuple | list):
+            raise
+        raise BadInput(
+            f"{error} Its example is one {type(example[0]).__name__}, which the model was given as one input: for "
+            "several inputs, let the function return (model, a, b), or a dict of names."
         ) from error
 
 

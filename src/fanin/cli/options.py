@@ -39,9 +39,9 @@ def decided(
 ) -> tuple[Any, tuple[Any, ...], Plan]:
     """The model that the factory makes, its example, and the plan for it."""
     from fanin import api
-    from fanin.cli.model import load_model, noise_hint, overrides_of
+    from fanin.cli.model import example_hint, load_model, overrides_of
 
     chosen = overrides_of(override or (), overrides)
     built, example = load_model(model, shape, seed, needs_example=False)
-    with noise_hint(shape):
+    with example_hint(shape, example):
         return built, example, api.plan(built, *example, recipe=recipe, overrides=chosen, jitter=jitter)

@@ -9,7 +9,7 @@ import typer
 
 from fanin import api
 from fanin.cli.facts import PROGRAM, facts, framework_of
-from fanin.cli.model import load_model, noise_hint
+from fanin.cli.model import example_hint, load_model
 from fanin.cli.terminal import console
 from fanin.frameworks import adapter_of
 from fanin.reports import render, strict_json, write_html
@@ -28,7 +28,7 @@ def check_prediction(
     started = time.perf_counter()
     built, example = load_model(model, shape, seed)
     on_meta = not adapter_of(built, "has_values").has_values(built)
-    with noise_hint(shape):
+    with example_hint(shape, example):
         plan = api.plan(built, *example, recipe=recipe or "auto") if on_meta or recipe is not None else None
         predicted = api.predict(built, *example, plan=plan)
         if plan is not None and not on_meta:

@@ -28,9 +28,10 @@ class Attempt:
 
     Attributes:
         finding: as it was when its turn came.
-        outcome: "kept" where the remedy helped and is in the plan, "gone" where another's remedy helped here too.
+        outcome: "kept" where the remedy helped and is in the plan, "gone" where another's remedy helped here too, so
+            that nothing is left, or a note.
         why: in words, with the numbers.
-        after: the same finding with the remedy; None where it is gone, or nothing was tried.
+        after: the same finding with the remedy; None where nothing is left of it, or nothing was tried.
         brought: errors and warnings that the remedy caused or made worse; the reason why it was taken back.
     """
 
@@ -121,6 +122,8 @@ def repair(
     that was not there. Where one lays bare what it hid, as random weights do in the place of zeros, the remedy of that
     is tried with it. One that did not help has another chance after another one did.
 
+    A note may be meant so: it is left, unless the selection names its code.
+
     Args:
         evidence: of the model as it starts.
         trial: of the model as a plan would start it; the model is as it was afterwards.
@@ -179,14 +182,17 @@ class _Search:
         return None
 
     def _wanted(self, finding: Finding) -> bool:
-        return finding.severity is not Severity.NOTE and self.selection.wants(self.checks[finding.code])
+        check = self.checks[finding.code]
+        return self.selection.names(check) or (finding.severity is not Severity.NOTE and self.selection.wants(check))
 
     def _went_along(self, start: _Start, found: _Start, code: str) -> None:
-        """Of what else is gone, say with which remedy."""
+        """Of what else needs no remedy any more, say with which one that came."""
         for other in start.diagnosis:
-            known = self.settled.get(other.code)
-            if self._wanted(other) and not found.finding(other.code) and not (known and known.kept):
-                self.settled[other.code] = Attempt(other, "gone", f"with the remedy of {code}{_was(other)}")
+            known, left = self.settled.get(other.code), found.finding(other.code)
+            if not self._wanted(other) or (left and self._wanted(left)) or (known and known.kept):
+                continue
+            now = f", a note now: {left.why}" if left else _was(other)
+            self.settled[other.code] = Attempt(other, "gone", f"with the remedy of {code}{now}", left)
 
     def _attempt(self, start: _Start, finding: Finding) -> tuple[_Start | None, Attempt]:
         """The start with this finding's remedy, if it helps, and what to say."""

@@ -61,6 +61,10 @@ class Selection:
         """Whether to run it."""
         return not self.select or any(check.code.startswith(beginning) for beginning in self.select)
 
+    def names(self, check: Check) -> bool:
+        """Whether it is asked for by its own code, and not with all or with its family."""
+        return check.code in self.select
+
     def ignores(self, finding: Finding) -> bool:
         """Whether not to show it: by its code, or because entries with a place cover all that it affects."""
         entries = [item.partition(":") for item in self.ignore]

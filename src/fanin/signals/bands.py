@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from fanin.signals.draws import AT, Draws
+from fanin.signals.draws import Draws
 
 # The engine's own error of log q and of log E δ², which no width makes smaller: what the benchmark finds on nets with
 # norms, where draws hardly differ (benchmarks/predict.py).
@@ -16,14 +16,19 @@ BACKWARD: Final = 0.1
 TENTH: Final = 1.2815515655446004  # P(|z| < this) = 0.8 for z ~ N(0, 1)
 
 
-def band_of_draws(mean: float, draws: Draws, error: float = FORWARD) -> tuple[float, float]:
-    """The same of a number whose logarithm over draws is bent."""
-    if draws.bent is None:
-        return band_of(mean, draws.variance, error)
+def band_of_draws(mean: float, draws: Draws, error: float = FORWARD, own: float = 0.0) -> tuple[float, float]:
+    """The same of a number whose logarithm over draws need not be Gaussian: that of batches, along its paths.
+
+    Args:
+        own: variance that is Gaussian and independent of the draws.
+    """
+    if draws.paths is None:
+        return band_of(mean, draws.variance + own, error)
     if not mean > 0:
         return (mean, mean)
-    middle, low, high = np.interp([0.0, -TENTH, TENTH], AT, draws.quantiles)
-    ends = (middle - math.hypot(middle - low, TENTH * error), middle + math.hypot(high - middle, TENTH * error))
+    low, middle, high = np.quantile(draws.paths.batches, [0.1, 0.5, 0.9]) - own / 2
+    beside = TENTH * math.hypot(math.sqrt(own), error)
+    ends = (middle - math.hypot(middle - low, beside), middle + math.hypot(high - middle, beside))
     return (math.exp(min(math.log(mean) + ends[0], 700.0)), math.exp(min(math.log(mean) + ends[1], 700.0)))
 
 

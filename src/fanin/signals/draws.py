@@ -3,8 +3,7 @@
 A layer of n units makes q a mean over n squares, which is off by √(β/n). What follows inherits that: two branches of a
 stream move together, and a gradient that comes back through an activation moves with the signal that went through it.
 
-The sum is near Gaussian, as its terms are many, until a function bends it: GELU keeps a large q and halves a small one,
-so that after some layers q is where it was in some draws, and gone in others. Its quantiles follow that.
+The sum is near Gaussian, as its terms are many, until a function bends it. From then on paths are followed.
 
 Reference: Hanin & Nica 2020.
 """
@@ -12,21 +11,36 @@ Reference: Hanin & Nica 2020.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from fanin.signals.latent import Array
+from fanin.signals.paths import Paths
 
-_layers = count()
-AT, LIKELY = np.polynomial.hermite_e.hermegauss(15)  # quantiles of a standard normal, for means over draws
-LIKELY = LIKELY / LIKELY.sum()
-_BELOW: Final[Array] = np.asarray(np.cumsum(LIKELY) - LIKELY / 2)
-_BOTH: Final[Array] = np.outer(LIKELY, LIKELY).ravel()
+_layers: ContextVar[Iterator[int]] = ContextVar("layers", default=count())  # noqa: B039  # only ever counted on
+
+
+def begin() -> None:
+    """Number layers from 0 again, so that a prediction repeats: what is known of an earlier one is no longer used."""
+    _layers.set(count())
+
+
+class Radial(NamedTuple):
+    """Of a gradient δ, how far it points along the signal x.
+
+    Attributes:
+        root: the latent of x.
+        times: along the paths, E (x · δ)² beside what it is if δ knows nothing of x.
+    """
+
+    root: Any
+    times: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +48,9 @@ class Draws:
     """Amplitudes a_l of the layers from `start` on.
 
     Attributes:
-        bent: log q at the quantiles `AT`, less its mean; None where it is Gaussian.
+        apart: variance of log q among the samples of one draw, which a batch averages over.
+        paths: log q over its mean, of samples in draws; None where it is Gaussian.
+        radial: of a gradient, where it is known how far it points along the signal.
 
     Example:
         >>> one, other = NOTHING.with_own(0.04), NOTHING.with_own(0.09)
@@ -44,38 +60,59 @@ class Draws:
 
     start: int = 0
     amplitudes: Array = field(default_factory=lambda: np.zeros(0))
-    bent: Array | None = None
+    apart: float = 0.0
+    paths: Paths | None = None
+    radial: Radial | None = None
 
     @cached_property
     def variance(self) -> float:
-        """Var log q."""
+        """Var log q, q the mean over a batch."""
         return float(self.amplitudes @ self.amplitudes)
 
     @cached_property
-    def quantiles(self) -> Array:
-        """Log q over its mean E q, at `AT`."""
-        logs = math.sqrt(self.variance) * AT if self.bent is None else self.bent
-        return np.asarray(logs - math.log(LIKELY @ np.exp(logs)))
+    def pairs(self) -> float:
+        """E √(q q') over two samples of a draw, beside E q."""
+        return 1.0 if self.paths is None else self.paths.pairs
 
-    def with_own(self, variance: float) -> Draws:
-        """And what one more layer adds, whose draws are its own."""
+    def with_own(self, variance: float, apart: float = 0.0) -> Draws:
+        """And what one more layer adds, whose draws are its own; `apart` more from sample to sample."""
         if not variance > 0:
             return self
-        size = math.sqrt(variance)
+        size, layer = math.sqrt(variance), next(_layers.get())
+        wider = None if self.paths is None else self.paths.widened(layer, variance, apart)
         if not len(self.amplitudes):
-            return Draws(next(_layers), np.array([size]))
+            return Draws(layer, np.array([size]), apart, wider)
         end = len(self.amplitudes)
-        longer = np.zeros(max(next(_layers) - self.start, end) + 1)
+        longer = np.zeros(max(layer - self.start, end) + 1)
         longer[:end], longer[-1] = self.amplitudes, size
-        return Draws(self.start, longer, None if self.bent is None else _widened(self.bent, size))
+        return Draws(self.start, longer, self.apart + apart, wider)
 
     def times(self, by: float) -> Draws:
         """Of q to this power."""
-        bent = None if self.bent is None or by < 0 else by * self.bent
-        return Draws(self.start, by * self.amplitudes, bent) if len(self.amplitudes) else self
+        if not len(self.amplitudes):
+            return self
+        found = None if self.paths is None else Paths.of(by * self.paths.logs)[1]
+        return Draws(self.start, by * self.amplitudes, by**2 * self.apart, found)
+
+    def followed(self, samples: int) -> Draws:
+        """With paths, those of a batch of so many samples."""
+        if self.paths is not None:
+            return self
+        return replace(self, paths=Paths.born(self.amplitudes, self.start, self.apart, samples))
+
+    def moved(self, to: Paths) -> Draws:
+        """Of a function of q, which these are the paths of."""
+        assert self.paths is not None
+        before, after = self.paths.batches, to.batches
+        size = float(np.std(after)) / (math.sqrt(self.variance) or 1.0)
+        sign = math.copysign(1.0, float(np.mean((before - before.mean()) * after)))
+        return Draws(self.start, sign * size * self.amplitudes, self.apart, to)
 
     def along(self, other: Draws) -> float:
-        """The covariance of both logarithms."""
+        """Log E q q'/(E q E q'): the covariance of both logarithms, where they are Gaussian."""
+        if self.paths is not None or other.paths is not None:
+            one, two = _alike(self, other)
+            return one.along(two)
         low = max(self.start, other.start)
         high = min(self.start + len(self.amplitudes), other.start + len(other.amplitudes))
         if high <= low:
@@ -83,22 +120,26 @@ class Draws:
         own, others = (d.amplitudes[low - d.start : high - d.start] for d in (self, other))
         return float(own @ others)
 
+    def along_pairs(self, other: Draws) -> float:
+        """The same for two samples of a draw: log of the mean of √(q₁ q₂ q₁' q₂')."""
+        if self.paths is None and other.paths is None:
+            return self.along(other)
+        one, two = _alike(self, other)
+        return one.along_pairs(two)
+
 
 NOTHING: Final = Draws()
 
 
-def _widened(logs: Array, own: float) -> Array:
-    """The quantiles of a sum with an independent Gaussian."""
-    found = np.add.outer(logs, own * AT).ravel()
-    order = np.argsort(found)
-    likely = _BOTH[order]
-    wider = np.interp(_BELOW, np.cumsum(likely) - likely / 2, found[order])
-    size = math.sqrt((LIKELY @ (logs - LIKELY @ logs) ** 2 + own**2) / (LIKELY @ (wider - LIKELY @ wider) ** 2))
-    return np.asarray(size * (wider - LIKELY @ wider))
+def _alike(*draws: Draws) -> list[Paths]:
+    """The paths of each, of as many samples as those have that have paths."""
+    samples = max(d.paths.logs.shape[1] for d in draws if d.paths is not None)
+    found = [d.followed(samples).paths for d in draws]
+    return [p.like(samples) for p in found if p is not None]
 
 
 def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
-    """Σ w log q, as of a product of powers, or of a sum with these shares; bent as the largest of them is."""
+    """Σ w log q, as of a product of powers, or of a sum with these shares."""
     there = [(w, d) for w, d in parts if len(d.amplitudes) and w]
     if not there:
         return NOTHING
@@ -106,28 +147,8 @@ def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
     found = np.zeros(max(d.start + len(d.amplitudes) for _, d in there) - start)
     for w, d in there:
         found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
-    whole = Draws(start, found)
-    largest = max(there, key=lambda part: part[0] ** 2 * part[1].variance)[1]
-    if largest.bent is None or not largest.variance:
-        return whole
-    return Draws(start, found, largest.bent * math.sqrt(whole.variance / largest.variance))
-
-
-def response(values: Array, draws: Draws) -> tuple[float, Draws]:
-    """Of a function of q at its quantiles: its mean, and how its logarithm moves.
-
-    Example:
-        >>> draws = NOTHING.with_own(0.25)
-        >>> mean, moves = response(np.exp(draws.quantiles) ** 2, draws)
-        >>> round(mean, 3), round(math.exp(0.25), 3), round(moves.variance, 6)  # q² has four times the variance
-        (1.284, 1.284, 1.0)
-    """
-    mean = float(LIKELY @ values)
-    if not (values > 0).all() or not draws.variance:
-        return mean, NOTHING
-    logs = np.log(values)
-    logs = logs - LIKELY @ logs
-    size = math.sqrt(float(LIKELY @ logs**2))
-    sign = math.copysign(1.0, float(LIKELY @ (logs * AT)))
-    moved = draws.times(sign * size / math.sqrt(draws.variance))
-    return mean, Draws(moved.start, moved.amplitudes, logs if sign > 0 else None)
+    apart = sum(w**2 * d.apart for w, d in there)
+    if all(d.paths is None for _, d in there):
+        return Draws(start, found, apart)
+    logs = [w * p.logs for (w, _), p in zip(there, _alike(*(d for _, d in there)), strict=True)]
+    return Draws(start, found, apart, Paths.of(sum(logs[1:], logs[0]))[1])

@@ -178,7 +178,7 @@ class GradientMoments:
     def summed(self, state: State) -> float:
         """E (Σ δ)² over all samples and positions, averaged over the features of the state."""
         n, p = state.samples * state.positions, state.positions
-        total = self.second + (p - 1) * self.across_positions + (n - p) * self.across_samples
+        total = self.second + (p - 1) * self.across_positions + (n - p) * self.swing.pairs * self.across_samples
         return n * float(state.shares @ total)
 
     def band_variance(self, state: State) -> float:
@@ -382,19 +382,23 @@ def leaning(back: Gradient, x: State, gradient: Gradient, out: State) -> Gradien
     return with_factor(factor, x, total(back, x))
 
 
-def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool) -> Gradient:
+def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool, border: float = 0.0) -> Gradient:
     """What comes back through weights with norms behind them, without what those owe to the weights.
 
     Args:
         back: as if they owed nothing.
         seen: the gradient behind the weights.
         alone: each feature goes through the weights by itself, and δ stays orthogonal to the signal and to 1.
+        border: as of `Blind`.
     """
     normed = seen.normed or Normed(1.0, 1.0, 0.0)
-    blind = Blind(x.values, normed.along) if alone and seen.normed else None
     owed = normed.by_features * (seen.owed if alone else 1.0)
     by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
-    return {carrier: replace(flow.times(by), blind=blind, owed=owed) for carrier, flow in back.items()}
+    found = {carrier: replace(flow.times(by), owed=owed) for carrier, flow in back.items()}
+    if not (alone and seen.normed):
+        return {carrier: replace(flow, blind=None) for carrier, flow in found.items()}
+    blind = {carrier: Blind(x.values, normed.along, border, flow.factor) for carrier, flow in found.items()}
+    return {carrier: replace(flow, blind=blind[carrier]) for carrier, flow in found.items()}
 
 
 def scaled(gradient: Gradient, factor: Array | float, by_bin: Array | None = None) -> Gradient:

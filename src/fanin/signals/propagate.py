@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fanin.graph import Graph, Node, Ref
+from fanin.signals import draws
 from fanin.signals.gradient import Gradient, condensed, merged
 from fanin.signals.loops import Joint, Loop, RunLoop, loops
 from fanin.signals.state import State
@@ -67,6 +68,7 @@ def forward(
         tune: asked at every node, in order; where it changes a parameter, the node is done again, so that what follows
             sees the change. What it changed is in `Propagated.factors`.
     """
+    draws.begin()
     found = Propagated()
     known = dict(known)
     ends = {loop.last: loop for loop in loops(graph)} if run_loop else {}

@@ -71,6 +71,8 @@ class State:
         marks: assumptions that were made on the way.
         mean_of: the state of which this is the mean over some axes, as long as it is exactly that.
         scatter: variance of the latents' correlation over pairs of positions and samples: 1/n a layer of n units.
+        squares: of z² − 1 at two positions, and in two samples, what their product is beside 2 ρ², halved: sums of few
+            terms that read the same inputs are large together, whatever their sign.
         shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
@@ -92,6 +94,7 @@ class State:
     fixed: bool = False
     profile: Profile | None = None
     scatter: float = 0.0
+    squares: tuple[float, float] = (0.0, 0.0)
     shared: float = 0.0
     terms: Terms | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
@@ -167,33 +170,35 @@ class State:
 
         Reference: Hanin & Nica 2020 (β/n a layer).
         """
-        return self._spread(np.zeros(len(self.sizes)))
+        return self._spread(np.zeros(len(self.sizes)))[0]
 
-    @cached_property
-    def spread_at_norm(self) -> float:
-        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms.
-
-        What φ² has in common with z² is then no chance: E φ²(z) (z² − 1) is left out.
-        """
+    def _at_norm(self) -> Array:
+        """What φ² has in common with z², E φ²(z) (z² − 1): no chance, where Σ z² over the features is what it is."""
         along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))
-        return self._spread(np.broadcast_to(along**2 / 2, len(self.sizes)))
+        return np.asarray(np.broadcast_to(along**2 / 2, len(self.sizes)))
 
-    def _spread(self, left_out: Array) -> float:
-        """Less a part of E x⁴ that goes with the square of the latents' correlation."""
+    def _spread(self, left_out: Array) -> tuple[float, float]:
+        """Var log of the average over a batch, and how far its samples lie apart; less a part of E x⁴.
+
+        That goes with the square of the latents' correlation.
+        """
         q = self.average(self.second)
         if self.fixed or q == 0:
-            return 0.0
+            return 0.0, 0.0
         squares = self.values**2
         ones, alike = latent.expectation(squares**2), latent.covariances(squares, self.correlations)
         at_positions, at_samples = (a - left_out * rho**2 for a, rho in zip(alike, self.correlations, strict=True))
         n, p = self.samples * self.positions, self.positions
-        fourth = (ones - left_out + (p - 1) * at_positions + (n - p) * at_samples) / n
-        return max(self.average(fourth - self.second**2) / (q * q * self.features), 0.0)
+        of_one = (ones - left_out + (p - 1) * at_positions) / p
+        fourth = (p * of_one + (n - p) * at_samples) / n
+        scale = q * q * self.features
+        of_batch, apart = (self.average(f) / scale for f in (fourth - self.second**2, of_one - at_samples))
+        return max(of_batch, 0.0), max(apart, 0.0)
 
-    @property
+    @cached_property
     def drawn(self) -> Draws:
-        """And what the mean over its own features adds, for what is made of them."""
-        return self.draws.with_own(self.own_spread)
+        """And what the mean over its own features adds, for all that is made of them."""
+        return self.draws.with_own(*self._spread(np.zeros(len(self.sizes))))
 
     def typical(self) -> State:
         """As in a net of infinite width, where all draws are alike."""
@@ -203,7 +208,7 @@ class State:
 
     def drawn_through(self, norms_kept: bool) -> Draws:
         """The same of what weights make of it, whether they keep norms or not."""
-        return self.draws.with_own(self.spread_at_norm) if norms_kept else self.drawn
+        return self.draws.with_own(*self._spread(self._at_norm())) if norms_kept else self.drawn
 
     @property
     def band_variance(self) -> float:
@@ -223,6 +228,11 @@ class State:
         """Another function of the same latent, with the moments that follow."""
         positions, samples = self.correlations
         of_positions, of_samples = latent.covariances(values, self.correlations)
+        if any(self.squares):
+            bent = latent.coefficients(values)[:, 2] ** 2
+            of_positions, of_samples = (
+                k + s * bent for k, s in zip((of_positions, of_samples), self.squares, strict=True)
+            )
         return replace(
             self,
             mean=latent.expectation(values),
@@ -233,6 +243,7 @@ class State:
             latents=(positions, samples),
             mean_of=None,
             fixed=False,
+            squares=(0.0, 0.0),
             shared=0.0,
         )
 

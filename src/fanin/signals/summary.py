@@ -9,7 +9,7 @@ import numpy as np
 
 from fanin.activations import activation
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.bands import BACKWARD, band_of, band_of_draws
+from fanin.signals.bands import BACKWARD, band_of_draws
 from fanin.signals.gradient import Gradient, total
 from fanin.signals.latent import WEIGHTS, Array
 from fanin.signals.model import Moments, ParameterSignal, Signals
@@ -69,7 +69,8 @@ def _of_nodes(graph: Graph, found: Propagated) -> tuple[dict[str, Moments], dict
         if gradient:
             seen = total(gradient, first)
             g, h, s = (first.average(m) for m in (seen.second, seen.across_positions, seen.across_samples))
-            band = band_of(g, seen.band_variance(first), BACKWARD)
+            own = seen.band_variance(first) - seen.swing.variance
+            band = band_of_draws(g, seen.swing, BACKWARD, own)
             gradients[node.name] = Moments(0.0, g, across_positions=h, across_samples=s, band=band)
     return values, gradients
 

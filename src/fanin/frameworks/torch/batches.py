@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from fanin.errors import BadInput
 from fanin.frameworks.torch.inputs import require_finite
 from fanin.frameworks.torch.layer import given
-from fanin.frameworks.torch.observe import Loss, name_of
+from fanin.frameworks.torch.scalar import Loss, name_of
 from fanin.frameworks.torch.state import unchanged_randomness
 from fanin.frameworks.torch.whole import unwrapped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 import torch
@@ -15,10 +15,12 @@ from fanin.frameworks.torch.law_of_operation import OF_SHAPE, constant
 from fanin.frameworks.torch.names import naming
 from fanin.frameworks.torch.poison import local, poisoned
 from fanin.frameworks.torch.record import CannotReplay, Recording
+from fanin.frameworks.torch.structured import quantiles
 from fanin.graph import Graph, Parameter, Part, Parts
 from fanin.initializers import Initializer, Keep, Law, PerPart, Structure
 from fanin.plans import Plan
 from fanin.plans.model import Entry
+from fanin.signals.latent import Array
 
 MOST_PARTS: Final = 256  # laws of one tensor that are worth a line each
 FEWEST_VALUES: Final = 1 << 12  # whose moments are good to some percent
@@ -34,11 +36,13 @@ class Built:
         plan: the laws, as concrete as the constructor drew them; Keep where none of fanin's is that of the tensor.
         kept: mean and standard deviation of each of the latter, from the values that the recording gives it.
         unknown: path → why, for parameters whose values nobody knows.
+        spread: how the values of those are spread, at the nodes of `latent`, that are drawn each by itself and kept.
     """
 
     plan: Plan
     kept: Mapping[str, Law]
     unknown: Mapping[str, str]
+    spread: Mapping[str, Array] = field(default_factory=dict)
 
 
 def built(recorded: Recording, model: torch.nn.Module, graph: Graph, seed: int = 0) -> Built:
@@ -63,14 +67,15 @@ def built(recorded: Recording, model: torch.nn.Module, graph: Graph, seed: int =
         for path, module in model.named_modules()
         for name, tensor in module.named_parameters(recurse=False)
     }
-    entries, kept, unknown = [], {}, {}
+    entries, kept, unknown, spread = [], {}, {}, {}
     for parameter in graph.parameters:
         before, tensor = as_registered[parameter.path]
         whole = before if before is not None and is_sharded(tensor) else tensor
         entry = _entry(parameter, recorded, laws, whole)
         if entry is None:
             try:
-                law = _measured(recorded, whole, seed)
+                values = _values(recorded, whole, seed)
+                law = _measured(values, drawn=whole.is_meta and recorded.random(whole))
             except CannotReplay as why:
                 unknown[parameter.path] = str(why)
                 entry = Entry(parameter, Keep(), f"as built: {why}")
@@ -78,8 +83,10 @@ def built(recorded: Recording, model: torch.nn.Module, graph: Graph, seed: int =
                 entry = _of_values(parameter, law)
                 if isinstance(entry.initializer, Keep):
                     kept[parameter.path] = law
+                    if law.std > 0 and not values.is_complex():
+                        spread[parameter.path] = quantiles(values.reshape(-1))
         entries.append(entry)
-    return Built(Plan("as built", tuple(entries)), kept, unknown)
+    return Built(Plan("as built", tuple(entries)), kept, unknown, spread)
 
 
 def _entry(parameter: Parameter, recorded: Recording, laws: DrawnLaws, tensor: torch.Tensor) -> Entry | None:
@@ -141,11 +148,15 @@ def _of_values(parameter: Parameter, law: Law) -> Entry:
     return Entry(parameter, Keep(), "as built: no law of fanin's; measured on the constructor's values")
 
 
-def _measured(recorded: Recording, tensor: torch.Tensor, seed: int) -> Law:
-    """Moments of the values, fixed where no seed has a part in them; of several draws where one is small."""
+def _values(recorded: Recording, tensor: torch.Tensor, seed: int) -> torch.Tensor:
+    """Of several draws where one is small and a seed has a part in it; along a first axis."""
     drawn = tensor.is_meta and recorded.random(tensor)
     draws = min(MOST_DRAWS, -(-FEWEST_VALUES // max(tensor.numel(), 1))) if drawn else 1
-    x = torch.stack([_value(recorded, tensor, seed + draw) for draw in range(draws)])
+    return torch.stack([_value(recorded, tensor, seed + draw) for draw in range(draws)])
+
+
+def _measured(x: torch.Tensor, *, drawn: bool) -> Law:
+    """Moments of the values, fixed where no seed has a part in them."""
     if not x.numel():
         return Law(0.0, 0.0, 0.0, 0.0, structure=Structure.FIXED)
     mean = x.mean()

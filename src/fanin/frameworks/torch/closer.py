@@ -1,28 +1,25 @@
 """A closer look at one pass, for a diagnosis: spread, dead units, alikeness across samples, what attention attends to.
 
 What it costs is kept small: sums run over each tensor once, histograms over a strided sample, and of an attention's
-scores only some rows are made again.
+scores only some rows are made again. What is on a device stays there until the pass is over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
-from fanin.frameworks.closer import histogram, magnitudes
+from fanin.frameworks.torch.attention_seen import AttentionSums, fused_scores, some_rows
+from fanin.frameworks.torch.moments import Later, Sums
+from fanin.frameworks.torch.sampled import Sample, Samples
 from fanin.graph import Graph
 from fanin.signals import AttentionDetail, Detail, Moments
 from fanin.signals.axes import Axes, Kind, count
-from fanin.signals.detail import SAMPLE
-
-_SAMPLES: Final = 4  # of an attention
-_QUERIES: Final = 64
-_MASKED: Final = -1e4  # a score this far below its row's largest is a mask's; its weight is 0 in any dtype
 
 
 class Closer:
@@ -36,54 +33,96 @@ class Closer:
     def __init__(self, graph: Graph, axes: Mapping[str, Axes], classes: Mapping[str, int]) -> None:
         self.axes = axes
         self._classes = classes
-        self.details: dict[str, Detail] = {}
-        self.gradient_details: dict[str, Detail] = {}
-        self.parameter_details: dict[str, Detail] = {}
-        self.attention: dict[str, AttentionDetail] = {}
+        self._values: dict[str, _Look] = {}
+        self._gradients: dict[str, _Look] = {}
+        self._parameters: dict[str, _Look] = {}
+        self._attention: dict[str, AttentionSums] = {}
+        self._over_classes: dict[str, Later] = {}  # the variance over classes, averaged over all else
+        self._samples = Samples()
         self._attentions = {found.softmax: found.output for found in graph.structure.attentions}
         self._ops = {node.name: node.op for node in graph.nodes}
 
-    def value(self, name: str, x: torch.Tensor, seen: Moments) -> Moments:
-        """The moments with alikeness, where the axes are known; the rest is kept here."""
+    def value(self, name: str, x: torch.Tensor, seen: Sums) -> None:
+        """Of a node's value; alike and dead units only where its axes are known."""
         if x.is_complex() or x.numel() == 0:
-            return seen
+            return
         axes = self._axes(name, x)
-        units = count(axes, Kind.FEATURE) if axes else 0
-        self.details[name] = self._over_classes(name, x, detail(x, axes if seen.zeros else None, units=units))
-        return _with_alikeness(x, axes, seen) if axes else seen
+        self._values[name] = self._look(x, seen, axes)
+        self._classify(name, x)
 
-    def gradient(self, name: str, x: torch.Tensor) -> None:
+    def gradient(self, name: str, x: torch.Tensor, seen: Sums) -> None:
         """The spread of ∂loss/∂value."""
         if not x.is_complex() and x.numel():
-            self.gradient_details[name] = detail(x, None)
+            self._gradients[name] = self._look(x, seen)
 
     def value_again(self, name: str, source: str, x: torch.Tensor) -> None:
         """Of the same elements in another order."""
-        if source in self.details:
-            self.details[name] = self._over_classes(name, x, self.details[source])
+        if source in self._values:
+            self._values[name] = self._values[source]
+            self._classify(name, x)
 
     def gradient_again(self, name: str, source: str) -> None:
         """Likewise, of the same gradient."""
-        if source in self.gradient_details:
-            self.gradient_details[name] = self.gradient_details[source]
+        if source in self._gradients:
+            self._gradients[name] = self._gradients[source]
 
-    def parameters(self, values: Mapping[str, torch.Tensor]) -> None:
+    def parameters(self, values: Mapping[str, torch.Tensor], seen: Mapping[str, Sums]) -> None:
         """The spread of each parameter."""
         plain = {path: x for path, x in values.items() if x.is_floating_point() and x.numel()}
-        self.parameter_details = {path: detail(x, None) for path, x in plain.items()}
+        self._parameters = {path: self._look(x, seen[path]) for path, x in plain.items()}
 
     def attends(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Called with what an operation is called with, before its result is thrown away."""
         if name in self._attentions:
-            scores = _fused_scores(*args, **kwargs) if "scaled_dot" in self._ops[name] else _some_rows(args[0])
+            scores = fused_scores(*args, **kwargs) if "scaled_dot" in self._ops[name] else some_rows(args[0])
             if scores is not None:
-                self.attention[self._attentions[name]] = attention_detail(scores)
+                self._attention[self._attentions[name]] = AttentionSums.of(scores)
 
-    def _over_classes(self, name: str, x: torch.Tensor, seen: Detail) -> Detail:
-        """With the variance over classes, where these are logits."""
-        if name not in self._classes:
-            return seen
-        return replace(seen, spread=float(x.double().var(self._classes[name], correction=0).mean()))
+    def waiting(self) -> list[Later]:
+        """What `read` must have read, after the pass and before anything is asked for."""
+        looks = [*self._values.values(), *self._gradients.values(), *self._parameters.values()]
+        kept = [later for look in looks for later in look.waiting()]
+        return [*kept, *self._over_classes.values(), *self._attention.values()]
+
+    def finish(self) -> None:
+        """Look at the samples that are still on a device."""
+        self._samples.settle()
+
+    def with_alikeness(self, name: str, seen: Moments) -> Moments:
+        """The moments of a value, and how alike its positions and samples are."""
+        return self._values[name].with_alikeness(seen) if name in self._values else seen
+
+    @property
+    def details(self) -> dict[str, Detail]:
+        """By node name."""
+        found = {name: look.detail() for name, look in self._values.items()}
+        for name, later in self._over_classes.items():
+            found[name] = replace(found[name], spread=float(later.numbers[0]))
+        return found
+
+    @property
+    def gradient_details(self) -> dict[str, Detail]:
+        """Likewise, of ∂loss/∂value."""
+        return {name: look.detail() for name, look in self._gradients.items()}
+
+    @property
+    def parameter_details(self) -> dict[str, Detail]:
+        """Of the parameters, by path."""
+        return {path: look.detail() for path, look in self._parameters.items()}
+
+    @property
+    def attention(self) -> dict[str, AttentionDetail]:
+        """By the name of the node that makes an attention's output."""
+        return {name: sums.detail() for name, sums in self._attention.items()}
+
+    def _look(self, x: torch.Tensor, seen: Sums, axes: Axes | None = None) -> _Look:
+        return _Look(x, seen, self._samples.of(x), axes)
+
+    def _classify(self, name: str, x: torch.Tensor) -> None:
+        """The variance over classes, where these are logits."""
+        if name in self._classes:
+            variance = x.double().var(self._classes[name], correction=0).mean()
+            self._over_classes[name] = Later(variance.reshape(1))
 
     def _axes(self, name: str, x: torch.Tensor) -> Axes | None:
         axes = self.axes.get(name)
@@ -91,126 +130,94 @@ class Closer:
         return axes if fits else None
 
 
-def detail(x: torch.Tensor, axes: Axes | None, units: int = 0) -> Detail:
-    """The spread of a tensor, and the share of its units that are 0 throughout.
+class _Look:
+    """What is kept of one tensor, from which the rest can be said without it."""
 
-    Args:
-        axes: where there may be such units.
-        units: how many it has, where that is known.
+    def __init__(self, x: torch.Tensor, seen: Sums, sample: Sample, axes: Axes | None) -> None:
+        self._seen, self._sample = seen, sample
+        self._units = count(axes, Kind.FEATURE) if axes else 0
+        self._dead, self._alike = (None, None) if axes is None else (_dead(x, axes, seen), _Alike.of(x, axes))
+
+    def waiting(self) -> list[Later]:
+        return [one for one in (self._seen, self._dead, self._alike) if one is not None]
+
+    def detail(self) -> Detail:
+        (largest, _), sample = self._seen.sizes, self._sample.spread
+        assert sample is not None  # of a closer look that is finished
+        return Detail(
+            largest if math.isfinite(largest) else sample.largest,
+            sample.smallest,
+            sample.magnitudes,
+            sample.histogram,
+            self._units or None,
+            (float(self._dead.numbers[0]) if self._dead else 0.0) if self._units else None,
+        )
+
+    def with_alikeness(self, seen: Moments) -> Moments:
+        return self._alike.beside(seen) if self._alike else seen
+
+
+@dataclass(slots=True)
+class _Alike(Later):
+    """E x x' over two positions of a sample, and over two samples, as predictions define them.
+
+    Attributes:
+        numbers: the mean square of the means over positions, and of those over samples, too.
     """
-    dead = 0.0 if units else None
-    largest = _largest(x)
-    if axes and units:
-        peaks = _peaks(x, axes)
-        dead = float((peaks == 0).double().mean())
-    flat = x.reshape(-1)
-    some = flat[:: max(1, flat.numel() // SAMPLE)][:SAMPLE].double().cpu().numpy()
-    finite = some[np.isfinite(some)]
-    sizes = np.abs(finite[finite != 0])
-    if not math.isfinite(largest):
-        largest = float(np.abs(finite).max()) if finite.size else math.inf
-    return Detail(
-        largest,
-        float(sizes.min()) if sizes.size else math.inf,
-        magnitudes(sizes),
-        histogram(finite),
-        units or None,
-        dead,
-    )
+
+    positions: int
+    samples: int
+
+    @classmethod
+    def of(cls, x: torch.Tensor, axes: Axes) -> _Alike | None:
+        layout = _layout(axes)
+        if layout.positions == layout.samples == 1:
+            return None
+        means = x.reshape(layout.shape)
+        if layout.over_positions:
+            means = (means if x.dtype.itemsize > 2 else means.float()).mean(layout.over_positions, keepdim=True)
+        means = means.double()  # samples may differ by less than a float32 can say
+        together = means.mean(layout.over_samples) if layout.over_samples else means
+        numbers = [torch.dot(one, one) / len(one) for one in (means.reshape(-1), together.reshape(-1))]
+        return cls(torch.stack(numbers), layout.positions, layout.samples)
+
+    def beside(self, seen: Moments) -> Moments:
+        (of_means, together), positions, samples = self.numbers, self.positions, self.samples
+        return replace(
+            seen,
+            across_positions=(positions * of_means - seen.second_moment) / (positions - 1) if positions > 1 else None,
+            across_samples=(samples * together - of_means) / (samples - 1) if samples > 1 else None,
+        )
 
 
-def _largest(x: torch.Tensor) -> float:
-    """The largest |x|; NaN where there is one."""
-    low, high = torch.aminmax(x)  # thirty times as fast as vector_norm
-    return max(-float(low), float(high))
+class _Layout(NamedTuple):
+    """Axes as a shape of one dimension a factor, and which of these count what."""
+
+    shape: tuple[int, ...]
+    over_positions: tuple[int, ...]
+    over_samples: tuple[int, ...]
+    positions: int
+    samples: int
 
 
-def _peaks(x: torch.Tensor, axes: Axes) -> torch.Tensor:
-    """The largest |x| of each unit."""
-    parts = _by_factor(x, axes)
-    over = [i for i, (kind, _) in enumerate(factor for axis in axes for factor in axis) if kind is not Kind.FEATURE]
-    return torch.maximum(parts.amax(over), -parts.amin(over)) if over else parts.abs()
+@lru_cache(1 << 10)
+def _layout(axes: Axes) -> _Layout:
+    factors = [factor for axis in axes for factor in axis]
+
+    def over(kind: Kind) -> tuple[int, ...]:
+        return tuple(i for i, (k, _) in enumerate(factors) if k is kind)
+
+    def number(kind: Kind) -> int:
+        return math.prod(n for k, n in factors if k is kind)
+
+    shape = tuple(n for _, n in factors)
+    return _Layout(shape, over(Kind.POSITION), over(Kind.SAMPLE), number(Kind.POSITION), number(Kind.SAMPLE))
 
 
-def _by_factor(x: torch.Tensor, axes: Axes) -> torch.Tensor:
-    """One dimension a factor."""
-    return x.reshape([size for axis in axes for _, size in axis])
-
-
-def _with_alikeness(x: torch.Tensor, axes: Axes, seen: Moments) -> Moments:
-    """E x x' over two positions of a sample, and over two samples, as predictions define them."""
-    kinds = [kind for axis in axes for kind, _ in axis]
-    sizes = [size for axis in axes for _, size in axis]
-    positions, samples = (
-        math.prod(n for k, n in zip(kinds, sizes, strict=True) if k is kind) for kind in (Kind.POSITION, Kind.SAMPLE)
-    )
-    means = _mean(_by_factor(x if x.dtype.itemsize > 2 else x.float(), axes), kinds, Kind.POSITION).double()
-    of_means = float(means.square().mean())
-    together = float(_mean(means, kinds, Kind.SAMPLE).square().mean())
-    return replace(
-        seen,
-        across_positions=(positions * of_means - seen.second_moment) / (positions - 1) if positions > 1 else None,
-        across_samples=(samples * together - of_means) / (samples - 1) if samples > 1 else None,
-    )
-
-
-def _mean(x: torch.Tensor, kinds: Sequence[Kind], over: Kind) -> torch.Tensor:
-    """Over the axes of a kind, which stay with size 1."""
-    dims = [i for i, kind in enumerate(kinds) if kind is over]
-    return x.mean(dim=dims, keepdim=True) if dims else x
-
-
-def _fused_scores(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor | None:
-    """Some rows of what `scaled_dot_product_attention` gives its softmax."""
-    if query.dim() < 3 or query.shape[-2] < 1:
+def _dead(x: torch.Tensor, axes: Axes, seen: Sums) -> Later | None:
+    """The share of units that are 0 throughout; None where there is no 0, as far as is known without waiting for it."""
+    if not isinstance(seen.numbers, torch.Tensor) and not seen.numbers[2]:
         return None
-    heads = query.shape[-3] // key.shape[-3] if enable_gqa else 1
-    rows = torch.arange(query.shape[-2], device=query.device)[:: max(1, query.shape[-2] // _QUERIES)]
-    few = slice(None, _SAMPLES) if query.dim() > 3 else slice(None)
-    k = key[few].repeat_interleave(heads, -3) if heads > 1 else key[few]
-    scores = query[few][..., rows, :].float() @ k.float().transpose(-1, -2)
-    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        hidden = torch.arange(key.shape[-2], device=query.device) > rows[:, None]
-        scores = scores.masked_fill(hidden, -math.inf)
-    if attn_mask is not None:
-        mask = attn_mask.expand(*query.shape[:-1], key.shape[-2])[few][..., rows, :]
-        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask.float()
-    return scores
-
-
-def _some_rows(scores: torch.Tensor) -> torch.Tensor | None:
-    """Of a softmax's input, (…, queries, keys)."""
-    if scores.dim() < 2 or not scores.is_floating_point():
-        return None
-    few = scores[:_SAMPLES] if scores.dim() > 2 else scores
-    return few[..., :: max(1, few.shape[-2] // _QUERIES), :].float()
-
-
-def attention_detail(scores: torch.Tensor) -> AttentionDetail:
-    """From scores (…, queries, keys); those of a mask lie far below the largest of their row."""
-    z = scores.detach().double()
-    seen = z > z.amax(-1, keepdim=True) + _MASKED
-    keys = seen.sum(-1)
-    p = torch.softmax(z, -1)
-    entropy = -torch.xlogy(p, p).sum(-1)
-    mean = torch.where(seen, z, 0.0).sum(-1) / keys.clamp(min=1)
-    variance = torch.where(seen, (z - mean[..., None]).square(), 0.0).sum(-1) / keys.clamp(min=1)
-    several = keys > 1
-    if not bool(several.any()):
-        return AttentionDetail(float(keys.double().mean()), 0.0, 1.0, 1.0)
-    return AttentionDetail(
-        float(keys.double().mean()),
-        math.sqrt(float(variance[several].mean())),
-        float(p.amax(-1)[several].mean()),
-        float((entropy[several] / keys[several].double().log()).mean()),
-    )
+    layout = _layout(axes)
+    speaks, over = x.reshape(layout.shape) != 0, (*layout.over_positions, *layout.over_samples)
+    return Later(1 - (speaks.any(over) if over else speaks).double().mean().reshape(1))

@@ -11,7 +11,7 @@ import torch
 from fanin.errors import BadInput
 from fanin.frameworks.torch.call import Call, call_of
 from fanin.frameworks.torch.input_axes import input_axes
-from fanin.frameworks.torch.observe import moments
+from fanin.frameworks.torch.moments import moments
 from fanin.frameworks.torch.trace import Traced
 from fanin.frameworks.torch.whole import unwrapped
 from fanin.signals.axes import Axes, Kind

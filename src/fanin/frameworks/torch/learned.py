@@ -22,8 +22,9 @@ from fanin.frameworks.torch.objectives import (
     differentiable,
     gradient_quotient,
 )
-from fanin.frameworks.torch.observe import Loss, flat_inputs, own_outputs, scalar_of
+from fanin.frameworks.torch.program_inputs import flat_inputs
 from fanin.frameworks.torch.replay import Replay
+from fanin.frameworks.torch.scalar import Loss, own_outputs, scalar_of
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.trace import Traced
 from fanin.frameworks.torch.whole import any_sharded, unwrapped

@@ -85,14 +85,13 @@ class _Whole:
         return 0, 0
 
     def _alike(self) -> Iterable[int]:
-        """Sizes of axes of features that all of the loop's ends have and that none of its sums runs over."""
+        """Sizes of axes of features that one of the loop's ends has and that none of its sums runs over."""
         signals = [v for v in (*self.arguments.values(), *self.ruled.values()) if isinstance(v, State)]
         others = {size_of(a) for v in signals for a in v.axes if kinds_of(a) != {Kind.FEATURE}}
         ends = [v for n, v in self.ruled.items() if isinstance(v, State) and self._is_read(n)]
-        in_all = [{size_of(a) for a in v.axes if kinds_of(a) == {Kind.FEATURE}} for v in ends]
+        of_ends = {size_of(a) for v in ends for a in v.axes if kinds_of(a) == {Kind.FEATURE}}
         summed = {size for node in self.loop.nodes for size in _summed(node)}
-        shared = set.intersection(*in_all) if in_all else set()
-        return sorted((n for n in shared - others - summed if n > FEW_FEATURES), reverse=True)
+        return sorted((n for n in of_ends - others - summed if n > FEW_FEATURES), reverse=True)
 
     def _is_read(self, name: str) -> bool:
         return any(user.name not in self.loop.names for user in self.nodes[name].users)
@@ -207,7 +206,8 @@ class _Whole:
         like = _smaller(self.ruled[name], self.cut)
         assert isinstance(like, State)
         wide = _beside(like, self.draws)
-        pooled = moments.each(lambda m: np.array([m.mean()]))
+        share = _from_outside(self.cut, _shape(self.ruled[name]))
+        pooled = moments.each(lambda m: np.array([share * m.mean()]))
         return _draws_of(cotangent(pooled, wide, noise(wide.axes, generator)), like, self.draws)
 
     def _look(self, name: str, gradient: torch.Tensor) -> GradientMoments:
@@ -247,6 +247,12 @@ def _shape(value: Value) -> tuple[int, ...]:
 def _cut(shape: tuple[int, ...], cut: tuple[int, int]) -> tuple[int, ...]:
     size, left = cut
     return tuple(left if n == size else n for n in shape)
+
+
+def _from_outside(cut: tuple[int, int], shape: tuple[int, ...]) -> float:
+    """Of what reaches an end without the features that were cut: `_of_all` counts it with what those send back."""
+    size, left = cut
+    return left / size if size and size not in shape else 1.0
 
 
 def _smaller_axes(axes: Axes, cut: tuple[int, int]) -> Axes:

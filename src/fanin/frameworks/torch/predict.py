@@ -14,8 +14,8 @@ from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.custom_functions import unsure_gradients
 from fanin.frameworks.torch.known import known_tensors
 from fanin.frameworks.torch.loops import loop_runner
-from fanin.frameworks.torch.observe import Loss, name_of
 from fanin.frameworks.torch.record import Recording
+from fanin.frameworks.torch.scalar import Loss, name_of
 from fanin.frameworks.torch.seeds import of_fixed_noise, of_loss
 from fanin.frameworks.torch.state import undisturbed
 from fanin.frameworks.torch.surrogate import sampler
@@ -75,5 +75,5 @@ def predict(
 def _weights(graph: Graph, model: torch.nn.Module, plan: Plan | Recording | None) -> dict[str, Weight]:
     if isinstance(plan, Recording):
         as_built = built(plan, model, graph)
-        return weights_of(graph, model, as_built.plan, as_built.kept)
+        return weights_of(graph, model, as_built.plan, as_built.kept, as_built.spread)
     return weights_of(graph, model, plan)

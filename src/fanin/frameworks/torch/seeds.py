@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fanin.errors import BadInput
-from fanin.frameworks.torch.observe import Loss, scalar_of
 from fanin.frameworks.torch.operations import op_of
+from fanin.frameworks.torch.scalar import Loss, scalar_of
 from fanin.frameworks.torch.state import fixed_randomness
 from fanin.frameworks.torch.structured import average, cube_of, drawn, noise, seen
 from fanin.frameworks.torch.trace import Traced

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
+from zlib import crc32
 
 import torch
 
@@ -17,8 +18,8 @@ from fanin.signals import ParameterSignal, Stored
 from fanin.signals.detail import RUN
 
 _COLUMNS: Final = 64  # of a weight, on which rows are compared before they are compared as a whole
+_PART: Final = 1 << 18  # values looked at at a time on a CPU
 _DIGEST: Final = 1 << 12
-_PART: Final = 1 << 18  # values looked at at a time
 _FAR: Final = 6.0  # root mean squares, within which the largest value of a random law is one of many
 _PRIME: Final = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed integer
 
@@ -26,10 +27,15 @@ _PRIME: Final = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed integer
 def told_apart(
     graph: Graph,
     parameters: Mapping[str, ParameterSignal],
+    sizes: Mapping[str, tuple[float, float]],
     values: Mapping[str, torch.Tensor],
     gradients: Mapping[str, torch.Tensor | None],
 ) -> dict[str, ParameterSignal]:
-    """The parameters with what differs in each, what is equal in several, and how their values came into memory."""
+    """The parameters with what differs in each, what is equal in several, and how their values came into memory.
+
+    Args:
+        sizes: the largest and the smallest of each, see `Sums.sizes`.
+    """
     digests = _digests(values)
 
     def closer(path: str, seen: ParameterSignal) -> ParameterSignal:
@@ -42,7 +48,7 @@ def told_apart(
             distinct_units=_distinct_units(x, gradient) if alike and gradient is not None else rows,
             distinct_parts=_distinct_parts(x, parts) if parts and x.numel() else None,
             digest=digests[path],
-            stored=stored(x, seen),
+            stored=stored(x, seen, sizes[path]),
         )
 
     return {path: closer(path, seen) for path, seen in parameters.items()}
@@ -53,6 +59,8 @@ def distinct_rows(x: torch.Tensor) -> int | None:
     if x.dim() < 2 or x.numel() == 0:
         return None
     rows = x.reshape(x.shape[0], -1)
+    if not x.is_complex() and len(torch.unique(_bits(rows[:, :1]))) == len(rows):
+        return len(rows)  # as of nearly all weights that are drawn
     some = _hash(rows[:, :: max(1, rows.shape[1] // _COLUMNS)])
     _, group, size = torch.unique(some, return_inverse=True, return_counts=True)
     if len(size) == len(rows):
@@ -73,28 +81,36 @@ def _distinct_parts(x: torch.Tensor, parts: Parts) -> int:
     return len({(row.shape, int(_hash(_sample(row))[0])) for row in rows})
 
 
-def stored(x: torch.Tensor, seen: ParameterSignal) -> Stored | None:
+def stored(x: torch.Tensor, seen: ParameterSignal, sizes: tuple[float, float]) -> Stored | None:
     """How values came into memory; None where that is not looked for: complex ones, and those of eight bits."""
     if not x.is_floating_point() or x.dtype.itemsize < 2 or x.numel() == 0:
         return None
     flat = x.reshape(-1)
-    low = high = 0.0
-    smallest = math.inf
-    for part in torch.split(flat, _PART if x.device.type == "cpu" else flat.numel()):
-        finite = part if seen.value.non_finite == 0 else part[torch.isfinite(part)]
-        if finite.numel():
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-            sizes = finite.abs()
-            smallest = min(smallest, float(torch.where(sizes == 0, math.inf, sizes).min()))
-    farthest = high if high > -low else low
+    largest, smallest = sizes
+    if not math.isfinite(largest) or math.isnan(smallest):
+        largest, smallest = _sizes(flat)
     rms = math.sqrt(seen.value.second_moment) if math.isfinite(seen.value.second_moment) else math.inf
     zeros = round(seen.value.zeros * flat.numel())
     torn = _torn(x, flat) if RUN <= zeros < flat.numel() and x.dim() > 1 else 0
-    if abs(farthest) <= _FAR * rms:
-        return Stored(abs(farthest), smallest, torn=torn)
-    there = flat == farthest
+    if largest <= _FAR * rms:
+        return Stored(largest, smallest, torn=torn)
+    there = flat == largest
+    if not there.any():
+        there = flat == -largest
     rest = torch.linalg.vector_norm(flat.masked_fill(there, 0), math.inf)
-    return Stored(abs(farthest), smallest, int(there.sum()), float(rest), torn)
+    return Stored(largest, smallest, int(there.sum()), float(rest), torn)
+
+
+def _sizes(flat: torch.Tensor) -> tuple[float, float]:
+    """The largest and the smallest |x| of the finite values, the latter of those that are not 0."""
+    largest, smallest = [], []
+    for part in torch.split(flat, _PART if flat.is_cpu else flat.numel()):
+        sizes = part.abs()
+        there = torch.isfinite(sizes)
+        largest.append(torch.where(there, sizes, 0).amax())
+        smallest.append(torch.where(there & (sizes > 0), sizes, math.inf).amin())
+    high, low = torch.stack([torch.stack(largest).amax(), torch.stack(smallest).amin()]).tolist()
+    return high, low
 
 
 def _torn(x: torch.Tensor, flat: torch.Tensor) -> int:
@@ -119,7 +135,7 @@ def _digests(values: Mapping[str, torch.Tensor]) -> dict[str, int]:
     kept: dict[tuple[tuple[int, ...], int], list[str]] = {}
     for path, x in values.items():
         flat = x.reshape(1, -1)
-        digest = int(_hash(_sample(flat))[0]) if flat.numel() else 0
+        digest = crc32(_bits(_sample(flat)).cpu().numpy().tobytes())
         twins = kept.setdefault((tuple(x.shape), digest), [])
         same = next((twin for twin in twins if torch.equal(values[twin], x)), None)
         found[path] = found[same] if same else digest + len(twins)
@@ -134,9 +150,14 @@ def _sample(flat: torch.Tensor) -> torch.Tensor:
 
 def _hash(rows: torch.Tensor) -> torch.Tensor:
     """A 64-bit number for each row, a function of its bits: sums of integers do not depend on their order."""
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    plain = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
-    bits = plain.contiguous().view(whole[plain.dtype.itemsize]).long()
+    bits = _bits(rows).long()
     keys = torch.arange(1, bits.shape[1] + 1, device=bits.device) * _PRIME | 1
     mixed = (bits ^ (bits >> 17)) * keys
     return (mixed ^ (mixed >> 29)).sum(1)
+
+
+def _bits(rows: torch.Tensor) -> torch.Tensor:
+    """As integers of the same width, two of each complex number."""
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    plain = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
+    return plain.contiguous().view(whole[plain.dtype.itemsize])

@@ -11,8 +11,9 @@ from torch.fx.node import Node as FxNode
 from fanin.frameworks.torch.call import call_of
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.known import known_tensors
+from fanin.frameworks.torch.moments import moments
 from fanin.frameworks.torch.names import named_parameters, naming
-from fanin.frameworks.torch.observe import flat_inputs, moments
+from fanin.frameworks.torch.program_inputs import flat_inputs
 from fanin.frameworks.torch.replay import Replay
 from fanin.frameworks.torch.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.surrogate import sampler

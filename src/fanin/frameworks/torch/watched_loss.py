@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fanin.errors import BadInput
 from fanin.frameworks.stakes import LOG_SOFTMAX, End, Stake, of_graph, words
-from fanin.frameworks.torch.observe import Loss, scalar_of
+from fanin.frameworks.torch.scalar import Loss, scalar_of
 from fanin.frameworks.torch.state import unchanged_randomness
 from fanin.frameworks.torch.trace import Traced
 from fanin.graph import Graph, Ref

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.torch.moments import moments
 from fanin.frameworks.torch.names import named_parameters
-from fanin.frameworks.torch.observe import moments
 from fanin.frameworks.torch.structured import quantiles
 from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import Law
 from fanin.plans import Plan
 from fanin.plans.model import writes
+from fanin.signals.latent import Array
 from fanin.signals.laws import weight_of
 from fanin.signals.values import Weight
 
@@ -25,12 +27,17 @@ ALONE: Final = frozenset({Role.DECAY, Role.STEP_BIAS, Role.BIAS, Role.UNKNOWN})
 
 
 def weights_of(
-    graph: Graph, model: torch.nn.Module, plan: Plan | None, kept: Mapping[str, Law] | None = None
+    graph: Graph,
+    model: torch.nn.Module,
+    plan: Plan | None,
+    kept: Mapping[str, Law] | None = None,
+    spread: Mapping[str, Array] | None = None,
 ) -> dict[str, Weight]:
     """By path; no memory is taken for what a plan decides.
 
     Args:
         kept: the laws of parameters that the plan keeps and the model has no values of.
+        spread: how the values of some of those are spread, at the nodes of `latent`.
 
     Raises:
         BadInput: parameters on the meta device that no plan gives a value, or a plan for another model; lists them.
@@ -50,7 +57,9 @@ def weights_of(
         if p.path in decided:
             return weight_of(decided[p.path].initializer, decided[p.path].target)
         if p.path in kept and plan is not None:
-            return weight_of(plan[p.path].initializer, plan[p.path].target, kept[p.path])
+            law = weight_of(plan[p.path].initializer, plan[p.path].target, kept[p.path])
+            alone = spread and p.path in spread and p.role in ALONE and len(law.mean) == 1
+            return replace(law, marginal=spread[p.path][None]) if spread and alone else law
         return seen_weight(p, tensors[p.path])
 
     return {p.path: weight(p) for p in graph.parameters}

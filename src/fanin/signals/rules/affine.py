@@ -79,12 +79,14 @@ class Affine:
 
 
 def _beside(flow: Flow, blind: Blind, values: Array, out: State) -> float:
-    """E (Σ δ f(z))² of a carrier that is orthogonal to x and to 1, but for what is left of that along x."""
-    rest, share = blind.beside(values)
+    """E (Σ δ f(z))² of a carrier that is orthogonal to x and 1, but for what is left along x and at borders."""
+    rest, share, constant = blind.beside(values / np.where(blind.factor == 0, 1.0, blind.factor))
+    rest, size = rest * blind.factor, latent.expectation(np.broadcast_to(blind.factor**2, values.shape))
     n, p = out.samples * out.positions, out.positions
     alike = latent.covariances(rest, out.correlations)
     squared = flow.second * latent.expectation(rest**2)
     squared = squared + (p - 1) * flow.across_positions * alike[0] + (n - p) * flow.across_samples * alike[1]
+    squared = squared + blind.border * constant**2 * size * flow.second
     return max(n * out.average(squared) + float(np.mean(share**2)) * blind.along, 0.0)
 
 

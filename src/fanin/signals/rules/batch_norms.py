@@ -148,8 +148,19 @@ def _normalised(x: State, v: Array, taken: tuple[Array, Array, Array]) -> State:
         latents=None,
         draws=NOTHING,
         fixed=True,
+        squares=_without_sum(x),
         profile=_flattened(x, taken[0]),
     )
+
+
+def _without_sum(x: State) -> tuple[float, float]:
+    """How squares go together when a norm has made Σ x̂² over samples and positions what it is."""
+    if not any(x.squares):
+        return x.squares
+    n, p = x.samples * x.positions, x.positions
+    at_positions, at_samples = x.squares
+    whole = (1 + (p - 1) * at_positions + (n - p) * at_samples) / n
+    return at_positions - whole, at_samples - whole
 
 
 def _flattened(x: State, taken: Array) -> Profile | None:

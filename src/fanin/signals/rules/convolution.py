@@ -72,6 +72,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
 
     terms = _terms(x, weight, groups)
     out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
+    if terms.alone and not transposed:
+        out = replace(out, squares=(_large_together(x, met), 0.0)).beside(out)
     out = out.of_terms(terms)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -83,7 +85,8 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         back = handed_back(gradients[0], out, weight)
         of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
         of_input = leaning(of_input, x, gradients[0], out)
-        yield "input", kept_apart(of_input, seen, x, alone=groups == x.features == n_out)
+        alone = groups == x.features == n_out
+        yield "input", kept_apart(of_input, seen, x, alone=alone, border=_border(met) if alone else 0.0)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -120,6 +123,32 @@ def _terms(x: State, weight: Weight, groups: int) -> Terms:
     fourth = latent.expectation((x.values - x.mean[:, None]) ** 4)
     excess = x.average(fourth) / max(x.average(x.variance) ** 2, 1e-300) - 3
     return Terms(channels * k / (1 + (k - 1) * alike**2), excess, groups == x.features)
+
+
+def _border(met: Sequence[Taps]) -> float:
+    """E (Σ δ)² in front of a kernel, of a δ behind it that adds up to 0, beside the sum of E δ².
+
+    A tap that meets m of P outputs hands on a sum over those, of variance m (1 − m/P) E δ².
+    """
+    meetings = [np.bincount(t.taps, minlength=t.kernel).astype(float) for t in met]
+    squares, sums = (math.prod(float((m**e).sum()) for m in meetings) for e in (2, 1))
+    return 1 - squares / (sums * math.prod(t.size_out for t in met)) if sums else 0.0
+
+
+def _large_together(x: State, met: Sequence[Taps]) -> float:
+    """½ E (z² − 1)(z'² − 1) at two positions of a feature that is summed by itself, by taps of independent signs.
+
+    C inputs that both read make it C/(n n') if they are Gaussian. Heavy tails make it more, by values so large that no
+    function is a parabola there: they are left out.
+    """
+    n = [t.gathered(np.ones(t.size_in)) for t in met]
+    reached = [t.scattered(np.ones(t.size_out)) for t in met]
+    any_two = math.prod(float((r**2).sum() / s.sum() ** 2) for r, s in zip(reached, n, strict=True))
+    places = math.prod(t.size_out for t in met)
+    same = math.prod(float(s.sum() / (s.sum() ** 2 / t.size_out)) for s, t in zip(n, met, strict=True))
+    alike = x.average(x.across_positions - x.channel_second) / max(x.average(x.second - x.channel_second), 1e-300)
+    own = (1 - min(max(alike, 0.0), 1.0)) ** 2
+    return own * max(places * any_two - same, 0.0) / (places - 1) if places > 1 else 0.0
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:

@@ -14,6 +14,7 @@ from fanin.signals.bins_back import met
 from fanin.signals.gradient import Gradient, GradientMoments, kept_apart, total
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
+from fanin.signals.rules.over_draws import through_weights
 from fanin.signals.state import State, Terms, gaussian
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
@@ -83,10 +84,11 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         out = out.binned(bins)
 
     out = out.of_terms(Terms(n_in, 0.0, alone=False))
+    moved = out.average(second) / (out.average(out.second) or 1.0)
 
     def pull(gradients: Any) -> Pulled:
         seen = total(gradients[0], out)
-        back = _back(handed_back(gradients[0], out, weight), out, weight, x, n_out)
+        back = _back(handed_back(gradients[0], out, weight).behind_weights(out), out, weight, x, n_out, moved)
         yield x_name, kept_apart(back, seen, x, alone=False)
         yield w_name, _weight_gradient(x, seen, out)
         if isinstance(bias, Weight):
@@ -141,7 +143,7 @@ def _shaped_by(bias: Any, out: State) -> State:
     return replace(out, marginal=latent.moved(values, out.mean, out.variance))
 
 
-def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: int) -> Gradient:
+def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: int, moved: float) -> Gradient:
     """G = Σ over units of E w² g'; every feature of x gets the same, since any may be any.
 
     Positions that are summed over, as after a view of (C, H, W) as C·H·W, have weights of their own: what comes back to
@@ -152,19 +154,22 @@ def _back(seen: GradientMoments, out: State, weight: Weight, x: State, n_out: in
     ones = np.ones(len(x.sizes))
     summed = count(x.axes[-1:], Kind.POSITION)
     same = (x.positions / summed - 1) / max(x.positions - 1, 1) if summed > 1 else 1.0
-    back = seen.behind_weights(out).each(lambda m: float(by @ m) * ones)
+    if not weight.keeps_norms:
+        seen = through_weights(seen, out, x, moved)
+    back = seen.each(lambda m: float(by @ m) * ones)
     return (back.scaled(1.0, same, 1 / summed) if summed > 1 else back).flow()
 
 
 def _weight_gradient(x: State, seen: GradientMoments, out: State) -> WeightGradient:
     """E (Σ δ x)²: N (q g + (P − 1) k_pos h_pos + (B − 1) P k_smp h_smp)."""
-    both = math.exp(min(x.draws.along(seen.swing), MOST_TOGETHER))  # E q g of two that move together
+    along = x.drawn.along(seen.swing), x.drawn.along_pairs(seen.swing)
+    both, of_pairs = (math.exp(min(a, MOST_TOGETHER)) for a in along)  # E q g of two that move together
     if x.bins is not None and out.bins is not None:
         return WeightGradient(both * max(met(x.bins, *seen.in_bins(out, x.bins.counts), out.samples), 0.0))
     n, p = out.samples * out.positions, out.positions
     q, k, s = (x.average(a) for a in (x.second, x.across_positions, x.across_samples))
     g, h, r = (out.average(a) for a in (seen.second, seen.across_positions, seen.across_samples))
-    return WeightGradient(both * max(n * (q * g + (p - 1) * k * h + (n - p) * s * r), 0.0))
+    return WeightGradient(max(n * (both * (q * g + (p - 1) * k * h) + of_pairs * (n - p) * s * r), 0.0))
 
 
 def _over_positions(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, n_in: int, n_out: int) -> Outcome:

@@ -3,10 +3,15 @@
 In deep nets without norms q is nearly log-normal over draws. E φ² is no linear function of q unless φ is one of scale:
 its mean over draws is not that at the mean of q, and small differences of it grow with depth. Where draws hardly
 differ, its tangent is as good, and means are those of infinite width.
+
+A net whose output goes with a high power of x, as that of many layers that bend, has gradients that point along the
+signal: by Euler's theorem x · δ is as large as the power, and not as chance would have it. Weights hand that part on
+whole, while each of n directions across it gets its share. How large it is goes with a gradient along each path.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,13 +20,16 @@ from typing import Final
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.draws import Draws, response, together
-from fanin.signals.gradient import Flow, Gradient
+from fanin.signals.draws import NOTHING, Draws, Radial, together
+from fanin.signals.gradient import Flow, Gradient, GradientMoments
 from fanin.signals.latent import Array
+from fanin.signals.paths import Grid, Paths
 from fanin.signals.state import State
 
 Function = Callable[..., Array]
 LITTLE: Final = 0.02  # variance of log q: beyond, a function of q is not its tangent
+FEW: Final = slice(2, None, 5)  # nodes of the latent that are enough at many sizes: the midpoints of five
+TINY: Final = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +56,51 @@ class Response:
         """Whether draws differ, and the function with them."""
         return self.x.draws.variance > 0 and not self.of_scale
 
+    @property
+    def much(self) -> bool:
+        """Whether the function is bent over as much as draws and their samples differ."""
+        return self.x.draws.paths is not None or self.x.draws.variance + self.x.draws.apart >= LITTLE
+
     def of(self, out: State) -> State:
         """The result with its mean over draws, and how it moves with them."""
         if not self.matters:
             return out
-        if self.x.draws.variance < LITTLE:
+        if not self.much:
             return replace(out, draws=self.x.draws.times(self._growth(out)))
-        mean, draws = self._over_draws(self.function, np.ones(1), np.exp(self.x.draws.quantiles))
-        at_mean = out.average(out.second)
-        if not (mean > 0 and at_mean > 0):
-            return replace(out, draws=draws)
-        return replace(out.scaled(np.sqrt(mean / at_mean)), draws=draws)
+        values = self._mean(self._values**2)
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            return replace(out, draws=NOTHING)
+        mean, paths = Paths.of(self._grid.along(values))
+        by = math.exp(mean) / out.average(out.second)
+        return replace(out.scaled(np.sqrt(by)), draws=self._draws.moved(paths))
+
+    @cached_property
+    def _draws(self) -> Draws:
+        return self.x.draws.followed(self.x.samples)
+
+    @cached_property
+    def _grid(self) -> Grid:
+        assert self._draws.paths is not None
+        return Grid(self._draws.paths.logs)
+
+    @cached_property
+    def _x(self) -> Array:
+        """Where q is as large as on the grid: (sizes, segments, nodes)."""
+        return np.asarray(np.sqrt(self._grid.sizes)[:, None, None] * self.x.values[:, FEW])
+
+    @cached_property
+    def _values(self) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(self.function(self._x))
+
+    @cached_property
+    def _slopes(self) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(self.derivative(self._x), dtype=np.float64)
+
+    def _mean(self, values: Array) -> Array:
+        """Over the latent and the features, for each size of the grid."""
+        return np.asarray(values @ (latent.WEIGHTS[FEW] / latent.WEIGHTS[FEW].sum()) @ self.x.shares)
 
     def _growth(self, out: State) -> float:
         """η = d log E φ²/d log q."""
@@ -66,37 +108,83 @@ class Response:
             slope = latent.expectation(self.x.values * out.values * self.derivative(self.x.values))
             return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
 
-    def back(self, gradient: Gradient, before: Gradient, slope: Array) -> Gradient:
+    def back(self, gradient: Gradient, before: Gradient, slope: Array, out: State) -> Gradient:
         """What has come back through the slope, with its mean over draws.
 
         A gradient that moves with the signal is large where the signal is as it is in those draws.
 
         Args:
             before: the same in front of the slope.
+            out: the result, which those who made something of it have seen.
         """
         if not self.matters:
             return gradient
-        return {carrier: self._back(flow, before[carrier], slope) for carrier, flow in gradient.items()}
+        return {carrier: self._back(flow, before[carrier], slope, out) for carrier, flow in gradient.items()}
 
-    def _back(self, flow: Flow, before: Flow, slope: Array) -> Flow:
+    def _back(self, flow: Flow, before: Flow, slope: Array, out: State) -> Flow:
         squares = before.factor**2
-        if self.x.draws.variance < LITTLE:
+        if not (self.much or flow.swing.paths is not None):
             bent = self.x.shares @ latent.expectation(slope**2 * (latent.NODES**2 - 1))
             size = self.x.shares @ latent.expectation(slope**2)
             moves = self.x.draws.times(float(bent / (2 * size)) if size else 0.0)
             return replace(flow, swing=together([(1.0, flow.swing), (1.0, moves)]))
-        scales = np.exp(self.x.draws.quantiles + before.swing.along(self.x.draws))
-        mean, draws = self._over_draws(self.derivative, squares, scales)
         known = float(self.x.shares @ latent.expectation(np.broadcast_to(squares * slope**2, slope.shape)))
-        by = np.sqrt(mean / known) if known > 0 and mean > 0 else 1.0
-        return replace(flow.times(by), swing=together([(1.0, flow.swing), (1.0, draws)]))
+        values = self._mean((squares if squares.shape[1] == 1 else squares[:, FEW]) * self._slopes**2)
+        if not (known > 0 and np.isfinite(values).all() and (values > 0).all()):
+            return flow
+        logs, radial = self._grid.along(values), None
+        if squares.shape[1] == 1 and self.x.positions == 1:
+            more, radial = self._radial(flow.swing)
+            logs = logs + np.log(more)
+        mean, paths = Paths.of(logs + self._by_chance(out))
+        moves = self._draws.moved(paths)
+        by = math.sqrt(math.exp(mean + flow.swing.along(moves)) / known)
+        return replace(flow.times(by), swing=replace(together([(1.0, flow.swing), (1.0, moves)]), radial=radial))
 
-    def _over_draws(self, of: Function, weight: Array, scales: Array) -> tuple[float, Draws]:
-        """E w f(√s x)² for each scale s of q: its mean over draws, and how it moves with them."""
-        x = self.x
-        with np.errstate(all="ignore"):
-            squares = np.stack([np.square(of(np.sqrt(s) * x.values)) for s in scales])
-            values = np.asarray(latent.expectation(weight * squares) @ x.shares)
-        if not np.isfinite(values).all():
-            return float("nan"), x.draws
-        return response(values, x.draws)
+    def _by_chance(self, out: State) -> Array | float:
+        """What E δ² has of the chance that the next layer's q has: both are means over the same units."""
+        after, before = out.__dict__.get("drawn", NOTHING).paths, out.draws.paths
+        if after is None or before is None or after.logs.shape != before.logs.shape:
+            return 0.0
+        chance = after.logs - before.logs
+        variance = float(np.var(chance))
+        squares = np.square(self.function(self.x.values)), np.square(self.derivative(self.x.values))
+        alone = np.prod([latent.expectation(s) for s in squares], axis=0)
+        both = float(self.x.shares @ (latent.expectation(squares[0] * squares[1]) / np.maximum(alone, TINY) - 1))
+        share = both / self.x.features / variance if variance > 0 else 0.0
+        return np.asarray(share * chance - share**2 * variance / 2)
+
+    def _radial(self, swing: Draws) -> tuple[Array, Radial]:
+        """How much more comes back as δ points along φ(x), along the paths, and how far it then points along x.
+
+        Of E (φ · δ)² = X n E φ² E δ²: with a = X/n of it along φ, φ'δ has (1 − a) E φ'² + a E (φ φ')²/E φ².
+        """
+        f, d, x = self._values, self._slopes, self._x
+        f2, d2 = self._mean(f * f), self._mean(d * d)
+        along = self._mean(x * f * d) ** 2 / f2
+        across = np.maximum(self._mean((x * d) ** 2) - along, 0.0)
+        relative = [self._mean((f * d) ** 2) / (f2 * d2), along / d2, across / d2]
+        of_both, of_along, of_across = (np.exp(self._grid.along(np.maximum(r, TINY))) for r in relative)
+        assert self._draws.paths is not None
+        n, q = self.x.features, self._draws.paths.sizes * self.x.average(self.x.second)
+        known = swing.radial.times if swing.radial is not None and swing.radial.root is self.x.root else 1.0
+        part = np.minimum(known / n, 1.0)
+        more = 1 + part * (of_both - 1)
+        return more, Radial(self.x.root, (n * part * of_along + (1 - part) * of_across) / (q * more))
+
+
+def through_weights(seen: GradientMoments, out: State, x: State, moved: float) -> GradientMoments:
+    """What independent weights add to E δ² of one that points along the signal: they hand that part on whole.
+
+    Args:
+        out, x: the signal behind and in front of the weights.
+        moved: share of E out² that comes from x, and not from a bias.
+    """
+    swing = seen.swing
+    if swing.radial is None or swing.radial.root is not out.root or swing.paths is None:
+        return seen
+    known = moved * swing.radial.times
+    more = np.maximum(1 + (known - 1) / x.features, 1e-9)
+    mean, paths = Paths.of(swing.paths.logs + np.log(more))
+    new = replace(swing, paths=paths, radial=Radial(x.root, known / more))
+    return replace(seen.times(math.exp(mean)), swing=new)

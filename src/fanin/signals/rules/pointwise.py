@@ -86,7 +86,7 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
         out = out.binned(x.bins.of(values))
 
     def pull(gradients: Any) -> Pulled:
-        yield name, over_draws.back(scaled(gradients[0], slope, slopes), gradients[0], slope)
+        yield name, over_draws.back(scaled(gradients[0], slope, slopes), gradients[0], slope, out)
 
     return Outcome((out,), pull)
 

@@ -1,0 +1,140 @@
+"""A small population of draws of the weights, each with a few samples of its own: log q of each, layer after layer.
+
+Means over draws follow no formula where a function bends what draws differ in. GELU keeps a large q and halves a small
+one: a net's q stays for some layers and is then gone, at another depth in each draw, and for each sample of a draw. A
+path is one sample in one draw; a function moves each by what it does to a signal of that size, a layer adds its chance.
+Going back, a gradient meets each path where the signal left it.
+
+Layers draw from streams that their numbers name: two branches share what they inherit, and a prediction repeats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from fanin.signals.latent import Array
+
+DRAWS: Final = 256
+SAMPLES: Final = 32  # of a draw, at most
+TINY: Final = 1e-300
+GRID: Final = 32  # sizes of q at which a function is asked; between them the logarithm is a straight line
+_SORTED: Final[Array] = np.array([NormalDist().inv_cdf((d + 0.5) / DRAWS) for d in range(DRAWS)])
+_QUANTILES: Final[Array] = _SORTED / math.sqrt(float(np.mean(_SORTED**2)))
+
+
+@lru_cache(maxsize=256)
+def _chance(layer: int, samples: int) -> tuple[Array, Array]:
+    """What a layer adds to every sample of a draw, (DRAWS, 1), and to each, (DRAWS, samples): standard normal."""
+    random = np.random.Generator(np.random.Philox(key=[layer, samples]))
+    shared = random.permutation(_QUANTILES)[:, None]
+    if samples == 1:
+        return shared, np.zeros((DRAWS, 1))
+    apart = random.standard_normal((DRAWS, samples))
+    return shared, apart - apart.mean()
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Log q over its mean E q, of shape (draws, samples).
+
+    Attributes:
+        logs: these.
+        sizes: their exponentials, of mean 1.
+    """
+
+    logs: Array
+    sizes: Array
+
+    @classmethod
+    def of(cls, logs: Array) -> tuple[float, Paths]:
+        """From log q: log E q, and the rest."""
+        top = float(logs.max())
+        sizes = np.exp(logs - top)
+        mean = float(np.mean(sizes))
+        return top + math.log(mean), cls(logs - (top + math.log(mean)), sizes / mean)
+
+    @classmethod
+    def born(cls, amplitudes: Array, start: int, apart: float, samples: int) -> Paths:
+        """Of a Gaussian log q = Σ a_l ξ_l, whose samples differ by a variance `apart` in each draw."""
+        n = min(samples, SAMPLES)
+        logs = sum((a * _chance(start + at, 1)[0] for at, a in enumerate(amplitudes) if a), np.zeros((DRAWS, 1)))
+        whole = float(amplitudes @ amplitudes)
+        of_batch = apart / n if n > 1 else 0.0  # the mean of a batch of few has this much of it
+        logs = logs * math.sqrt(max(1 - of_batch / whole, 0.0)) if whole else logs
+        return cls.of(logs + math.sqrt(apart) * _chance(start, n)[1])[1]
+
+    @cached_property
+    def batches(self) -> Array:
+        """Log q of each draw, the mean over its samples; in the order of the draws."""
+        return np.asarray(np.log(np.maximum(self.sizes.mean(1), TINY)))
+
+    @cached_property
+    def pairs(self) -> float:
+        """E √(q q') over two samples of a draw, beside E q: what a covariance of samples of different sizes keeps."""
+        return _over_pairs(self.sizes)
+
+    def widened(self, layer: int, variance: float, apart: float) -> Paths:
+        """With what one more layer adds: `variance` to the mean of a batch, `apart` to its samples."""
+        n = self.logs.shape[1]
+        shared, own = _chance(layer, n)
+        middle = self.logs.mean(1, keepdims=True)
+        middle = middle - middle.mean()
+        size = float(np.sum(middle**2))
+        if size > 0:  # what few draws have in common by chance with what was before
+            shared = shared - float(np.sum(shared * middle)) / size * middle
+            shared = shared / math.sqrt(max(float(np.mean(shared**2)), TINY))
+        if n == 1:
+            return self.of(self.logs + math.sqrt(variance) * shared)[1]
+        more = self.logs + math.sqrt(max(variance - apart / n, 0.0)) * shared
+        return self.of(more + math.sqrt(apart) * own)[1]
+
+    def like(self, samples: int) -> Paths:
+        """With so many samples a draw, or one, which is their mean."""
+        return self if self.logs.shape[1] in (1, samples) else Paths.of(self.batches[:, None])[1]
+
+    def along(self, other: Paths) -> float:
+        """Log E q q', of two whose means are 1."""
+        return math.log(max(float(np.mean(self.sizes * other.sizes)), TINY))
+
+    def along_pairs(self, other: Paths) -> float:
+        """The same of two samples of a draw: log E √(q₁ q₂ q₁' q₂')."""
+        return math.log(max(_over_pairs(self.sizes * other.sizes, relative=False), TINY))
+
+
+def _over_pairs(sizes: Array, *, relative: bool = True) -> float:
+    n = sizes.shape[1]
+    mean = float(np.mean(sizes))
+    pairs = mean if n == 1 else float(np.mean(np.sqrt(sizes).sum(1) ** 2) - n * mean) / (n * (n - 1))
+    return pairs / mean if relative else pairs
+
+
+class Grid:
+    """A few sizes, at which a function of q is asked: between them its logarithm is a straight line.
+
+    Attributes:
+        sizes: of q, beside its mean.
+
+    Example:
+        >>> logs = np.linspace(-3.0, 3.0, 512).reshape(256, 2)
+        >>> grid = Grid(logs)
+        >>> bool(np.allclose(grid.along(2 * grid.sizes**2), math.log(2) + 2 * logs))
+        True
+    """
+
+    def __init__(self, logs: Array) -> None:
+        low, high = float(logs.min()), float(logs.max())
+        self.sizes: Array = np.exp(np.linspace(low, high, GRID))
+        steps = (logs - low) * ((GRID - 1) / max(high - low, 1e-12))
+        self._below = np.minimum(steps.astype(np.intp), GRID - 2)
+        self._beyond = steps - self._below
+
+    def along(self, values: Array) -> Array:
+        """Logarithm, along the paths, of a positive function with these values."""
+        logs = np.log(values)
+        return np.asarray(logs[self._below] + self._beyond * np.diff(logs)[self._below])

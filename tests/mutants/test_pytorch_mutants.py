@@ -1,0 +1,122 @@
+"""Defects of the adapter to PyTorch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from noticing import Mutant, noticed, put
+
+from fanin.frameworks import summed
+from fanin.frameworks.torch import moments
+from fanin.frameworks.torch.same_elements import same_elements
+from fanin.graph import fans
+from fanin.graph.layout import Layout
+from fanin.plans import Measured
+
+SAME_ELEMENTS, CLASSES, SUMS = same_elements, summed._classes, moments.sums
+MOMENTS = "frameworks/test_torch_moments.py"
+
+
+def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
+    """As `np.array_split` divides."""
+    n = len(positions)
+    return positions[index * n // parts : (index + 1) * n // parts]
+
+
+def read_at_once(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> moments.Sums:
+    """As if reading a number cost nothing."""
+    assert not math.isnan(float(x.sum()))
+    return SUMS(x, bounds)
+
+
+MUTANTS = (
+    Mutant(
+        "sums that are read as soon as they are made",
+        put("fanin.frameworks.torch.recorder", "sums", read_at_once),
+        (f"{MOMENTS}::test_nothing_is_read_before_both_passes_are_done",),
+    ),
+    Mutant(
+        "what is counted in a piece of a tensor is forgotten at the next",
+        put("fanin.frameworks.summed", "sum", lambda parts: parts[-1]),
+        (f"{MOMENTS}::test_the_compiled_sums_are_those_of_operations",),
+    ),
+    Mutant(
+        "−0 is no zero",
+        put("fanin.frameworks.summed", "_BITS", {k: (b, ~(m ^ m), i) for k, (b, m, i) in summed._BITS.items()}),
+        (f"{MOMENTS}::test_zeros_and_what_is_not_finite_are_counted",),
+    ),
+    Mutant(
+        "octaves that are one too high",
+        put("fanin.frameworks.summed", "_classes", lambda octaves: np.roll(CLASSES(octaves), -1)),
+        (f"{MOMENTS}::test_the_compiled_spread_is_that_of_numpy",),
+    ),
+    Mutant(
+        "an array of a net is compared as it lies, not as the logical weight",
+        lambda patch: patch.setattr(Layout, "logical", lambda layout, stored: stored.reshape(layout.shape)),
+        ("frameworks/test_numpy_net.py::test_initialize_fills_the_callers_own_arrays_and_verify_knows_them",),
+    ),
+    Mutant(
+        "packed gates that count as one weight",
+        put("fanin.graph.operations", "fans", lambda shape, use: fans(shape, replace(use, parts=1))),
+        ("frameworks/test_torch_trace.py",),
+    ),
+    Mutant(
+        "singular vectors that stay those of a trial",
+        put("fanin.frameworks.torch.drawn", "singular_vectors", lambda model, written: ()),
+        ("frameworks/test_torch_drawn.py::test_parameters_and_singular_vectors_come_back",),
+    ),
+    Mutant(
+        "a gradient of a view taken for that of all that reads its source",
+        put(
+            "fanin.frameworks.torch.recorder",
+            "same_elements",
+            lambda n, recorded: (source := SAME_ELEMENTS(n, recorded)[0], {source: n.name} if source else {}),
+        ),
+        ("frameworks/test_torch_observe.py::test_views_and_copies_have_what_measuring_them_again_would_show",),
+    ),
+    Mutant(
+        "starts compared by how their laws are written",
+        put("fanin.plans.diff", "same_start", lambda here, there: here.initializer == there.initializer),
+        ("frameworks/test_torch_from_values.py::test_a_model_that_starts_as_the_paper_says",),
+    ),
+    Mutant(
+        "starts in which a factor of √(2 L) is nothing",
+        lambda patch: patch.setattr(Measured, "has_std", lambda seen, std, kurtosis=3.0, sigmas=6.0: True),
+        ("frameworks/test_torch_from_values.py::test_the_scaling_that_was_never_applied_is_found",),
+    ),
+    Mutant(
+        "a spectral norm that is one of the weight before",
+        put("fanin.frameworks.torch.write", "singular_vectors", lambda model, written: ()),
+        ("frameworks/test_torch_parametrized.py::test_a_spectral_norm_is_one_at_once",),
+    ),
+    Mutant(
+        "a recipe that writes over the coordinates of an orthogonal weight",
+        put("fanin.frameworks.torch", "constrained", lambda model: {}),
+        ("frameworks/test_torch_parametrized.py::test_an_orthogonal_weight_stays_orthogonal",),
+    ),
+    Mutant(
+        "shards as even as can be, where PyTorch fills the first ones",
+        put("fanin.frameworks.torch.shards", "_chunk", as_even_as_can_be),
+        ("frameworks/test_torch_shards.py",),
+    ),
+    Mutant(
+        "weights that change without a word to autograd",
+        put("fanin.frameworks.torch.write", "increment_version", lambda written: None),
+        ("frameworks/test_torch_write.py::test_gradients_flags_and_kept_parameters_are_left_alone",),
+    ),
+    Mutant(
+        "the first blocks are verified, never others",
+        put("fanin.frameworks.torch.verify", "_chosen", lambda count, blocks: np.arange(min(count, blocks))),
+        ("frameworks/test_torch_verify.py::test_a_few_blocks_find_what_they_look_at",),
+    ),
+    Mutant(
+        "verify takes 0 for −0",
+        put("fanin.frameworks.torch.verify", "_bytes", lambda values: values[:, None]),
+        ("frameworks/test_torch_verify.py::test_one_changed_bit_is_found_and_shown",),
+    ),
+)
+
+test_the_tests_notice = noticed(MUTANTS)

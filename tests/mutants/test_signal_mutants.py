@@ -1,0 +1,167 @@
+"""Defects of predicted signals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from noticing import Mutant, noticed, put
+
+from fanin.signals import draws
+from fanin.signals.orthogonal import Blind
+from fanin.signals.paths import Paths
+from fanin.signals.rules import norms
+from fanin.signals.rules.over_draws import Response
+from fanin.signals.state import State
+
+DRAWS = "signals/test_draws.py"
+DEPTHWISE = "signals/rules/test_depthwise.py"
+
+
+def gaussian_paths(self: Paths, layer: int, variance: float, apart: float) -> Paths:
+    """As wide, and of no other shape."""
+    ranks = (np.argsort(np.argsort(self.logs, 0), 0) + 0.5) / len(self.logs)
+    size = math.hypot(float(np.std(self.logs)), math.sqrt(variance))
+    return Paths.of(size * np.vectorize(NormalDist().inv_cdf)(ranks))[1]
+
+
+def strangers(*draws: Any) -> list[Paths]:
+    """Each in another order of the draws."""
+    return [Paths.of(np.roll(d.paths.logs, 7 * at, 0))[1] for at, d in enumerate(draws)]
+
+
+def independently(parts: Any) -> draws.Draws:
+    """Log q of a sum as if no term had any draw in common with another."""
+    return draws.NOTHING.with_own(sum(w**2 * d.variance for w, d in parts))
+
+
+def unshared(rule: Any) -> Any:
+    """A rule for states whose features have nothing in common but their means."""
+
+    def forgetful(call: Any, **options: Any) -> Any:
+        values = {n: replace(v, shared=0.0) if isinstance(v, State) else v for n, v in call.values.items()}
+        return rule(replace(call, values=values), **options)
+
+    return forgetful
+
+
+MUTANTS = (
+    Mutant(
+        "branches of a stream are drawn independently",
+        put("fanin.signals.rules.sums", "together", independently),
+        ("signals/test_draws.py::test_the_band_of_a_residual_stream_is_as_wide_as_that_of_many_draws",),
+    ),
+    Mutant(
+        "orthogonal layers add to the spread over draws as others do",
+        lambda patch: patch.setattr(State, "drawn_through", lambda self, norms_kept: self.drawn),
+        ("signals/test_draws.py::test_orthogonal_weights_keep_the_mean_square_and_add_nothing_to_the_band",),
+    ),
+    Mutant(
+        "a function of q is taken at the mean of q",
+        put("fanin.signals.rules.over_draws", "LITTLE", math.inf),
+        ("signals/test_draws.py::test_the_mean_over_draws_is_that_of_a_log_normal_q",),
+    ),
+    Mutant(
+        "log q is Gaussian whatever functions did to it",
+        lambda patch: patch.setattr(Paths, "widened", gaussian_paths),
+        ("signals/test_draws.py::test_what_one_layer_adds_comes_to_what_was_there",),
+    ),
+    Mutant(
+        "the samples of a draw of the weights are as large as each other",
+        lambda patch: patch.setattr(State, "drawn", property(lambda self: self.draws.with_own(self.own_spread))),
+        (f"{DRAWS}::test_a_deep_net_of_gelu_is_as_in_500_draws",),
+    ),
+    Mutant(
+        "no gradient points along its signal",
+        put("fanin.signals.rules.linear", "through_weights", lambda seen, *at: seen),
+        (f"{DRAWS}::test_a_deep_net_of_gelu_is_as_in_500_draws",),
+    ),
+    Mutant(
+        "a gradient has nothing of the chance that the next signal has",
+        lambda patch: patch.setattr(Response, "_by_chance", lambda self, out: np.zeros((256, 1))),
+        (f"{DRAWS}::test_a_gradient_has_the_chance_that_the_next_signal_has",),
+    ),
+    Mutant(
+        "two signals of one past meet on paths of their own",
+        put("fanin.signals.draws", "_alike", strangers),
+        (f"{DRAWS}::test_two_signals_of_one_past_meet_on_the_same_paths",),
+    ),
+    Mutant(
+        "loops are not found, and each step is on its own",
+        put("fanin.signals.propagate", "loops", lambda graph: ()),
+        ("signals/test_loops.py::test_a_decay_is_slow_at_all_steps_or_at_none",),
+    ),
+    Mutant(
+        "what reaches an end of a loop from outside is counted for every feature that was left out",
+        put("fanin.frameworks.torch.loops", "_from_outside", lambda cut, shape: 1.0),
+        ("signals/test_loops.py::test_features_are_cut_although_one_end_has_none_of_them",),
+    ),
+    Mutant(
+        "what a constructor computes is Gaussian",
+        put("fanin.frameworks.torch.weights", "ALONE", frozenset()),
+        ("frameworks/test_torch_predict.py::test_a_bias_that_a_constructor_computes_is_seen_as_it_is_spread",),
+    ),
+    Mutant(
+        "what a norm makes impossible for gradients is forgotten",
+        put("fanin.signals.gradient", "Blind", lambda *_: None),
+        ("signals/rules/test_narrow.py::test_a_scale_that_a_norm_takes_out_again_gets_next_to_no_gradient",),
+    ),
+    Mutant(
+        "no tap of a kernel misses a position",
+        put("fanin.signals.rules.convolution", "_border", lambda met: 0.0),
+        (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
+    ),
+    Mutant(
+        "a gradient is orthogonal to the signal beside its own dependence on it",
+        put("fanin.signals.gradient", "Blind", lambda signal, along, border, factor: Blind(signal, along, border)),
+        (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
+    ),
+    Mutant(
+        "two positions have no more in common than their correlation",
+        put("fanin.signals.rules.convolution", "_large_together", lambda x, met: 0.0),
+        (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
+    ),
+    Mutant(
+        "features behind a convolution are equally large",
+        put("fanin.signals.rules.sizes", "inverse_moment", np.ones_like),
+        ("signals/rules/test_narrow.py::test_what_norms_divide_by_is_that_of_the_weights_in_front",),
+    ),
+    Mutant(
+        "gradients do not know which of few terms made their sum large",
+        put("fanin.signals.gradient", "FEW_TERMS", 0),
+        ("signals/rules/test_narrow.py::test_a_gradient_is_large_where_one_of_few_terms_made_the_sum_large",),
+    ),
+    Mutant(
+        "features share nothing behind weights over positions",
+        put("fanin.signals.rules.norms", "_over_features", unshared(norms._over_features)),
+        (
+            "signals/rules/test_narrow.py::"
+            "test_what_features_share_behind_weights_over_positions_is_taken_away_by_a_layer_norm",
+        ),
+    ),
+    Mutant(
+        "all positions behind a causal convolution are alike",
+        put("fanin.signals.rules.convolution", "_by_border", lambda *_: None),
+        ("signals/rules/test_narrow.py::test_the_first_position_behind_a_causal_convolution_sees_one_tap_of_four",),
+    ),
+    Mutant(
+        "every bias is Gaussian",
+        put("fanin.signals.rules.linear", "DECIDES", math.inf),
+        ("signals/rules/test_narrow.py::test_a_bias_that_decides_where_units_stand_is_seen_with_its_own_law",),
+    ),
+    Mutant(
+        "a recurrent layer is given moments of the layer below",
+        put("fanin.signals.rules.recurrent", "_beside", lambda _: []),
+        ("signals/rules/test_narrow.py::test_a_stack_of_recurrent_layers_sees_how_the_layer_below_changes_in_time",),
+    ),
+    Mutant(
+        "all of a second moment moves with the layers before it, the part of a bias too",
+        lambda patch: patch.setattr(State, "moved_by", lambda state, part: state),
+        ("signals/test_bands.py::test_the_band_of_a_net_that_its_biases_feed_does_not_drift_away_with_depth",),
+    ),
+)
+
+test_the_tests_notice = noticed(MUTANTS)
