@@ -42,7 +42,7 @@ MAY_IMPORT_FRAMEWORKS = (
     *("frameworks/torch/", "frameworks/jax/", "frameworks/keras/", "frameworks/paddle/"),
     *("compat/torch/", "compat/jax.py", "compat/keras/", "compat/paddle/"),
     *("experiments/", "cli/"),
-    "monitor/keras.py",  # a callback derives from the class that Keras calls
+    *("monitor/keras.py", "monitor/paddle.py"),  # a callback derives from the class that the framework calls
     "testing/signals.py",  # it runs the operations themselves
     "testing/zoo/",
 )

@@ -487,7 +487,7 @@ def test_curves_stand_in_tensorboard_while_trials_train(tmp_path: Path, monkeypa
 
 def test_a_trial_that_was_cut_off_begins_its_curve_anew(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from fanin.frameworks.torch.tensorboard import Run
+    from fanin.frameworks.tensorboard import Run
 
     for values in ([9.0, 8.0, 7.0, 6.0], [3.0, 2.0]):
         run = Run(tmp_path / "run")

@@ -118,3 +118,25 @@ def test_values_that_the_data_should_not_have_are_named() -> None:
     x[3, 2] = np.nan
     with pytest.raises(BadInput, match=r"first at index \(3, 2\)"):
         fanin.diagnose(deep(), x)
+
+
+def test_a_class_token_for_all_samples_is_as_many_times_there() -> None:
+    """It is small, so that a norm sends back a gradient of thousands: at one position of five."""
+    x = np.random.default_rng(0).standard_normal((64, 4, WIDTH), np.float32)
+
+    def net(params: Any, x: Any) -> Any:
+        token = jnp.broadcast_to(params["token"], (len(x), 1, WIDTH))
+        y = jnp.concatenate([token, x @ params["inner"]], axis=1)
+        y = y / jnp.sqrt((y**2).mean(-1, keepdims=True) + 1e-6) * params["scale"]
+        return y[:, 0] @ params["out"]
+
+    rng = np.random.default_rng(0)
+    drawn = {"token": 0.02 * rng.standard_normal((1, 1, WIDTH)), "inner": rng.standard_normal((WIDTH, WIDTH)) / 6}
+    drawn |= {"scale": np.ones(WIDTH), "out": rng.standard_normal((WIDTH, 8)) / 6}
+    model = net, {name: jnp.asarray(a, jnp.float32) for name, a in drawn.items()}
+    predicted, measured = fanin.predict(model, x), fanin.measure(model, x)
+    found, seen = (s.parameters["token"].gradient for s in (predicted, measured))
+    assert found
+    assert seen
+    assert found.second_moment == pytest.approx(seen.second_moment, rel=0.5)
+    assert predicted.gradients["cat"].second_moment == pytest.approx(measured.gradients["cat"].second_moment, rel=0.3)

@@ -168,3 +168,10 @@ def test_messages_say_where() -> None:
     with pytest.raises(CannotTrace, match="plan\\(model\\), without an example, runs nothing"):
         fanin.plan(Decides(), paddle.zeros([2, 8]))
     assert "without an example" in fanin.plan(Decides()).notes[0]
+
+
+def test_a_simple_recurrence_has_the_activation_that_it_was_given() -> None:
+    for activation in ("tanh", "relu"):
+        layer = nn.SimpleRNN(4, 8, activation=activation)
+        graph = fanin.frameworks.adapter_of(layer).trace(layer, paddle.zeros([2, 5, 4])).graph
+        assert [node.op for node in graph.nodes] == [f"rnn_{activation}"]

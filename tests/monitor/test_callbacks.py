@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import subprocess
 import sys
 import warnings
 from importlib.util import find_spec
@@ -145,41 +143,3 @@ def test_the_trainer_is_watched_with_the_loss_that_the_model_returns(tmp_path: P
         resumed = hf.Trainer(model, args, train_dataset=data, callbacks=[again])
         resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-4"))
     assert (again.watch.steps, [record.step for record in again.watch.records]) == (8, [8])
-
-
-KERAS = """
-import numpy as np, keras, torch
-from fanin.monitor.keras import WatchCallback
-
-def fit(*callbacks):
-    keras.utils.set_random_seed(0)
-    net = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(4)])
-    net.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    x, y = np.random.randn(160, 8).astype("float32"), np.random.randint(0, 4, 160)
-    net.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=list(callbacks))
-    return net.get_weights()
-
-callback = WatchCallback(every=5, say=print)
-watched, plain = fit(callback), fit()
-assert all((a == b).all() for a, b in zip(watched, plain))
-assert [record.step for record in callback.watch.records] == [1, 5, 10, 15, 20], callback.watch
-assert callback.watch.steps == 20
-losses = [loss for _, loss in callback.watch.losses]
-assert 0.5 < min(losses) and max(losses) < 4, losses
-first = callback.watch.records[0].signals
-names = [f"sequential/{layer}/{weight}" for layer in ("dense", "dense_1") for weight in ("bias", "kernel")]
-assert sorted(p.path for p in first.parameters) == names
-assert all(p.gradient > 0 and p.update > 0 for p in first.parameters)
-"""
-
-
-@pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed")
-@pytest.mark.parametrize(("backend", "said"), [("torch", ""), ("jax", "Keras runs on jax")])
-def test_keras_is_watched_on_its_pytorch_back_end(backend: str, said: str) -> None:
-    """In a process of its own, since the back end is chosen when Keras is imported."""
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(
-        [sys.executable, "-c", KERAS], capture_output=True, text=True, check=False, env=environment, timeout=120
-    )
-    assert (ended.returncode == 0) is (not said), ended.stderr
-    assert said in ended.stderr

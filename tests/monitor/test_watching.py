@@ -261,7 +261,7 @@ def test_tensorboard_shows_scalars_histograms_and_findings(tmp_path: Path) -> No
 
 
 def test_without_tensorboard_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard.summary.writer.event_file_writer", None)
     with pytest.raises(MissingExtra, match=r"fanin\[watch\]"), fanin.watch(net(), to=tmp_path, tensorboard=True):
         pass
 

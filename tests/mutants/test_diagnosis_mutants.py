@@ -201,7 +201,7 @@ MUTANTS = (
     ),
     Mutant(
         "outputs of 0 stand for probabilities of 0",
-        put("fanin.frameworks.torch.chance", "_LOG_SOFTMAX", frozenset()),
+        put("fanin.frameworks.stakes", "LOG_SOFTMAX", frozenset()),
         ("diagnosis/test_surroundings.py::test_chance_is_the_loss_of_logits_that_are_0",),
     ),
     Mutant(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from noticing import Mutant, noticed, put
 
+from fanin.frameworks.closer import looked_at
 from fanin.graph import Fans
 from fanin.initializers import Target
 
@@ -19,6 +20,11 @@ def drawn_as_stored(what: Any, target: Target, seed: Any, shape: Any, order: Any
     if law is None:
         return draw.full(what.law(target).mean, tuple(shape), np.dtype(target.dtype), sharding)
     return draw.draw(law, seed, target.name, tuple(shape), np.dtype(target.dtype), out_sharding=sharding)
+
+
+def dead_by_elements(xp: Any, x: Any, look: Any) -> Any:
+    """Elements that are 0 counted in the place of units."""
+    return looked_at(xp, x, look)._replace(dead=(x == 0).mean())
 
 
 MUTANTS = (
@@ -69,6 +75,51 @@ MUTANTS = (
             "fanin.frameworks.jax.reading.views.View.order", lambda view, source, of: tuple(of)
         ),
         ("frameworks/test_jax_reading.py::test_a_weight_is_followed_through_a_transpose",),
+    ),
+    Mutant(
+        "a unit that is 0 once is dead",
+        put("fanin.frameworks.closer", "looked_at", dead_by_elements),
+        ("frameworks/test_closer.py::test_arrays_show_what_their_definitions_say",),
+    ),
+    Mutant(
+        "the gradient at a layer is that of one element",
+        put("fanin.frameworks.watched", "squared_norm", lambda seen, shape: seen.second_moment),
+        ("monitor/test_jax_watch.py::test_a_kept_batch_shows_what_flows_through_layers_as_a_measurement_does",),
+    ),
+    Mutant(
+        "a step of JAX is looked at whether it is watched or not",
+        put("fanin.frameworks.jax.watch", "cond", lambda when, looked, skipped, of: looked(of)),
+        ("monitor/test_jax_watch.py::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
+    ),
+    Mutant(
+        "an array of JAX is there at once",
+        put("fanin.frameworks.arriving", "_is_here", lambda number: True),
+        ("monitor/test_jax_watch.py::test_between_watched_steps_nothing_is_computed_and_nothing_waits",),
+    ),
+    Mutant(
+        "a class token for all samples makes positions of the samples",
+        put("fanin.signals.rules.concatenation", "_repeated_as", lambda part, axes, dim: part),
+        ("frameworks/test_jax_signals.py::test_a_class_token_for_all_samples_is_as_many_times_there",),
+    ),
+    Mutant(
+        "every result of an LSTM's step is h",
+        put("fanin.frameworks.jax.sequences", "_hidden", lambda cell: frozenset({0, 1, 2})),
+        ("frameworks/test_jax_sequences.py::test_the_state_that_a_sequence_does_not_show_keeps_its_steps",),
+    ),
+    Mutant(
+        "any loss is a cross-entropy over classes",
+        put("fanin.frameworks.stakes", "_cancels", lambda slope, axis: True),
+        ("frameworks/test_framework_losses.py::test_chance_is_the_loss_of_logits_that_are_0",),
+    ),
+    Mutant(
+        "any loss of ln 2 is of a choice between two, and no other",
+        put("fanin.frameworks.stakes", "NEAR", -1.0),
+        ("frameworks/test_framework_losses.py::test_chance_is_the_loss_of_logits_that_are_0",),
+    ),
+    Mutant(
+        "draws of a gradient add up",
+        put("fanin.frameworks.losses", "_mean", lambda of: of[0].times(len(of))),
+        ("frameworks/test_framework_losses.py::test_a_predicted_loss_and_its_gradients_are_those_of_pytorch",),
     ),
 )
 

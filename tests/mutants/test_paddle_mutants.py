@@ -50,6 +50,16 @@ MUTANTS = (
         put("fanin.frameworks.paddle.record", "names_of_their_own", lambda model: contextlib.nullcontext()),
         ("frameworks/test_paddle_trace.py::test_names_that_two_parameters_share",),
     ),
+    Mutant(
+        "a unit of Paddle that is 0 once is dead",
+        put("fanin.frameworks.paddle.step_forward", "dead_share", lambda x, axis: (x == 0).astype("float32").mean()),
+        ("monitor/test_paddle_watch.py::test_layers_are_seen_as_they_are",),
+    ),
+    Mutant(
+        "gradients of Paddle are read when the step ends",
+        put("fanin.frameworks.paddle.watch_steps", "UPDATES", ()),
+        ("monitor/test_paddle_watch.py::test_gradients_are_seen_before_they_are_cleared_where_the_optimizer_is_given",),
+    ),
 )
 
 test_the_tests_notice = noticed(MUTANTS, needs="paddle")

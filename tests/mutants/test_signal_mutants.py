@@ -139,11 +139,6 @@ MUTANTS = (
         (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
     ),
     Mutant(
-        "moments of a gradient are kept, whatever state they are asked for at",
-        put("fanin.signals.gradient", "_moments", at_the_first_state(gradient._moments)),
-        ("signals/test_gradient.py::test_moments_are_those_at_the_state_that_is_asked_for",),
-    ),
-    Mutant(
         "features behind a convolution are equally large",
         put("fanin.signals.rules.sizes", "inverse_moment", np.ones_like),
         ("signals/rules/test_narrow.py::test_what_norms_divide_by_is_that_of_the_weights_in_front",),

@@ -27,9 +27,10 @@ def measure(
 
     Args:
         example: one batch as the model is called with, keywords as for `plan`.
-        loss: from the model's output to a scalar, such as `lambda out: cross_entropy(out, labels)`. Without one the
-            gradient is that of ⟨output, v⟩/batch with a fixed random v. Of what the model returns it is given the
-            tensors, in their containers and dataclasses; in place of other objects, such as a cache, it sees None.
+        loss: from the model's output to a scalar, such as `lambda out: cross_entropy(out, labels)`, or from output and
+            target, which is then the last of the batch, as for `diagnose`. Without one the gradient is that of
+            ⟨output, v⟩/batch with a fixed random v. Of what the model returns it is given the tensors, in their
+            containers and dataclasses; in place of other objects, such as a cache, it sees None.
         plan: measure the model as this plan would start it, instead of as it is; its own weights come back afterwards.
         seeds: of the plan's draws, a number of them or a list; the moments are averages over all. None: seed 0 alone.
 
@@ -51,6 +52,7 @@ def measure(
         (True, 0.0)
     """
     adapter = adapter_of(model, "observe")
+    example, loss = _batch(adapter, model, example, loss)
     traced = adapter.trace(model, *example)
     if plan is None:
         if seeds is not None:
@@ -64,6 +66,14 @@ def measure(
         with adapter_of(model, "drawn").drawn(model, plan, seed):
             passes.append(adapter.observe(traced, model, example, loss))
     return averaged(passes)
+
+
+def _batch(adapter: Any, model: Any, example: tuple[Any, ...], loss: Any) -> tuple[tuple[Any, ...], Any]:
+    """What the model is called with, and the loss of the output alone; one with a target has it behind the example."""
+    if loss is None or not hasattr(adapter, "batches_of"):
+        return example, loss
+    first, *_ = adapter.batches_of(model, example, loss, 1)
+    return first.example, first.loss
 
 
 def predict(
@@ -111,5 +121,6 @@ def predict(
     from fanin.signals.rules import RULES
 
     known = {**RULES, **(rules or {})}
+    example, loss = _batch(adapter, model, example, loss)
     signals: Signals = adapter.predict(adapter.trace(model, *example), model, example, plan, loss, known)
     return signals

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fanin.experiments.design import Design
 from fanin.experiments.stack import At, Said
-from fanin.frameworks.torch.tensorboard import Run, check_board
+from fanin.frameworks.tensorboard import Run, check_board
 
 FOLDER: Final = "tensorboard"  # within that of the results
 

@@ -66,6 +66,13 @@ VERBS: Final = {
     "load_step": "fanin.monitor.replay",
     "clip_": "fanin.clip_",
     "save": "fanin init",
+    "load": "fanin verify of such a file",
+}
+
+
+# What serves models of an adapter in the place of a function that it does not have.
+INSTEAD: Final = {
+    ("fanin.frameworks.jax", "Watcher"): "Steps of JAX are functions of arrays: see fanin.monitor.jax.watch.",
 }
 
 
@@ -80,9 +87,10 @@ def adapter_of(model: object, *needed: str) -> Any:
     """
     adapter = importlib.import_module(_adapter(model))
     if missing := [name for name in needed if not hasattr(adapter, name)]:
+        instead = INSTEAD.get((adapter.__name__, missing[0]), "docs/frameworks.md says what does.")
         raise BadInput(
             f"{VERBS.get(missing[0], missing[0])} does not serve models of {adapter.__name__.rpartition('.')[2]}; "
-            f"got {type(model).__name__}. docs/frameworks.md says what does."
+            f"got {type(model).__name__}. {instead}"
         )
     return adapter
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fanin.errors import BadInput
+from fanin.frameworks.losses import Slopes, seeds_of
 from fanin.graph import Graph, Input, Parameter, Ref
 from fanin.plans import Plan, Sweep
 from fanin.plans.model import writes
@@ -69,24 +70,28 @@ def predict(
     plan: Plan | None,
     read: Callable[[str], Array],
     rules: Mapping[str, Rule] = RULES,
+    slopes: Slopes | None = None,
+    loss_name: str = RANDOM_COTANGENT,
 ) -> Signals:
     """Moments of every node's value and gradient, and of every parameter's gradient.
 
-    The gradient is that of ⟨output, v⟩/batch with v white noise.
+    Without a loss, the gradient is that of ⟨output, v⟩/batch with v white noise.
 
     Args:
         given: the batch, by the names of the graph's inputs: its moments count, and of integers the values.
         plan: how the parameters are to start; without one, as they are.
         read: the logical values of a parameter.
+        slopes, loss_name: of a loss, as the framework differentiates it; see `losses.py`.
 
     Raises:
-        BadInput: a plan for another model, or an operation that has no rule.
+        BadInput: a plan for another model, an operation that has no rule, or a loss that fails.
     """
     graph = described.graph
     known = {**laws_of(graph, plan, read), **_known(described, given)}
     found = forward(graph, known, rules, refused)
-    backward(graph, found, dict(_cotangents(graph, found)))
-    return summarised(graph, found, known, 0.0, RANDOM_COTANGENT)
+    scalar, seeds = (0.0, dict(_cotangents(graph, found))) if slopes is None else seeds_of(graph, found, known, slopes)
+    backward(graph, found, seeds)
+    return summarised(graph, found, known, scalar, loss_name)
 
 
 def refused(call: Call) -> Outcome:

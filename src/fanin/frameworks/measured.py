@@ -5,19 +5,23 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fanin.errors import BadInput
+from fanin.frameworks.closer import Look, alikeness, details, look_of, looked_at
 from fanin.frameworks.described import input_axes
 from fanin.frameworks.held import Array
-from fanin.graph import Graph
+from fanin.graph import Graph, Node
 from fanin.graph.layers import REARRANGES
-from fanin.signals import Moments, ParameterSignal
-from fanin.signals.axes import Axes, Kind
+from fanin.signals import Detail, Moments, ParameterSignal, Signals
+from fanin.signals.axes import Axes, Kind, shape_of
 from fanin.signals.circumstances import InputSeen
+
+T = TypeVar("T", Moments, Detail)
 
 
 def moments(x: Array, bounds: tuple[float, float] | None = None, axes: Axes | None = None) -> Moments:
@@ -32,29 +36,14 @@ def moments(x: Array, bounds: tuple[float, float] | None = None, axes: Axes | No
     wide = np.asarray(x, np.complex128 if x.dtype.kind == "c" else np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         mean, second = float(wide.mean().real), float(np.mean(np.abs(wide) ** 2))
-        fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == x.shape
-        positions, samples = _alikeness(wide, axes, second) if axes is not None and fits else (None, None)
+        fits = axes is not None and shape_of(axes) == x.shape and wide.dtype.kind == "f"
+        positions, samples = alikeness(looked_at(np, wide, Look(axes)), axes, second) if fits and axes else (None, None)
     lost = 0.0 if math.isfinite(second) else float(np.mean(~np.isfinite(wide)))
     saturated = None
     if bounds:
         margin = 0.01 * (bounds[1] - bounds[0])
         saturated = float(np.mean((wide < bounds[0] + margin) | (wide > bounds[1] - margin)))
     return Moments(mean, second, float(np.mean(wide == 0)), lost, saturated, positions, samples)
-
-
-def _alikeness(x: Array, axes: Axes, second: float) -> tuple[float | None, float | None]:
-    """E x x' over two positions of a sample, and over two samples, as predictions define them."""
-    factors = [factor for axis in axes for factor in axis]
-    cube = x.reshape([n for _, n in factors])
-    over = {kind: tuple(i for i, (k, _) in enumerate(factors) if k is kind) for kind in (Kind.POSITION, Kind.SAMPLE)}
-    positions, samples = (math.prod(factors[i][1] for i in over[kind]) for kind in (Kind.POSITION, Kind.SAMPLE))
-    means = cube.mean(over[Kind.POSITION], keepdims=True)
-    of_means = float(np.mean(means**2))
-    together = float(np.mean(means.mean(over[Kind.SAMPLE], keepdims=True) ** 2))
-    return (
-        (positions * of_means - second) / (positions - 1) if positions > 1 else None,
-        (samples * together - of_means) / (samples - 1) if samples > 1 else None,
-    )
 
 
 def parameter_signal(value: Array, gradient: Array | None) -> ParameterSignal:
@@ -71,9 +60,31 @@ def _same_rows(x: Array) -> bool:
     return x.ndim >= 2 and x.shape[0] >= 2 and x.size > 0 and bool((x == x[:1]).all())
 
 
-def fill(graph: Graph, of: dict[str, Moments], *, alone: bool) -> None:
+def looks_of(graph: Graph, axes: Mapping[str, Axes] | None, classes: Mapping[str, int] | None) -> dict[str, Look]:
+    """How to look closer at each node; {} where no closer look is asked for."""
+    return {} if axes is None else {node.name: look_of(node, axes, classes or {}) for node in graph.nodes}
+
+
+def with_details(
+    signals: Signals,
+    graph: Graph,
+    looks: Mapping[str, Look],
+    values: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    parameters: Mapping[str, Array],
+) -> Signals:
+    """The signals with what a closer look shows of arrays by node and by path; as they are where none is asked for."""
+    if not looks:
+        return signals
+    of_values, of_gradients = details(values, looks), details(gradients, {})
+    for of, alone in ((of_values, False), (of_gradients, True)):
+        fill(graph, of, alone=alone)
+    return replace(signals, details=of_values, gradient_details=of_gradients, parameter_details=details(parameters, {}))
+
+
+def fill(graph: Graph, of: dict[str, T], *, alone: bool) -> None:
     """Both ways through what rearranges; a gradient only where nobody else reads what is rearranged."""
-    nodes = [node for node in graph.nodes if node.op in REARRANGES and node.inputs]
+    nodes: list[Node] = [node for node in graph.nodes if node.op in REARRANGES and node.inputs]
     for node in (*nodes, *reversed(nodes)):
         source = node.inputs[0]
         if alone and len(graph.users.get(source, ())) != 1:

@@ -1,13 +1,14 @@
-"""`Watching` as a callback of Keras, on its PyTorch back end.
+"""`Watching` as a callback of Keras, on any of its back ends.
 
-model.fit(x, y, callbacks=[WatchCallback(every=50, to="runs/")])
+model.fit(x, y, callbacks=[WatchCallback(every=50, to="runs/", batch=(x[:64], y[:64]))])
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from fanin.errors import BadInput, MissingExtra
+from fanin.errors import MissingExtra
 from fanin.monitor.account import Watch
 from fanin.monitor.watching import Watching
 
@@ -18,24 +19,31 @@ except ImportError as error:
 
 
 class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whether Keras is installed or not
-    """Watches `fit`, a step for each batch. Gradients, weights, updates and losses are seen; the layers' outputs are
-    not, since Keras calls layers past PyTorch's hooks.
+    """Watches `fit`, a step for each batch, or for each `steps_per_execution` of them.
+
+    Weights, updates, learning rates and losses are seen on every back end. Keras compiles a step as a whole on JAX and
+    TensorFlow, and on PyTorch it calls layers past PyTorch's hooks; so what flows through layers is measured on a batch
+    that is kept, at watched steps, before the update and with the model's own loss. Its gradients are judged where
+    those of the step itself cannot be seen.
 
     Args:
-        every, to, tensorboard, log, say: as for `fanin.watch`.
+        every, to, tensorboard, log, say, alarms: as for `fanin.watch`.
+        batch: (x, y) to be kept, as `fit` takes it; a pass over it, forward and back, is made at each watched step.
 
     Attributes:
         watch: what was seen, once training has begun.
 
     Raises:
-        BadInput: when training begins on another back end, which compiles its steps as a whole.
+        BadInput: when training begins, for a batch that is no pair.
     """
 
-    def __init__(self, every: int = 50, to: Any = None, **options: Any) -> None:
+    def __init__(self, every: int = 50, to: Any = None, *, batch: Any = None, **options: Any) -> None:
         super().__init__()
         self._settings: dict[str, Any] = {"every": every, "to": to, **options}
+        self._batch = batch
         self._watching: Watching | None = None
-        self._sum = 0.0
+        self._state: Mapping[str, Any] | None = None
+        self._sum, self._batches = 0.0, 0
 
     @property
     def watch(self) -> Watch | None:
@@ -44,32 +52,42 @@ class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whe
 
     def on_train_begin(self, logs: Any = None) -> None:
         """The weights are built now."""
-        if keras.backend.backend() != "torch":
-            raise BadInput(
-                f"Keras runs on {keras.backend.backend()}, which compiles a step as a whole, so that nothing in it is "
-                "seen. Set KERAS_BACKEND=torch to watch it."
-            )
+        from fanin.frameworks.keras.watch import Watcher
+
         self.close()  # of a run that was interrupted
-        self._watching = Watching(self.model, **self._settings)
+        histograms = bool(self._settings.get("tensorboard"))
+        watcher = Watcher(self.model, histograms=histograms, batch=self._batch)
+        self._watching = Watching(self.model, watcher=watcher, **self._settings)
+        if self._state is not None:
+            self._watching.load_state_dict(self._state)
         self._watching.__enter__()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras averages the loss over an epoch."""
-        self._sum = 0.0
+        self._sum, self._batches = 0.0, 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """A step; its own loss is told from the averages of this batch and the last, if they are all of one size."""
         if self._watching is None:
             return
-        average = (logs or {}).get("loss")
-        before, self._sum = self._sum, self._sum if average is None else float(average) * (batch + 1)
-        self._watching.step(None if average is None else self._sum - before)
+        average, made = (logs or {}).get("loss"), batch + 1 - self._batches
+        before, self._batches = self._sum, batch + 1
+        self._sum = before if average is None else float(average) * self._batches
+        self._watching.step(None if average is None else (self._sum - before) / max(made, 1))
 
     def on_train_end(self, logs: Any = None) -> None:
-        """The hooks go."""
+        """Files are closed."""
         self.close()
 
     def close(self) -> None:
-        """The hooks go; what was seen stays. Keras tells its callbacks of no Ctrl-C."""
+        """Files are closed; what was seen stays. Keras tells its callbacks of no Ctrl-C."""
         if self._watching is not None:
             self._watching.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint of yours; Keras keeps none of its callbacks."""
+        return self._watching.state_dict() if self._watching else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Before `fit`: go on where `state_dict` was taken."""
+        self._state = state or None

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from fanin.diagnosis.model import Severity
 from fanin.errors import BadInput, FaninError
 from fanin.frameworks import training_adapter_of
+from fanin.frameworks.tensorboard import Board
 from fanin.monitor.account import SCHEMA, Onset, Watch
 from fanin.monitor.alarm import Alarm, History
 from fanin.monitor.alarms import ALARMS
@@ -24,13 +25,16 @@ from fanin.signals.step import StepSignals
 
 CLOSER: Final = 8  # steps watched one after the other behind a finding: what follows from it is to be seen
 NO_STEP: Final = "w.step was never called, so that nothing was seen; call it behind each optimizer.step()."
-COMPILED: Final = "Layers inside torch.compile are not seen; gradients, weights and updates are."
 
 
 class Watching:
     """`with fanin.watch(model) as w`: call `w.step(loss)` once for each step of the optimizer.
 
     It prints as the account of what was seen until now, which `result` is.
+
+    Args:
+        watcher: what looks at a step, where it is not made of the model: of `fanin.monitor.keras` and `.jax`.
+        model, every, …: as for `fanin.watch`.
     """
 
     def __init__(
@@ -45,19 +49,21 @@ class Watching:
         keep_step: bool = False,
         alarms: Sequence[Alarm] = ALARMS,
         say: Callable[[str], None] | None = None,
+        watcher: Any = None,
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise BadInput(f"every takes a whole number of steps, 1 or more; got {every!r}.")
         if to is None and (option := "tensorboard" if tensorboard else "keep_step" if keep_step else ""):
             raise BadInput(f"{option}=True needs a folder to write to: fanin.watch(model, to='runs/', …).")
-        self._adapter = training_adapter_of(model, "Watcher")
-        self._watcher = self._adapter.Watcher(model, optimizer, histograms=tensorboard)
+        if watcher is None:
+            watcher = training_adapter_of(model, "Watcher").Watcher(model, optimizer, histograms=tensorboard)
+        self._watcher = watcher
         self._every, self._to, self._tensorboard, self._log = every, to, tensorboard, log
         self._say, self._alarms = say or _to_stderr, alarms
-        self._arriving, self._seen = self._adapter.Arriving(), Seen()
+        self._arriving, self._seen = self._watcher.arriving(), Seen()
         self._closer_until, self._armed, self._open = 0, False, False
         self._gave_up, self._owes = False, False
-        self._seen.notes += [] if self._watcher.sees_forward else [COMPILED]
+        self._seen.notes += self._watcher.notes()
         self._sinks = Sinks()
         self._keeper = None
         if keep_step and to is not None:
@@ -67,7 +73,7 @@ class Watching:
         if self._open:
             raise BadInput("This watch is open already. Make another for another loop: fanin.watch(model, …).")
         if self._watcher.rank == 0:
-            self._sinks = Sinks.opened(self._to, self._adapter.Board if self._tensorboard else None, self._log)
+            self._sinks = Sinks.opened(self._to, Board if self._tensorboard else None, self._log)
             self._written("run", {"schema": SCHEMA, "model": self._watcher.name, "every": self._every})
         self._open = True
         try:

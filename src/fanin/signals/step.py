@@ -88,11 +88,13 @@ class StepSignals:
         layers: in the order of their first calls; empty where the forward pass cannot be seen.
         parameters: in the model's order.
         learning_rates: of the optimizer's groups, where it is known.
+        gradients_seen: whether a gradient that is there would have been seen; not where a framework compiles its steps.
     """
 
     layers: tuple[LayerStep, ...]
     parameters: tuple[ParameterStep, ...]
     learning_rates: tuple[float, ...] = ()
+    gradients_seen: bool = True
 
     @property
     def gradient_norm(self) -> float | None:
@@ -110,6 +112,7 @@ class StepSignals:
         return {
             "gradient_norm": self.gradient_norm,
             "learning_rates": list(self.learning_rates),
+            "gradients_seen": self.gradients_seen,
             "layers": [_plain(layer) for layer in self.layers],
             "parameters": [_plain(p) | {"update_ratio": p.update_ratio} for p in self.parameters],
         }
@@ -124,7 +127,7 @@ class StepSignals:
         layers = tuple(_layer(layer) for layer in plain["layers"])
         known = ([(k, v) for k, v in p.items() if k != "update_ratio"] for p in plain["parameters"])
         parameters = tuple(ParameterStep(**{**dict(p), "shape": tuple(dict(p)["shape"])}) for p in known)
-        return cls(layers, parameters, tuple(plain["learning_rates"]))
+        return cls(layers, parameters, tuple(plain["learning_rates"]), plain.get("gradients_seen", True))
 
 
 def _layer(plain: Mapping[str, Any]) -> LayerStep:

@@ -25,9 +25,11 @@ from fanin.frameworks.jax.circumstances import batches_of, inputs_seen, predict,
 from fanin.frameworks.jax.draw import Sharding, draw, draw_on_host, full
 from fanin.frameworks.jax.initializers import DeltaOrthogonal, Fixed, OrthogonalMatrix, Scaled
 from fanin.frameworks.jax.layout import Axes, Layout
+from fanin.frameworks.jax.loss import stake
 from fanin.frameworks.jax.observe import drawn, has_values, observe
 from fanin.frameworks.jax.trace import Traced
-from fanin.frameworks.not_looked_at import chance, stake, training
+from fanin.frameworks.not_looked_at import training
+from fanin.frameworks.stakes import chance
 
 __all__ = [
     "Axes",

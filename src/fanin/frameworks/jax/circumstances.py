@@ -14,15 +14,18 @@ from fanin.frameworks.batch import Batch, check_count, with_target
 from fanin.frameworks.described import sweep_of
 from fanin.frameworks.held import Array
 from fanin.frameworks.jax.adapter import as_numpy, current, with_values
+from fanin.frameworks.jax.loss import slopes_of
 from fanin.frameworks.jax.observe import logical
 from fanin.frameworks.jax.opened import Opened, is_array, opened
+from fanin.frameworks.jax.sequences import Gathered, gathered
 from fanin.frameworks.jax.trace import Traced, call_of, is_key
-from fanin.frameworks.measured import arrays_seen, takes_target
+from fanin.frameworks.measured import arrays_seen, name_of, takes_target
 from fanin.graph import Graph
 from fanin.plans import Plan, Sweep
 from fanin.plans.recognition.by_parts import as_seen
 from fanin.signals import Signals
 from fanin.signals.circumstances import InputSeen
+from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.propagate import Rule, Tune
 from fanin.signals.rules import RULES
 
@@ -36,9 +39,14 @@ def batches_of(model: Any, example: tuple[Any, ...], loss: Callable[..., Any] | 
     check_count(count)
     if not any(is_array(x) for x in jax.tree_util.tree_leaves(example)):
         raise BadInput("Give one batch as arrays, diagnose(model, x, y, loss=…): loaders are read for PyTorch only.")
-    if loss is None or not takes_target(loss):
+    if loss is None or not (takes_target(loss) or _is_of_optax(loss)):
         return (Batch(example, loss),)
     return (with_target(example, loss, lambda loss, output, target: jnp.mean(loss(output, target))),)
+
+
+def _is_of_optax(loss: Callable[..., Any]) -> bool:
+    """All its losses take a target, though some have none by default."""
+    return str(getattr(loss, "__module__", "")).startswith("optax.")
 
 
 def given(traced: Traced, example: tuple[Any, ...]) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def seen(model: Any, graph: Graph) -> Plan:
 
 def sweep(traced: Traced, model: Any, _: tuple[Any, ...]) -> Sweep:
     """Predict forward from a plan, tuning; where an operation has no rule, widths stay as the recipe has them."""
-    swept = sweep_of(_described(traced), reader(traced.graph, current(traced, model)))
+    swept = sweep_of(_described(traced, gathered(traced.graph)), reader(traced.graph, current(traced, model)))
 
     def tuned(plan: Plan, tune: Tune) -> Mapping[str, float]:
         try:
@@ -97,16 +105,19 @@ def predict(
     loss: Any = None,
     rules: Mapping[str, Rule] = RULES,
 ) -> Signals:
-    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+    """See `fanin.predict`.
 
     Raises:
-        BadInput: a loss, which would be differentiated on predicted outputs, or an operation that has no rule.
+        BadInput: an operation that has no rule, or a loss that fails.
     """
-    if loss is not None:
-        raise BadInput("fanin.predict takes no loss for models of JAX: give none, or measure(model, x, loss=…).")
     arrays = {name: as_numpy(a) for name, a in given(traced, example).items()}
-    return described.predict(_described(traced), arrays, plan, reader(traced.graph, current(traced, model)), rules)
+    read = reader(traced.graph, current(traced, model))
+    slopes, name = (None, RANDOM_COTANGENT) if loss is None else (slopes_of(traced, loss), name_of(loss))
+    in_sequence = gathered(traced.graph)
+    found = described.predict(_described(traced, in_sequence), arrays, plan, read, rules, slopes, name)
+    return in_sequence.signals(found, traced.graph)
 
 
-def _described(traced: Traced) -> described.Described:
-    return described.Described(traced.graph, {name: as_numpy(a) for name, a in traced.constants.items()})
+def _described(traced: Traced, in_sequence: Gathered) -> described.Described:
+    constants = {name: as_numpy(a) for name, a in traced.constants.items()}
+    return described.Described(in_sequence.graph, {**constants, **in_sequence.constants})

@@ -5,29 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from fanin.errors import BadInput, CannotWrite, FaninError, ShapeMismatch
+from fanin.frameworks.closer import Look, Looked, alikeness, detail_of, details, looked_at
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
 from fanin.frameworks.jax.adapter import as_numpy, current, with_values, write_
+from fanin.frameworks.jax.loss import Loss, scalar_of
 from fanin.frameworks.jax.opened import is_floating, opened
 from fanin.frameworks.jax.reading import NOWHERE, Fixed, Program
 from fanin.frameworks.jax.trace import Traced, call_of
-from fanin.frameworks.measured import name_of, parameter_signal
+from fanin.frameworks.measured import T, looks_of, name_of, parameter_signal
 from fanin.graph import Parameter, Ref
 from fanin.graph.layers import REARRANGES
 from fanin.graph.layout import Layout
 from fanin.plans import Plan
-from fanin.signals import Moments, ParameterSignal, Signals
+from fanin.signals import Detail, Moments, ParameterSignal, Signals
 from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.summary import bounds_of
 
-Loss: TypeAlias = Callable[[Any], Any]
 Touch: TypeAlias = Callable[[int, Any], Any]
 
 
@@ -45,7 +46,8 @@ def observe(
 
     Args:
         loss: from the model's output to a scalar. Without one, that of ⟨output, v⟩/batch, v ~ N(0, 1).
-        axes, classes: of a closer look, which there is none of outside PyTorch.
+        axes: for a closer look (`Signals.details`): what the axes of each node count, as `predict` knows it.
+        classes: likewise: of logits, which axis counts the classes, by node.
 
     Raises:
         BadInput: arrays without values, a loss that fails or is no scalar, or what cannot be differentiated.
@@ -60,6 +62,7 @@ def observe(
     floating = [n for n in seen if jnp.issubdtype(traced.program.types[n].dtype, jnp.floating)]
     limits = bounds_of(graph)
     bounds = {traced.at[name]: pair for name, pair in limits.items() if name in traced.at}
+    looks = {traced.at[n]: look for n, look in looks_of(graph, axes, classes).items() if n in traced.at}
     split = [t.trained and is_floating(v) for t, v in zip(own.tensors, own.values, strict=True)]
 
     def measured(trained: Sequence[Any], state: Sequence[Any], arrays: Sequence[Any]) -> Any:
@@ -69,25 +72,29 @@ def observe(
             def touch(number: int, value: Any) -> Any:
                 if number not in shifts:
                     return value
-                stats[number] = _stats(value, bounds.get(number))
+                stats[number] = _stats(value, bounds.get(number), looks.get(number))
                 return value + shifts[number]
 
             pools = iter(trained), iter(state)
             values = [next(pools[0] if is_one else pools[1]) for is_one in split]
             outputs = evaluated(traced.program, [*values, *arrays], touch)
             result = jax.tree_util.tree_unflatten(traced.tree, outputs)
-            value = _scalar(loss, result) if loss else _random_cotangent(outputs)
+            value = scalar_of(loss, result) if loss else _random_cotangent(outputs)
             return value, stats
 
         types = traced.program.types
         shifts = {n: jnp.zeros(types[n].shape, types[n].dtype) for n in floating}
         (value, stats), (by_node, by_weight) = jax.value_and_grad(scalar, (0, 1), has_aux=True)(shifts, trained)
-        return value, stats, {n: _stats(g, None) for n, g in by_node.items()}, by_weight
+        again = Look() if looks else None
+        return value, stats, {n: _stats(g, None, again) for n, g in by_node.items()}, by_weight
 
     trained = [v for v, is_one in zip(own.values, split, strict=True) if is_one]
     state = [v for v, is_one in zip(own.values, split, strict=True) if not is_one]
     try:
-        value, stats, gradients, by_weight = jax.jit(measured)(trained, state, list(arrays))
+        # A trial of a repair, and a watched step, make the same pass on other weights. The loss is kept with it, so
+        # that no other object takes its id.
+        run, _ = traced.compiled.setdefault((id(loss), tuple(looks.items())), (jax.jit(measured), loss))
+        value, stats, gradients, by_weight = run(trained, state, list(arrays))
     except FaninError:
         raise
     except Exception as error:  # whatever a step of the user's cannot do is explained and re-raised
@@ -97,13 +104,21 @@ def observe(
         zip([t.path for t, is_one in zip(own.tensors, split, strict=True) if is_one], by_weight, strict=True)
     )
     return Signals(
-        _of_nodes(traced, stats, alone=False),
-        _of_nodes(traced, gradients, alone=True),
+        _of_nodes(traced, {n: _moments(s, looks.get(n)) for n, s in stats.items()}, alone=False),
+        _of_nodes(traced, {n: _moments(s, None) for n, s in gradients.items()}, alone=True),
         {p.path: _parameter(p, stored[p.path], of_weight.get(p.path)) for p in graph.parameters},
         float(value),
         name_of(loss) if loss else RANDOM_COTANGENT,
         graph=graph,
+        axes=axes or {},
+        details=_of_nodes(traced, _details(stats, looks), alone=False),
+        gradient_details=_of_nodes(traced, _details(gradients, {}), alone=True),
+        parameter_details=details({p.path: as_numpy(stored[p.path]) for p in graph.parameters}, {}) if looks else {},
     )
+
+
+def _details(stats: Mapping[int, Stats], looks: Mapping[int, Look]) -> dict[int, Detail]:
+    return {n: detail_of(s.looked, looks.get(n, Look()).units) for n, s in stats.items() if s.looked}
 
 
 def evaluated(program: Program, values: Sequence[Any], touch: Touch) -> list[Any]:
@@ -155,7 +170,23 @@ def _checked(traced: Traced, example: tuple[Any, ...]) -> list[Any]:
     return [jnp.asarray(a) for a in got]
 
 
-def _stats(x: Any, bounds: tuple[float, float] | None) -> tuple[Any, ...]:
+class Stats(NamedTuple):
+    """Of one array, on its device; mean and second moment in units of the largest magnitude and of its square.
+
+    Attributes:
+        looked: a closer look, where one was asked for.
+    """
+
+    unit: Any
+    mean: Any
+    second: Any
+    zeros: Any
+    lost: Any
+    saturated: Any
+    looked: Looked | None
+
+
+def _stats(x: Any, bounds: tuple[float, float] | None, look: Look | None) -> Stats:
     """In units of the largest magnitude, so that squares neither overflow nor vanish."""
     wide = jnp.abs(x).astype(jnp.float32) if jnp.iscomplexobj(x) else x.astype(jnp.promote_types(x.dtype, jnp.float32))
     finite = jnp.isfinite(wide)
@@ -166,21 +197,23 @@ def _stats(x: Any, bounds: tuple[float, float] | None) -> tuple[Any, ...]:
     if bounds:
         margin = 0.01 * (bounds[1] - bounds[0])
         saturated = jnp.mean((wide < bounds[0] + margin) | (wide > bounds[1] - margin))
-    return unit, jnp.mean(scaled), jnp.mean(scaled**2), jnp.mean(wide == 0), jnp.mean(~finite), saturated
+    looked = None if look is None or not wide.size or jnp.iscomplexobj(x) else looked_at(jnp, wide, look)
+    return Stats(unit, jnp.mean(scaled), jnp.mean(scaled**2), jnp.mean(wide == 0), jnp.mean(~finite), saturated, looked)
 
 
-def _moments(stats: Sequence[Any]) -> Moments:
+def _moments(stats: Stats, look: Look | None) -> Moments:
     unit, mean, second, zeros, lost = map(float, stats[:5])
-    saturated = None if stats[5] is None else float(stats[5])
+    saturated = None if stats.saturated is None else float(stats.saturated)
     if lost > 0:
         return Moments(math.nan, math.inf, zeros, lost, saturated)
-    return Moments(mean * unit, second * unit * unit, zeros, 0.0, saturated)
+    second *= unit * unit
+    alike = alikeness(stats.looked, look.axes, second) if stats.looked and look and look.axes else (None, None)
+    return Moments(mean * unit, second, zeros, 0.0, saturated, *alike)
 
 
-def _of_nodes(traced: Traced, stats: Mapping[int, Any], *, alone: bool) -> dict[str, Moments]:
-    """By node; a step that only rearranges what another made has that one's moments."""
+def _of_nodes(traced: Traced, known: Mapping[int, T], *, alone: bool) -> dict[str, T]:
+    """By node; a step that only rearranges what another made has that one's."""
     graph = traced.graph
-    known = {number: _moments(s) for number, s in stats.items()}
     found = {one.name: known[number] for one in graph.inputs if (number := traced.at[one.name]) in known}
     for node in graph.nodes:
         number = traced.at.get(node.name, NOWHERE)
@@ -203,19 +236,6 @@ def _parameter(parameter: Parameter, value: Any, gradient: Any) -> ParameterSign
     own = logical(parameter, value)
     back = None if gradient is None else logical(parameter, gradient)
     return parameter_signal(own, back)
-
-
-def _scalar(loss: Loss, output: Any) -> Any:
-    try:
-        value = loss(output)
-    except Exception as error:  # whatever the user's loss raises is explained and re-raised
-        line = str(error).strip().partition("\n")[0]
-        raise BadInput(f"The loss, {name_of(loss)}, failed under jax.jit: {type(error).__name__}: {line}.") from error
-    shape = getattr(value, "shape", None)
-    if shape is None or math.prod(shape) != 1:
-        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise BadInput(f"The loss must return an array with one element; got {got}. Reduce it with .mean() or .sum().")
-    return jnp.reshape(value, ())
 
 
 def _random_cotangent(outputs: Sequence[Any]) -> Any:

@@ -53,6 +53,7 @@ class Traced:
         at: node → the value of the program where it is measured.
         tree: the structure of the output.
         constants: what is neither a signal nor a parameter, by the name that the graph gives it.
+        compiled: what measures it, once it has been compiled, by the loss and by how it is looked at.
     """
 
     graph: Graph
@@ -62,6 +63,7 @@ class Traced:
     opened: Opened
     tree: Any
     constants: Mapping[str, Any] = field(default_factory=dict)
+    compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def traced(model: Opened, example: Sequence[Any]) -> Traced:

@@ -7,10 +7,12 @@ compares them. To teach a layer: a line in `LAYERS`, and one in `LAYOUTS` for it
 """
 
 from fanin.frameworks.keras.circumstances import batches_of, inputs_seen, seen
+from fanin.frameworks.keras.loss import stake
 from fanin.frameworks.keras.model import (
     constrained,
     draw_seed_for,
     example_input,
+    load,
     predict,
     save,
     seed_everything,
@@ -20,13 +22,16 @@ from fanin.frameworks.keras.model import (
 )
 from fanin.frameworks.keras.observe import drawn, has_values, observe
 from fanin.frameworks.keras.trace import Traced, knows_inputs, read_modules, trace
-from fanin.frameworks.not_looked_at import chance, stake, training
+from fanin.frameworks.keras.watch import Watcher
+from fanin.frameworks.not_looked_at import training
+from fanin.frameworks.stakes import chance
 
 LOSSES = "keras.losses"  # where their functions are
 
 __all__ = [
     "LOSSES",
     "Traced",
+    "Watcher",
     "batches_of",
     "chance",
     "constrained",
@@ -36,6 +41,7 @@ __all__ = [
     "has_values",
     "inputs_seen",
     "knows_inputs",
+    "load",
     "observe",
     "predict",
     "read_modules",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -17,6 +17,8 @@ from fanin.graph import Graph
 from fanin.plans import Plan
 from fanin.plans.recognition.by_parts import as_seen
 from fanin.signals.circumstances import InputSeen
+
+_LOSSES: Final = ("keras.losses", "keras.src.losses")  # where its functions are
 
 
 def batches_of(model: Any, example: tuple[Any, ...], loss: Callable[..., Any] | None, count: int) -> tuple[Batch, ...]:
@@ -40,7 +42,7 @@ def _applied(loss: Callable[..., Any], output: Any, target: Any) -> Any:
 
 def is_of_keras(loss: Any) -> bool:
     """Whether it is a loss of Keras, (target, output) → a number, or one for each sample."""
-    return isinstance(loss, keras.losses.Loss) or str(getattr(loss, "__module__", "")).startswith("keras.")
+    return isinstance(loss, keras.losses.Loss) or str(getattr(loss, "__module__", "")).startswith(_LOSSES)
 
 
 def inputs_seen(traced: Traced, _: Any, example: tuple[Any, ...]) -> tuple[InputSeen, ...]:

@@ -17,12 +17,16 @@ from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.given import warn_of_overridden
 from fanin.frameworks.held import Array, drawn, verified
 from fanin.frameworks.keras.given import given_initializers
+from fanin.frameworks.keras.loss import slopes_of
+from fanin.frameworks.keras.record import said
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
+from fanin.frameworks.measured import name_of
 from fanin.graph import Held
 from fanin.plans import Plan, Sweep, Verification
 from fanin.plans.model import Decision
 from fanin.signals import Signals
+from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import RULES
 
@@ -50,18 +54,17 @@ def predict(
     loss: Any = None,
     rules: Mapping[str, Rule] = RULES,
 ) -> Signals:
-    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+    """See `fanin.predict`.
 
     Raises:
-        BadInput: a loss, which would be differentiated on predicted outputs, or an operation that has no rule.
+        BadInput: an operation that has no rule, or a loss that fails.
     """
-    if loss is not None:
-        raise BadInput("fanin.predict takes no loss for Keras models: give none, or measure(model, x, loss=…).")
     arrays = [x for x in keras.tree.flatten(example) if hasattr(x, "shape")]
     given = {
         one.name: np.asarray(keras.ops.convert_to_numpy(x)) for one, x in zip(traced.graph.inputs, arrays, strict=False)
     }
-    return described.predict(traced, given, plan, logical(model), rules)
+    slopes, name = (None, RANDOM_COTANGENT) if loss is None else (slopes_of(traced, loss), name_of(loss))
+    return described.predict(traced, given, plan, logical(model), rules, slopes, name)
 
 
 def logical(model: Any) -> Callable[[str], Array]:
@@ -111,6 +114,21 @@ def verify(model: Any, plan: Plan, seed: int, blocks: int | None = 8) -> Verific
 def save(model: Any, path: Path, metadata: Mapping[str, str], plan: Plan) -> int:
     """The model's variables as a file of logical weights; returns its size in bytes. See `frameworks.files`."""
     return save_logical(plan, logical(model), path, metadata)
+
+
+def load(model: Any, path: Path) -> dict[str, str]:
+    """Put the weights of one of Keras's own files into the model: `.weights.h5`, or `.keras`.
+
+    Raises:
+        BadInput: no such file, or not of this model.
+    """
+    if not path.is_file():
+        raise BadInput(f"There is no file {str(path)!r}.")
+    try:
+        model.load_weights(str(path))
+    except Exception as error:  # whatever the file holds is explained and re-raised
+        raise BadInput(f"{path} does not hold this model's weights: {said(error)}.") from error
+    return {}
 
 
 def seed_everything(seed: int) -> None:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 
 from fanin.errors import BadInput, ShapeMismatch
+from fanin.frameworks.closer import Look
 from fanin.frameworks.described import cotangents
+from fanin.frameworks.held import Array
+from fanin.frameworks.keras.loss import Loss, scalar_of
 from fanin.frameworks.keras.model import write_
-from fanin.frameworks.keras.record import said
-from fanin.frameworks.keras.replay import Differentiated, Touch, differentiated, replay
+from fanin.frameworks.keras.replay import Touch, differentiated, replay
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.keras.variables import read, variables
-from fanin.frameworks.measured import fill, moments, name_of, parameter_signal
+from fanin.frameworks.measured import fill, looks_of, moments, name_of, parameter_signal, with_details
 from fanin.graph import Ref
 from fanin.plans import Plan
 from fanin.signals import Moments, Signals
 from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.summary import bounds_of
-
-Loss: TypeAlias = Callable[[Any], Any]
 
 
 def observe(
@@ -42,7 +41,8 @@ def observe(
 
     Args:
         loss: from the model's output to a scalar of the back end. Without one, that of ⟨output, v⟩/batch, v ~ N(0, 1).
-        axes, classes: of a closer look, which there is none of outside PyTorch.
+        axes: for a closer look (`Signals.details`): what the axes of each node count, as `predict` knows it.
+        classes: likewise: of logits, which axis counts the classes, by node.
 
     Raises:
         BadInput: no example, a loss that fails or is no scalar.
@@ -61,18 +61,20 @@ def observe(
 
     def run(parameters: Sequence[Any], touch: Touch) -> Any:
         output = replay(traced, stored, parameters, given, touch)
-        return _scalar(loss, output) if loss else _random_cotangent(traced, output)
+        return scalar_of(loss, output) if loss else _random_cotangent(traced, output)
 
     found = differentiated(run, [v.value for v in stored], floating)
-    values, gradients = _of_nodes(traced, found)
+    seen, slopes = _by_node(traced, found.values), _by_node(traced, found.gradients)
+    looks = looks_of(traced.graph, axes, classes)
+    logical = {path: own.held[path].layout.logical(read(v)) for path, v in zip(paths, stored, strict=True)}
     parameters = {
-        path: parameter_signal(
-            own.held[path].layout.logical(read(variable)), None if g is None else own.held[path].layout.logical(g)
-        )
-        for path, variable, g in zip(paths, stored, found.parameters, strict=True)
+        path: parameter_signal(logical[path], None if g is None else own.held[path].layout.logical(g))
+        for path, g in zip(paths, found.parameters, strict=True)
     }
+    moments_seen = _of_nodes(traced, seen, slopes, looks)
     name = name_of(loss) if loss else RANDOM_COTANGENT
-    return Signals(values, gradients, parameters, found.scalar, name, graph=traced.graph)
+    signals = Signals(*moments_seen, parameters, found.scalar, name, graph=traced.graph, axes=axes or {})
+    return with_details(signals, traced.graph, looks, seen, slopes, logical)
 
 
 @contextmanager
@@ -105,36 +107,24 @@ def _arrays(traced: Traced, example: tuple[Any, ...]) -> list[Any]:
     return arrays
 
 
-def _of_nodes(traced: Traced, found: Differentiated) -> tuple[dict[str, Moments], dict[str, Moments]]:
+def _by_node(traced: Traced, arrays: Mapping[int, Array]) -> dict[str, Array]:
+    """Where a node's tensor was met."""
+    tensors = traced.description.tensors
+    at = {node.name: tensors[node.name] for node in traced.graph.nodes if node.name in tensors}
+    return {name: arrays[tensor] for name, tensor in at.items() if tensor in arrays}
+
+
+def _of_nodes(
+    traced: Traced, seen: Mapping[str, Array], slopes: Mapping[str, Array], looks: Mapping[str, Look]
+) -> tuple[dict[str, Moments], dict[str, Moments]]:
     """By node; a node that only rearranges what another made has that one's moments."""
     bounds = bounds_of(traced.graph)
-    tensors = traced.description.tensors
-    values = {
-        node.name: moments(found.values[tensors[node.name]], bounds.get(node.name))
-        for node in traced.graph.nodes
-        if tensors.get(node.name) in found.values
-    }
-    gradients = {
-        node.name: moments(found.gradients[tensors[node.name]])
-        for node in traced.graph.nodes
-        if tensors.get(node.name) in found.gradients
-    }
+    values = {name: moments(x, bounds.get(name), looks[name].axes if looks else None) for name, x in seen.items()}
+    gradients = {name: moments(x) for name, x in slopes.items()}
     for of, alone in ((values, False), (gradients, True)):
         fill(traced.graph, of, alone=alone)
     order = [node.name for node in traced.graph.nodes]
     return tuple({name: of[name] for name in order if name in of} for of in (values, gradients))  # type: ignore[return-value]
-
-
-def _scalar(loss: Loss, output: Any) -> Any:
-    try:
-        value = loss(output)
-    except Exception as error:  # whatever the user's loss raises is explained and re-raised
-        raise BadInput(f"The loss, {name_of(loss)}, failed: {type(error).__name__}: {said(error)}.") from error
-    shape = getattr(value, "shape", None)
-    if shape is None or math.prod(shape) != 1:
-        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with keras.ops.mean.")
-    return keras.ops.reshape(value, ())
 
 
 def _random_cotangent(traced: Traced, output: Any) -> Any:

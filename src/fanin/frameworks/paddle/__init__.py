@@ -5,8 +5,9 @@ hold weights are described from outside (`layers.py`), everything else operation
 `read_modules` is what can be said without an example.
 """
 
-from fanin.frameworks.not_looked_at import chance, stake, training
+from fanin.frameworks.not_looked_at import training
 from fanin.frameworks.paddle.circumstances import batches_of, inputs_seen, seen
+from fanin.frameworks.paddle.loss import stake
 from fanin.frameworks.paddle.model import (
     constrained,
     draw_seed,
@@ -24,12 +25,15 @@ from fanin.frameworks.paddle.model import (
 from fanin.frameworks.paddle.modules import read_modules
 from fanin.frameworks.paddle.observe import observe
 from fanin.frameworks.paddle.trace import Traced, trace
+from fanin.frameworks.paddle.watch_steps import Watcher
+from fanin.frameworks.stakes import chance
 
 LOSSES = "paddle.nn.functional"  # where their functions are
 
 __all__ = [
     "LOSSES",
     "Traced",
+    "Watcher",
     "batches_of",
     "chance",
     "constrained",

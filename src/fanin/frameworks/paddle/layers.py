@@ -138,7 +138,7 @@ def cells_of(layer: Any) -> list[Any]:
 def cell_op(layer: Any) -> str:
     """The operation of a cell; "" for what is none of Paddle's."""
     op = next((CELLS[name] for name in _names(layer) if name in CELLS), "")
-    return "rnn_relu" if op == "rnn_tanh" and getattr(layer, "_activation", "") == "relu" else op
+    return "rnn_relu" if op == "rnn_tanh" and getattr(layer, "activation", "") == "relu" else op
 
 
 def _recurrent(d: Description, run: LayerRun) -> None:

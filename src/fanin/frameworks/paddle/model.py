@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import paddle
 
-from fanin.errors import BadInput
 from fanin.frameworks import described
 from fanin.frameworks.files import save as save_logical
 from fanin.frameworks.given import warn_of_overridden
 from fanin.frameworks.held import Array, verified
 from fanin.frameworks.held import drawn as drawn_values
+from fanin.frameworks.measured import name_of
+from fanin.frameworks.paddle.loss import slopes_of
 from fanin.frameworks.paddle.parameters import given_initializers, parameters, read, require_values
 from fanin.frameworks.paddle.trace import Traced
 from fanin.graph import Held
 from fanin.plans import Plan, Sweep, Verification
 from fanin.plans.model import Decision
 from fanin.signals import Signals
+from fanin.signals.model import RANDOM_COTANGENT
 from fanin.signals.propagate import Rule
 from fanin.signals.rules import RULES
 
@@ -125,14 +127,13 @@ def predict(
     loss: Any = None,
     rules: Mapping[str, Rule] = RULES,
 ) -> Signals:
-    """See `fanin.predict`; gradients are those of ⟨output, v⟩/batch.
+    """See `fanin.predict`.
 
     Raises:
-        BadInput: a loss, which would be differentiated on predicted outputs, or an operation that has no rule.
+        BadInput: an operation that has no rule, or a loss that fails.
     """
-    if loss is not None:
-        raise BadInput("fanin.predict takes no loss for Paddle models: give none, or measure(model, x, loss=…).")
-    return described.predict(traced, feed(traced, example), plan, logical(model), rules)
+    slopes, name = (None, RANDOM_COTANGENT) if loss is None else (slopes_of(traced, loss), name_of(loss))
+    return described.predict(traced, feed(traced, example), plan, logical(model), rules, slopes, name)
 
 
 def fed(traced: Traced, example: tuple[Any, ...]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import paddle
 
 from fanin.errors import BadInput
+from fanin.frameworks.closer import Look
 from fanin.frameworks.described import cotangents
 from fanin.frameworks.held import Array
-from fanin.frameworks.measured import fill, moments, name_of, parameter_signal
+from fanin.frameworks.measured import fill, looks_of, moments, name_of, parameter_signal, with_details
 from fanin.frameworks.paddle.describe import shape_of
 from fanin.frameworks.paddle.model import fed, logical
 from fanin.frameworks.paddle.parameters import dtype_of, parameters, require_values
@@ -41,8 +42,8 @@ def observe(
 
     Args:
         loss: from the model's output to a scalar, in operations of Paddle. Without one, that of ⟨output, v⟩/batch.
-        axes: what the axes of each node count, as `predict` knows it: how alike samples and positions are is seen then.
-        classes: of a closer look, which there is none of outside PyTorch.
+        axes: for a closer look (`Signals.details`): what the axes of each node count, as `predict` knows it.
+        classes: likewise: of logits, which axis counts the classes, by node.
 
     Raises:
         BadInput: no example, a loss that fails, is no scalar, or depends on no parameter.
@@ -73,6 +74,7 @@ def observe(
         logical(model),
         float(scalar.reshape(-1)[0]),
         name_of(loss) if loss else RANDOM_COTANGENT,
+        looks_of(whole.graph, axes, classes),
         axes or {},
     )
 
@@ -85,24 +87,27 @@ def _signals(
     read: Callable[[str], Array],
     scalar: float,
     loss_name: str,
+    looks: Mapping[str, Look],
     axes: Mapping[str, Axes],
 ) -> Signals:
     graph, held = whole.graph, whole.description.parameters.held
     bounds = bounds_of(graph)
-    values = {name: moments(x, bounds.get(name), axes.get(name)) for name, x in seen.items()}
+    values = {name: moments(x, bounds.get(name), looks[name].axes if looks else None) for name, x in seen.items()}
     gradients = {name: moments(x) for name, x in slopes.items()}
     for of, alone in ((values, False), (gradients, True)):
         fill(graph, of, alone=alone)
+    logical = {p.path: read(p.path) for p in graph.parameters}
     parameters = {
         p.path: parameter_signal(
-            read(p.path), None if (g := of_weights.get(p.path)) is None else held[p.path].layout.logical(g)
+            logical[p.path], None if (g := of_weights.get(p.path)) is None else held[p.path].layout.logical(g)
         )
         for p in graph.parameters
     }
     ordered: list[dict[str, Moments]] = [
         {n.name: of[n.name] for n in graph.nodes if n.name in of} for of in (values, gradients)
     ]
-    return Signals(ordered[0], ordered[1], parameters, scalar, loss_name, graph=graph, axes=axes)
+    signals = Signals(ordered[0], ordered[1], parameters, scalar, loss_name, graph=graph, axes=axes)
+    return with_details(signals, graph, looks, seen, slopes, logical)
 
 
 def _weights(whole: Traced) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Recorded:
     Attributes:
         program: of Paddle's intermediate representation (PIR).
         outputs: the values that the model returns, one after the other.
+        returned: the same as it returns them, in lists and mappings.
         scalar: what the loss makes of them, if there is one.
         runs: of layers, inner ones before those around them.
         tensors: parameters, buffers and other tensors of the model's that it reads, by their names in the program.
@@ -40,6 +41,7 @@ class Recorded:
 
     program: Any
     outputs: tuple[Any, ...]
+    returned: Any
     scalar: Any
     runs: tuple[LayerRun, ...]
     tensors: Mapping[str, Any]
@@ -70,7 +72,7 @@ def recorded(
     if not places:
         raise BadInput(f"The example holds no tensor; got {', '.join(type(x).__name__ for x in example) or 'nothing'}.")
     specs = [_spec(leaves[i], f"x_{n}" if n else "x") for n, i in enumerate(places)]
-    watch, failed = Watch(is_leaf), list[Exception]()
+    watch, failed, returned = Watch(is_leaf), list[Exception](), list[Any]()
 
     @paddle.jit.not_to_static  # type: ignore[untyped-decorator]  # Paddle has no types
     def called(given: Sequence[Any]) -> Any:
@@ -81,8 +83,9 @@ def recorded(
         try:
             with watched(model, watch):
                 made = model(*arguments, **keywords)
+            returned[:] = [made]
             outputs = [x for x in paddle.utils.flatten([made]) if is_value(x)]
-            return [*outputs, _scalar(loss, made)] if loss else outputs
+            return [*outputs, scalar_of(loss, made)] if loss else outputs
         except Exception as error:
             failed.append(error)  # as it was raised: Paddle tells it anew, in other words
             raise
@@ -96,7 +99,7 @@ def recorded(
         tensors = {tensor.name: tensor for tensor in concrete.parameters[0]}
     made = [x for x in paddle.utils.flatten(concrete.outputs) if is_value(x)]
     scalar = made.pop() if loss else None
-    return Recorded(concrete.main_program, tuple(made), scalar, tuple(watch.runs), tensors)
+    return Recorded(concrete.main_program, tuple(made), returned[0], scalar, tuple(watch.runs), tensors)
 
 
 def _explained(model: Any, error: Exception, watch: Watch) -> Exception:
@@ -134,7 +137,12 @@ def said(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
-def _scalar(loss: Callable[[Any], Any], made: Any) -> Any:
+def scalar_of(loss: Callable[[Any], Any], made: Any) -> Any:
+    """The loss of what a model returns, symbolic values or tensors.
+
+    Raises:
+        BadInput: it fails, or is no scalar.
+    """
     try:
         value = loss(made)
     except FaninError:
@@ -143,7 +151,7 @@ def _scalar(loss: Callable[[Any], Any], made: Any) -> Any:
         raise BadInput(
             f"The loss, {name_of(loss)}, failed on the model's output: {type(error).__name__}: {said(error)}."
         ) from error
-    if not isinstance(value, paddle.pir.Value) or any(n != 1 for n in value.shape):
+    if not isinstance(value, (paddle.pir.Value, paddle.Tensor)) or any(n != 1 for n in value.shape):
         got = f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__
         raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with .mean() or .sum().")
     return value

@@ -5,15 +5,14 @@ that graph once, forward and backward, on the module's own parameters, and `pred
 `write_` fills the parameters, `verify` compares them. None of these touches mode, gradients, hooks or buffers.
 `materialize_` gives a model on the meta device its memory and its values, with what `on_meta` recorded; `built` is
 the plan that such a model's constructor follows, `seen` that which its values show. `fill_` fills one tensor.
-`Watcher` looks at steps of training, `Arriving` waits for no loss, `Board` writes for TensorBoard;
+`Watcher` looks at steps of training;
 `clip_` makes gradients smaller. `Keeping` keeps the step that is being made, `save_step` and `load_step` move it.
 """
 
+from fanin.frameworks.stakes import chance
 from fanin.frameworks.torch.activation import array_activation
-from fanin.frameworks.torch.arriving import Arriving
 from fanin.frameworks.torch.batches import Batch, batches_of
 from fanin.frameworks.torch.built import Built, built
-from fanin.frameworks.torch.chance import chance, stake
 from fanin.frameworks.torch.clip import clip_
 from fanin.frameworks.torch.drawn import drawn
 from fanin.frameworks.torch.example import example_input
@@ -28,22 +27,20 @@ from fanin.frameworks.torch.observe import observe
 from fanin.frameworks.torch.parametrized import constrained
 from fanin.frameworks.torch.predict import predict
 from fanin.frameworks.torch.record import Recording, on_meta
-from fanin.frameworks.torch.save import save
+from fanin.frameworks.torch.save import load, save
 from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
 from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
-from fanin.frameworks.torch.tensorboard import Board
 from fanin.frameworks.torch.trace import Traced, trace
 from fanin.frameworks.torch.training import training
 from fanin.frameworks.torch.tune import measured_sweep, sweep
 from fanin.frameworks.torch.verify import verify
 from fanin.frameworks.torch.watch import Watcher
+from fanin.frameworks.torch.watched_loss import stake
 from fanin.frameworks.torch.whole import has_values
 from fanin.frameworks.torch.write import write_
 
 __all__ = [
-    "Arriving",
     "Batch",
-    "Board",
     "Built",
     "Keeping",
     "Recording",
@@ -64,6 +61,7 @@ __all__ = [
     "has_values",
     "inputs_seen",
     "learned_factors",
+    "load",
     "load_step",
     "materialize_",
     "measured_sweep",

@@ -9,18 +9,10 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.arriving import Arrived
 from fanin.frameworks.torch.shards import is_sharded
 
 _MOST: Final = 64  # steps on their way; a host that runs so far ahead of its device waits for the oldest
-
-
-class Arrived(NamedTuple):
-    """Of one step; None what was not given."""
-
-    step: int
-    loss: float | None
-    norm: float | None
-    clipped: float | None
 
 
 class _Sent(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fanin.frameworks import closer
 from fanin.frameworks.torch.moments import COMPILED, here, host
 from fanin.signals import Histogram
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
@@ -84,25 +85,9 @@ def spread(x: _Array) -> Spread:
     return Spread(
         float(np.abs(finite).max()) if finite.size else math.inf,
         float(sizes.min()) if sizes.size else math.inf,
-        _magnitudes(sizes),
-        _histogram(finite),
+        closer.magnitudes(sizes),
+        closer.histogram(finite),
     )
-
-
-def _magnitudes(sizes: _Array) -> tuple[float, ...]:
-    """The share below 2^k of sizes that are not 0, for k in `OCTAVES`."""
-    if not sizes.size:
-        return (0.0,) * len(OCTAVES)
-    _, octaves = np.frexp(sizes)  # of 2^(e−1) ≤ x < 2^e
-    return tuple(float(np.count_nonzero(octaves <= k)) / sizes.size for k in OCTAVES)
-
-
-def _histogram(x: _Array) -> Histogram | None:
-    if not x.size:
-        return None
-    reach = 4 * math.sqrt(float(np.square(x).mean())) or 1.0
-    bins = np.clip((x / reach + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
-    return Histogram(-reach, reach, tuple(np.bincount(bins, minlength=BINS).tolist()))
 
 
 @cache

@@ -9,6 +9,7 @@ import torch
 
 from fanin.errors import BadInput, MissingExtra
 from fanin.files import replacing
+from fanin.frameworks.files import sort_header
 from fanin.frameworks.torch.shards import is_sharded
 
 
@@ -33,6 +34,7 @@ def save(model: torch.nn.Module, path: Path, metadata: Mapping[str, str], _: obj
         raise BadInput(f"{on_meta[0]} is on the meta device and has no value; materialize the model first.")
     with replacing(path) as temporary:
         save_model(model, str(temporary), {"format": "pt", **metadata})
+        sort_header(temporary)
         return temporary.stat().st_size
 
 

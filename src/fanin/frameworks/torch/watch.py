@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.torch.arriving import Arriving
 from fanin.frameworks.torch.names import checked_parameters
 from fanin.frameworks.torch.shard_sums import Norms, ShardSums
 from fanin.frameworks.torch.shards import local_of
@@ -18,6 +19,7 @@ from fanin.frameworks.torch.step_statistics import Fetch, histogram_of, sampled
 from fanin.frameworks.torch.whole import is_a
 from fanin.signals.step import ParameterStep, StepSignals
 
+COMPILED: Final = "Layers inside torch.compile are not seen; gradients, weights and updates are."
 _FSDP1: Final = ("torch.distributed.fsdp.fully_sharded_data_parallel", "FullyShardedDataParallel")
 
 
@@ -59,10 +61,13 @@ class Watcher:
         self.name = type(model).__name__
         self.ended = False  # for all processes: one of them could not watch a step
 
-    @property
-    def sees_forward(self) -> bool:
-        """Whether activations can be seen; inside torch.compile they cannot."""
-        return self._forward.sees
+    def notes(self) -> list[str]:
+        """What cannot be seen: activations inside torch.compile."""
+        return [] if self._forward.sees else [COMPILED]
+
+    def arriving(self) -> Arriving:
+        """Where losses wait."""
+        return Arriving()
 
     @property
     def sharded(self) -> bool:

@@ -23,9 +23,10 @@ from fanin.monitor.alarm import Alarm, History
 
 def find(alarm: Alarm, history: History) -> Finding | None:
     """In a watched step."""
-    if history.record is None or history.record.signals.gradient_norm is not None:
+    seen = history.record.signals if history.record else None
+    if seen is None or seen.gradient_norm is not None or not seen.gradients_seen:
         return None
-    moved = history.record.signals.updated
+    moved = seen.updated
     return alarm.finding(
         Severity.NOTE if moved else Severity.WARNING,
         "no parameter has a gradient at the end of the step" + ("" if moved else ", and none of them changed"),

@@ -113,5 +113,5 @@ ALARM = Alarm(
     summary="The loss, a gradient or an activation is infinite or not a number.",
     page=__doc__,
     find=find,
-    remedy="go back to a checkpoint; fanin.watch(model, to='runs/', keep_step=True) then names the operation",
+    remedy="go back to a checkpoint; in PyTorch, fanin.watch(model, to=…, keep_step=True) then names the operation",
 )

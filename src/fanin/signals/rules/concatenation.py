@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, size_of
-from fanin.signals.broadcast import as_state
+from fanin.signals.axes import Axes, Kind, axis, count, kinds_of, shape_of, size_of
+from fanin.signals.broadcast import as_state, expanded, gathered
 from fanin.signals.draws import together
 from fanin.signals.flow import Gradient, chosen
 from fanin.signals.frozen import replace
@@ -41,21 +41,32 @@ def concatenate(call: Call) -> Outcome:
 
 
 def _with_others(call: Call, named: list[tuple[str, Value]], dim: int) -> Outcome:
-    """Parameters (a class token) and known tensors among the parts."""
+    """Parameters (a class token) and known tensors among the parts; one for all samples is as many times there."""
     like = next((v for _, v in named if isinstance(v, State)), None)
     if like is None:
         raise NoRule("no part is a signal")
     parts = {name: value if isinstance(value, State) else as_state(value, like.axes) for name, value in named}
-    outcome = concatenate(Call(call.node, parts, call.plain))
+    whole = {name: _repeated_as(part, like.axes, dim) for name, part in parts.items()}
+    outcome = concatenate(Call(call.node, whole, call.plain))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         for name, back in outcome.pull(gradients):
             if isinstance(call[name], Weight) and not isinstance(back, WeightGradient):
-                yield name, WeightGradient(parts[name].average(total(back, parts[name]).second))
+                own = gathered(back, whole[name], parts[name]) if whole[name] is not parts[name] else back
+                yield name, WeightGradient(parts[name].average(total(own, parts[name]).second))
             else:
                 yield name, back
 
     return Outcome(outcome.values, pull)
+
+
+def _repeated_as(part: State, axes: Axes, dim: int) -> State:
+    """With the axes of the others, but for the one along which they are joined; as it is where it has them."""
+    at = dim % len(axes)
+    if len(part.axes) != len(axes):
+        return part
+    wanted = (*axes[:at], part.axes[at], *axes[at + 1 :])
+    return part if shape_of(part.axes) == shape_of(wanted) else expanded(part, wanted)
 
 
 def _side_by_side(parts: list[tuple[str, State]], axes: Axes) -> Outcome:

@@ -1,0 +1,124 @@
+"""`fanin verify` of files that are not PyTorch's, and that the same start is the same file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fanin.cli import app
+from fanin.errors import BadInput
+
+NET = """
+import jax.numpy as jnp, keras, numpy as np, torch
+from fanin.compat.numpy import Net, layer
+
+def dense():
+    keras.utils.clear_session()
+    inner = keras.layers.Dense(32, "relu", name="a")
+    return keras.Sequential([keras.Input((16,)), inner, keras.layers.Dense(4, name="b")])
+
+def arrays():
+    return Net({"W": (64, 32), "V": (32, 4)}, [layer("linear", weight=w, axes=("in", "out")) for w in "WV"])
+
+def pytree():
+    def net(params, x):
+        return jnp.tanh(x @ params["W"]) @ params["V"]
+    return (net, {"W": jnp.zeros((64, 32)), "V": jnp.zeros((32, 4))}), jnp.zeros((8, 64))
+
+def module():
+    return torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Linear(32, 4)), torch.zeros(8, 16)
+"""
+pytest.importorskip("keras")
+pytest.importorskip("safetensors")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def called(*arguments: str) -> tuple[int, str]:
+    ended = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
+    return ended.exit_code, ended.output
+
+
+def init(factory: str) -> None:
+    command = ["init", f"net.py:{factory}", "--seed", "7", "--recipe", "he", "--out", "w.safetensors"]
+    assert called(*command, "--json", "plan.json")[0] == 0
+
+
+@pytest.mark.parametrize("factory", ["dense", "arrays", "pytree"])
+def test_what_init_wrote_is_what_its_plan_says(factory: str, folder: Path) -> None:
+    init(factory)
+    code, shown = called("verify", f"net.py:{factory}", "w.safetensors", "--plan", "plan.json", "--blocks", "0")
+    assert (code, "bit for bit" in shown) == (0, True), shown
+    file = folder / "w.safetensors"
+    held = bytearray(file.read_bytes())
+    held[-1] ^= 1
+    file.write_bytes(held)
+    code, shown = called("verify", f"net.py:{factory}", "w.safetensors", "--plan", "plan.json", "--blocks", "0")
+    assert code == 1, shown
+    assert called("verify", f"net.py:{factory}", "w.safetensors", "--plan", "plan.json", "--seed", "8")[0] == 1
+
+
+@pytest.mark.parametrize("name", ["mine.weights.h5", "mine.keras"])
+def test_a_file_of_keras_is_verified(name: str, folder: Path) -> None:
+    import keras  # after importorskip
+
+    import fanin
+
+    model: Any = keras.Sequential(
+        [keras.Input((16,)), keras.layers.Dense(32, "relu", name="a"), keras.layers.Dense(4, name="b")]
+    )
+    plan = fanin.initialize_(model, recipe="he", seed=7)
+    (folder / "plan.json").write_text(plan.to_json())
+    save = model.save_weights if name.endswith("h5") else model.save
+    save(str(folder / name))
+    command = ["verify", "net.py:dense", name, "--plan", "plan.json"]
+    code, shown = called(*command, "--seed", "7")
+    assert (code, "bit for bit" in shown) == (0, True), shown
+    assert called(*command, "--seed", "8")[0] == 1
+    with pytest.raises(BadInput, match="does not say with which seed"):
+        called(*command)
+    model.layers[0].kernel.assign(np.zeros((16, 32)))
+    save(str(folder / name))
+    assert called(*command, "--seed", "7")[0] == 1
+
+
+def test_files_that_are_not_there_or_of_something_else_are_named(folder: Path) -> None:
+    init("dense")
+    (folder / "other.safetensors").write_bytes(b"no tensors")
+    (folder / "other.weights.h5").write_bytes(b"no tensors")
+    command = ["verify", "net.py:dense", "--plan", "plan.json", "--seed", "7"]
+    for name, says in {
+        "gone.safetensors": "no file",
+        "other.safetensors": "Cannot read",
+        "gone.weights.h5": "no file",
+        "other.weights.h5": "does not hold this model",
+    }.items():
+        with pytest.raises(BadInput, match=says):
+            called(*command, name)
+
+
+@pytest.mark.parametrize("factory", ["dense", "arrays", "module"])
+def test_the_same_start_is_the_same_file_byte_for_byte(factory: str, folder: Path) -> None:
+    """In processes of their own: a table's order differs between them."""
+    digests = set()
+    for number in range(3):
+        command = [sys.executable, "-m", "fanin", "init", f"net.py:{factory}", "--seed", "7"]
+        command += ["--recipe", "he", "--out", f"{number}.safetensors"]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        digests.add(hashlib.sha256((folder / f"{number}.safetensors").read_bytes()).hexdigest())
+    assert len(digests) == 1
