@@ -14,7 +14,8 @@ import numpy as np
 from fanin.errors import BadInput
 from fanin.frameworks.held import Array
 from fanin.graph import Graph, Ref
-from fanin.signals.gradient import Gradient, GradientMoments
+from fanin.signals.flow import Gradient
+from fanin.signals.gradient import GradientMoments
 from fanin.signals.particles import cube, draw, moments_of
 from fanin.signals.propagate import Propagated
 from fanin.signals.state import State
