@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torch
 
-from fanin.frameworks.torch import gpu
+from fanin.frameworks.torch.writing import gpu
 from fanin.stream import key, normal, to_bfloat16_bits
 from fanin.stream.laws import NORMAL, TRUNCATED, UNIFORM, Law
 

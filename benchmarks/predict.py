@@ -41,7 +41,7 @@ from torch.utils import _pytree as pytree
 
 import fanin
 from fanin.frameworks.torch import observe, on_meta, trace
-from fanin.frameworks.torch.predict import predict
+from fanin.frameworks.torch.predicting.predict import predict
 from fanin.signals import Comparison, Signals, Summary, averaged
 from fanin.signals.compare_text import node_cells
 

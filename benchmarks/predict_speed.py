@@ -24,13 +24,13 @@ from predict_large import GPT
 from torch import nn
 
 from fanin.frameworks.torch import predict, trace
-from fanin.frameworks.torch.call import call_of
-from fanin.frameworks.torch.known import known_tensors
-from fanin.frameworks.torch.loops import loop_runner
-from fanin.frameworks.torch.seeds import of_fixed_noise
-from fanin.frameworks.torch.surrogate import sampler
-from fanin.frameworks.torch.trace import Traced
-from fanin.frameworks.torch.weights import weights_of
+from fanin.frameworks.torch.model.call import call_of
+from fanin.frameworks.torch.predicting.known import known_tensors
+from fanin.frameworks.torch.predicting.loops import loop_runner
+from fanin.frameworks.torch.predicting.seeds import of_fixed_noise
+from fanin.frameworks.torch.predicting.surrogate import sampler
+from fanin.frameworks.torch.predicting.weights import weights_of
+from fanin.frameworks.torch.tracing.trace import Traced
 from fanin.plans import Plan, make_plan
 from fanin.signals.propagate import backward, forward
 from fanin.signals.rules import RULES

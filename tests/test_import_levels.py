@@ -46,6 +46,7 @@ MAY_IMPORT_FRAMEWORKS = (
     "testing/signals.py",  # it runs the operations themselves
     "testing/zoo/",
 )
+TORCH = ("model", "tracing", "building", "writing", "measuring", "predicting", "watching")  # each knows those before it
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -74,6 +75,16 @@ def test_a_module_imports_only_lower_levels_or_its_own_package(file: Path) -> No
             continue
         other = parts[1] if parts[1] in LEVELS else ""
         assert other == own or LEVELS[other] < LEVELS[own] or own in {"cli", ""}, f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("room", TORCH)
+def test_a_room_of_the_torch_adapter_imports_only_those_before_it(room: str) -> None:
+    before = TORCH[: TORCH.index(room) + 1]
+    for file in (ROOT / "frameworks" / "torch" / room).glob("*.py"):
+        for name in imported(file):
+            parts = name.split(".")
+            if parts[:3] == ["fanin", "frameworks", "torch"]:
+                assert parts[3] in before, f"{file.name} in {room}/ imports {name}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

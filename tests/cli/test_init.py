@@ -18,7 +18,7 @@ import fanin
 from fanin.cli import app
 from fanin.errors import BadInput
 from fanin.files import replacing
-from fanin.frameworks.torch.save import save
+from fanin.frameworks.torch.writing.save import save
 
 NET = """
 import torch

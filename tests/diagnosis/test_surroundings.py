@@ -18,8 +18,8 @@ import fanin
 from fanin.api.evidence import gathering
 from fanin.diagnosis import Evidence
 from fanin.errors import BadInput, FaninError
-from fanin.frameworks.torch.devices import require_one_device
-from fanin.frameworks.torch.training import training
+from fanin.frameworks.torch.measuring.training import training
+from fanin.frameworks.torch.model.devices import require_one_device
 from fanin.signals.circumstances import Chance
 
 CLASSES = 10

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fanin.errors import BadInput
-from fanin.frameworks.torch import gpu, gpu_kernels
+from fanin.frameworks.torch.writing import gpu, gpu_kernels
 from fanin.stream import key, reference, words
 from fanin.stream.distributions import _window
 from fanin.stream.laws import NORMAL, TRUNCATED, UNIFORM, Law

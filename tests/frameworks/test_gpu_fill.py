@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from fanin.frameworks.torch import gpu
+from fanin.frameworks.torch.writing import gpu
 from fanin.stream import key, reference, words
 from fanin.stream.distributions import _window
 from fanin.stream.laws import NORMAL, TRUNCATED, UNIFORM, Law
@@ -45,7 +45,7 @@ def compiled(target: tuple[str, int | str, int], stored: str, **constants: objec
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from fanin.frameworks.torch import gpu_kernels
+    from fanin.frameworks.torch.writing import gpu_kernels
 
     constants = {"TILE": gpu_kernels.UNITS, "WHOLE": True, "RUNS": False, "SKIPS": False, **constants}
     types = {name: "constexpr" if name in constants else "i32" for name in gpu_kernels.fill.arg_names}

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanin.frameworks.torch import trace, write_
-from fanin.frameworks.torch.names import named_parameters
+from fanin.frameworks.torch.model.names import named_parameters
 from fanin.graph import Parameter, Parts
 from fanin.initializers import Keep, Orthogonal, PerPart, VarianceScaling, Zeros, forget_gate_bias
 from fanin.plans import Entry, Plan, make_plan

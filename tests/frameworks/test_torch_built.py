@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.frameworks.torch import on_meta, trace
-from fanin.frameworks.torch.built import Built, built
-from fanin.frameworks.torch.names import named_parameters
+from fanin.frameworks.torch.building.built import Built, built
+from fanin.frameworks.torch.model.names import named_parameters
 from fanin.graph import Graph, Parameter, Parts
 from fanin.initializers import (
     Constant,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import fanin
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch import observe, trace
-from fanin.frameworks.torch.call import call_of
+from fanin.frameworks.torch.model.call import call_of
 
 IDS = torch.tensor([[1, 2, 3], [4, 5, 6]])
 

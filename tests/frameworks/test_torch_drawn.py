@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import fanin
-from fanin.frameworks.torch.drawn import _put_back, drawn
+from fanin.frameworks.torch.measuring.drawn import _put_back, drawn
 
 
 def net() -> nn.Sequential:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.errors import BadInput, CannotWrite, StillUninitialized
-from fanin.frameworks.torch.names import named_parameters
+from fanin.frameworks.torch.model.names import named_parameters
 from fanin.graph import Parameter
 from fanin.initializers import Initializer, Law, Target
 from fanin.plans import Entry, Plan

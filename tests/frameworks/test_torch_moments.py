@@ -14,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fanin.frameworks.summed import PIECE
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.moments import Later, moments, read, same_rows, sums
-from fanin.frameworks.torch.sampled import Samples, spread
+from fanin.frameworks.torch.measuring.moments import Later, moments, read, same_rows, sums
+from fanin.frameworks.torch.measuring.sampled import Samples, spread
 from fanin.signals import Signals
 
-MOMENTS, SAMPLED = "fanin.frameworks.torch.moments", "fanin.frameworks.torch.sampled"
+MOMENTS, SAMPLED = "fanin.frameworks.torch.measuring.moments", "fanin.frameworks.torch.measuring.sampled"
 NORMAL = np.random.default_rng(0).normal(size=5000)
 EDGES = [0.0, -0.0, 1.0, -2.5, 1e-45, -1e-40, 3e38, math.inf, -math.inf, math.nan]
 
@@ -119,7 +119,9 @@ def test_nothing_is_read_before_both_passes_are_done(closer: bool, monkeypatch: 
         return observe(traced, model, (x,), lambda y: y.square().mean(), axes, {})
 
     here, mode = seen(), NothingRead()
-    module: Any = importlib.import_module("fanin.frameworks.torch.observe")  # the package means a function by the name
+    module: Any = importlib.import_module(
+        "fanin.frameworks.torch.measuring.observe"
+    )  # the package means a function by the name
 
     def reading(waiting: list[Later]) -> None:
         mode.over = True

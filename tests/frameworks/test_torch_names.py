@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fanin.frameworks.torch.names import logical, named_parameters
+from fanin.frameworks.torch.model.names import logical, named_parameters
 
 
 @pytest.mark.parametrize(

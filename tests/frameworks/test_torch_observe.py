@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fanin.errors import BadInput, ShapeMismatch
 from fanin.frameworks.torch import observe, trace
-from fanin.frameworks.torch.moments import moments
+from fanin.frameworks.torch.measuring.moments import moments
 from fanin.signals import Moments, Signals
 from fanin.signals.model import RANDOM_COTANGENT
 
@@ -167,7 +167,7 @@ def test_views_and_copies_have_what_measuring_them_again_would_show(
     torch.manual_seed(0)
     model = build()
     once = measured(model, x)
-    monkeypatch.setattr("fanin.frameworks.torch.recorder.same_elements", lambda n, recorded: ("", {}))
+    monkeypatch.setattr("fanin.frameworks.torch.measuring.recorder.same_elements", lambda n, recorded: ("", {}))
     again = measured(model, x)
     for some, all_ in ((once.values, again.values), (once.gradients, again.gradients)):
         assert some.keys() == all_.keys()
@@ -317,7 +317,7 @@ def test_the_given_model_is_measured_not_the_one_that_was_traced() -> None:
 @pytest.mark.parametrize("compiled", [True, False])
 def test_activations_are_not_kept_beyond_what_autograd_keeps(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compiled:
-        monkeypatch.setattr("fanin.frameworks.torch.moments._compiled", lambda: None)
+        monkeypatch.setattr("fanin.frameworks.torch.measuring.moments._compiled", lambda: None)
     n, width, depth = 256, 256, 16
     model = nn.Sequential(*[nn.Identity() if i % 2 else nn.Linear(width, width) for i in range(2 * depth)])
     for parameter in model.parameters():

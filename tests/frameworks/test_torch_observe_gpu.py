@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.moments import Later, read
+from fanin.frameworks.torch.measuring.moments import Later, read
 from fanin.signals import Moments
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -39,7 +39,7 @@ def test_nothing_waits_in_the_pass_and_the_device_sees_what_the_cpu_sees(
     axes = predict(traced, here, (x,)).axes if closer else None
     expected = observe(traced, here, (x,), mean_square, axes)
     observe(traced_there, there, (on_device,), mean_square, axes)  # the first call makes handles and workspaces
-    module: Any = importlib.import_module("fanin.frameworks.torch.observe")
+    module: Any = importlib.import_module("fanin.frameworks.torch.measuring.observe")
 
     def reading(waiting: Iterable[Later]) -> None:
         torch.cuda.set_sync_debug_mode("default")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.errors import CannotTrace
-from fanin.frameworks.torch.output import taken_apart
+from fanin.frameworks.torch.model.output import taken_apart
 
 A, B = torch.zeros(2), torch.ones(3)
 Pair = namedtuple("Pair", "first second")  # users write them so

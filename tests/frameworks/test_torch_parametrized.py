@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import fanin
-from fanin.frameworks.torch import parametrized
+from fanin.frameworks.torch.model import parametrized
 from fanin.testing.tolerance import std_tolerance
 
 X = torch.zeros(2, 128)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanin.frameworks.torch.poison import poison_, poisoned
+from fanin.frameworks.torch.model.poison import poison_, poisoned
 
 FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex64, torch.complex128]
 EXACT = [*FLOATS, torch.int64, torch.int32, torch.bool]

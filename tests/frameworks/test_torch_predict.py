@@ -251,7 +251,9 @@ def test_a_plan_for_another_model_is_refused() -> None:
 
 
 def test_a_sharded_model_needs_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("fanin.frameworks.torch.predict"), "any_sharded", lambda _: True)
+    monkeypatch.setattr(
+        importlib.import_module("fanin.frameworks.torch.predicting.predict"), "any_sharded", lambda _: True
+    )
     model, x = mlp(), torch.randn(4, 64)
     with pytest.raises(BadInput, match="sharded"):
         predicted(model, x)

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fanin.frameworks.torch import known, trace
-from fanin.frameworks.torch.call import call_of
-from fanin.frameworks.torch.input_axes import input_axes
-from fanin.frameworks.torch.known import input_state, known_tensors
+from fanin.frameworks.torch import trace
+from fanin.frameworks.torch.model.call import call_of
+from fanin.frameworks.torch.predicting import known
+from fanin.frameworks.torch.predicting.known import input_state, known_tensors
+from fanin.frameworks.torch.tracing.input_axes import input_axes
 from fanin.signals.axes import Kind, usual
 from fanin.signals.state import State
 from fanin.signals.values import Constant, Unknown, Value

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fanin.activations import moments
-from fanin.frameworks.torch import predict, trace, trial
-from fanin.frameworks.torch.structured import Noise, cube_of, drawn, noise, seen, state_of
-from fanin.frameworks.torch.surrogate import sampler
+from fanin.frameworks.torch import predict, trace
+from fanin.frameworks.torch.predicting import trial
+from fanin.frameworks.torch.predicting.structured import Noise, cube_of, drawn, noise, seen, state_of
+from fanin.frameworks.torch.predicting.surrogate import sampler
 from fanin.graph import Ref
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axes_of, count, shape_of, usual

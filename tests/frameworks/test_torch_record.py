@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import fanin
 from fanin.errors import BadInput
 from fanin.frameworks.torch import Recording, on_meta
-from fanin.frameworks.torch.poison import poisoned
-from fanin.frameworks.torch.record import CannotReplay
+from fanin.frameworks.torch.building.record import CannotReplay
+from fanin.frameworks.torch.model.poison import poisoned
 
 
 def in_place() -> Tensor:
@@ -124,7 +124,7 @@ def test_it_says_why_it_has_no_value() -> None:
         weight = torch.ones(3)
         copied = weight.clone()
         net: Any = nn.BatchNorm1d(3)
-    from fanin.frameworks.torch.allocate import storage
+    from fanin.frameworks.torch.model.allocate import storage
 
     with pytest.raises(CannotReplay, match=r"it was not made under fanin\.on_meta"):
         recorded.value(before, seed=0)

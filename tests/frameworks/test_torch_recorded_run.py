@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fanin.frameworks.torch import observe, trace
-from fanin.frameworks.torch.custom_functions import unsure_gradients
+from fanin.frameworks.torch.tracing.custom_functions import unsure_gradients
 from fanin.graph import Role
 from fanin.plans import make_plan
 

@@ -26,7 +26,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 import fanin
 from fanin.errors import BadInput, CannotTrace, CannotWrite
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.shards import Split, agreed, local_of, pieces, spans
+from fanin.frameworks.torch.model.shards import Split, agreed, local_of, pieces, spans
 from fanin.initializers import Normal, Target
 from fanin.stream import Runs
 

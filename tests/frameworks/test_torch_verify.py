@@ -13,7 +13,7 @@ from torch import nn
 
 import fanin
 from fanin.errors import BadInput
-from fanin.frameworks.torch.verify import BLOCK
+from fanin.frameworks.torch.writing.verify import BLOCK
 
 
 class Net(nn.Module):

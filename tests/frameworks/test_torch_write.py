@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from fanin.errors import BadInput, CannotWrite
-from fanin.frameworks.torch import draw_seed_for, fill, trace, write_
+from fanin.frameworks.torch import draw_seed_for, trace, write_
+from fanin.frameworks.torch.writing import fill
 from fanin.graph import Parameter
 from fanin.initializers import Initializer, Keep, Law, Normal, Orthogonal, Target, Uniform, Zeros
 from fanin.plans import Entry, Plan, make_plan

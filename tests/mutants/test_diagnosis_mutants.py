@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     Mutant(
         "keys that a mask hides counted among those that attention may choose from",
-        put("fanin.frameworks.torch.attention_seen", "_MASKED", -math.inf),
+        put("fanin.frameworks.torch.measuring.attention_seen", "_MASKED", -math.inf),
         (f"{TOKENS}::test_a_mask_that_leaves_few_keys_is_no_collapse",),
     ),
     Mutant(
@@ -206,12 +206,12 @@ MUTANTS = (
     ),
     Mutant(
         "every optimizer goes by the sign of the gradient",
-        put("fanin.frameworks.torch.training", "_ALIKE", 10.0),
+        put("fanin.frameworks.torch.measuring.training", "_ALIKE", 10.0),
         ("diagnosis/test_surroundings.py::test_the_first_step_is_that_of_the_optimizer",),
     ),
     Mutant(
         "of a loader the first batch alone",
-        put("fanin.frameworks.torch.batches", "islice", lambda loader, count: islice(loader, 1)),
+        put("fanin.frameworks.torch.measuring.batches", "islice", lambda loader, count: islice(loader, 1)),
         ("diagnosis/test_surroundings.py::test_signals_of_a_loader_are_averages_over_its_first_batches",),
     ),
     Mutant(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from noticing import Mutant, noticed, put
 
-from fanin.frameworks.torch.objectives import Objective, gradient_quotient
+from fanin.frameworks.torch.measuring.objectives import Objective, gradient_quotient
 from fanin.graph import Fans, Parameter, Role
 from fanin.graph.layout import Layout
 from fanin.initializers import Normal
@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "a gradient quotient that is made large",
-        put("fanin.frameworks.torch.learned", "gradient_quotient", quotient_turned),
+        put("fanin.frameworks.torch.measuring.learned", "gradient_quotient", quotient_turned),
         ("plans/test_learned.py::test_metainit_finds_the_layer_that_is_ten_times_too_wide",),
     ),
     Mutant(

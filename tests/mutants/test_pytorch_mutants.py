@@ -10,8 +10,8 @@ import torch
 from noticing import Mutant, noticed, put
 
 from fanin.frameworks import summed
-from fanin.frameworks.torch import moments
-from fanin.frameworks.torch.same_elements import same_elements
+from fanin.frameworks.torch.measuring import moments
+from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
 from fanin.graph.layout import Layout
 from fanin.plans import Measured
@@ -35,7 +35,7 @@ def read_at_once(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> 
 MUTANTS = (
     Mutant(
         "sums that are read as soon as they are made",
-        put("fanin.frameworks.torch.recorder", "sums", read_at_once),
+        put("fanin.frameworks.torch.measuring.recorder", "sums", read_at_once),
         (f"{MOMENTS}::test_nothing_is_read_before_both_passes_are_done",),
     ),
     Mutant(
@@ -65,13 +65,13 @@ MUTANTS = (
     ),
     Mutant(
         "singular vectors that stay those of a trial",
-        put("fanin.frameworks.torch.drawn", "singular_vectors", lambda model, written: ()),
+        put("fanin.frameworks.torch.measuring.drawn", "singular_vectors", lambda model, written: ()),
         ("frameworks/test_torch_drawn.py::test_parameters_and_singular_vectors_come_back",),
     ),
     Mutant(
         "a gradient of a view taken for that of all that reads its source",
         put(
-            "fanin.frameworks.torch.recorder",
+            "fanin.frameworks.torch.measuring.recorder",
             "same_elements",
             lambda n, recorded: (source := SAME_ELEMENTS(n, recorded)[0], {source: n.name} if source else {}),
         ),
@@ -89,7 +89,7 @@ MUTANTS = (
     ),
     Mutant(
         "a spectral norm that is one of the weight before",
-        put("fanin.frameworks.torch.write", "singular_vectors", lambda model, written: ()),
+        put("fanin.frameworks.torch.writing.write", "singular_vectors", lambda model, written: ()),
         ("frameworks/test_torch_parametrized.py::test_a_spectral_norm_is_one_at_once",),
     ),
     Mutant(
@@ -99,22 +99,22 @@ MUTANTS = (
     ),
     Mutant(
         "shards as even as can be, where PyTorch fills the first ones",
-        put("fanin.frameworks.torch.shards", "_chunk", as_even_as_can_be),
+        put("fanin.frameworks.torch.model.shards", "_chunk", as_even_as_can_be),
         ("frameworks/test_torch_shards.py",),
     ),
     Mutant(
         "weights that change without a word to autograd",
-        put("fanin.frameworks.torch.write", "increment_version", lambda written: None),
+        put("fanin.frameworks.torch.writing.write", "increment_version", lambda written: None),
         ("frameworks/test_torch_write.py::test_gradients_flags_and_kept_parameters_are_left_alone",),
     ),
     Mutant(
         "the first blocks are verified, never others",
-        put("fanin.frameworks.torch.verify", "_chosen", lambda count, blocks: np.arange(min(count, blocks))),
+        put("fanin.frameworks.torch.writing.verify", "_chosen", lambda count, blocks: np.arange(min(count, blocks))),
         ("frameworks/test_torch_verify.py::test_a_few_blocks_find_what_they_look_at",),
     ),
     Mutant(
         "verify takes 0 for −0",
-        put("fanin.frameworks.torch.verify", "_bytes", lambda values: values[:, None]),
+        put("fanin.frameworks.torch.writing.verify", "_bytes", lambda values: values[:, None]),
         ("frameworks/test_torch_verify.py::test_one_changed_bit_is_found_and_shown",),
     ),
 )

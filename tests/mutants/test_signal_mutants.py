@@ -103,12 +103,12 @@ MUTANTS = (
     ),
     Mutant(
         "what reaches an end of a loop from outside is counted for every feature that was left out",
-        put("fanin.frameworks.torch.loops", "_from_outside", lambda cut, shape: 1.0),
+        put("fanin.frameworks.torch.predicting.loops", "_from_outside", lambda cut, shape: 1.0),
         ("signals/test_loops.py::test_features_are_cut_although_one_end_has_none_of_them",),
     ),
     Mutant(
         "what a constructor computes is Gaussian",
-        put("fanin.frameworks.torch.weights", "ALONE", frozenset()),
+        put("fanin.frameworks.torch.predicting.weights", "ALONE", frozenset()),
         ("frameworks/test_torch_predict.py::test_a_bias_that_a_constructor_computes_is_seen_as_it_is_spread",),
     ),
     Mutant(

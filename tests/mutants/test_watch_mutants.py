@@ -9,7 +9,7 @@ import pytest
 import torch
 from noticing import Mutant, Patch, noticed, put
 
-from fanin.frameworks.torch.step_forward import Forward
+from fanin.frameworks.torch.watching.step_forward import Forward
 from fanin.monitor.seen import Seen
 from fanin.signals.step import StepSignals
 
@@ -109,13 +109,13 @@ MUTANTS = (
     ),
     Mutant(
         "units of a convolution lie along the last axis",
-        put("fanin.frameworks.torch.step_forward", "_is_convolution", lambda module: False),
+        put("fanin.frameworks.torch.watching.step_forward", "_is_convolution", lambda module: False),
         (f"{WATCH}::test_units_of_a_convolution_lie_along_axis_1",),
     ),
     Mutant(
         "looking at a tensor draws a number",
         put(
-            "fanin.frameworks.torch.step_statistics",
+            "fanin.frameworks.torch.watching.step_statistics",
             "sampled",
             lambda x: torch.rand(1) * 0 + x.reshape(-1).float(),
         ),
@@ -138,22 +138,22 @@ MUTANTS = (
     ),
     Mutant(
         "a step is made again with other random numbers",
-        put("fanin.frameworks.torch.kept_step", "_as_it_was", contextlib.nullcontext),
+        put("fanin.frameworks.torch.watching.kept_step", "_as_it_was", contextlib.nullcontext),
         (f"{KEPT}::test_a_bad_element_that_dropout_may_hide_is_found_in_the_step_that_drew_it",),
     ),
     Mutant(
         "a mask is the first that is not finite",
-        put("fanin.frameworks.torch.first_broken", "WRITES", frozenset()),
+        put("fanin.frameworks.torch.measuring.first_broken", "WRITES", frozenset()),
         (f"{KEPT}::test_the_first_operation_is_named_with_its_module_and_line",),
     ),
     Mutant(
         "adaptive clipping has one norm for a whole weight",
-        put("fanin.frameworks.torch.clip", "_sizes", lambda x, axis: x.detach().norm()),
+        put("fanin.frameworks.torch.watching.clip", "_sizes", lambda x, axis: x.detach().norm()),
         (f"{CLIP}::test_adaptively_no_unit_has_more_than_its_share",),
     ),
     Mutant(
         "units of a transposed convolution lie along axis 0",
-        put("fanin.frameworks.torch.clip", "_transposed", lambda model: ()),
+        put("fanin.frameworks.torch.watching.clip", "_transposed", lambda model: ()),
         (f"{CLIP}::test_adaptively_no_unit_has_more_than_its_share",),
     ),
 )

@@ -11,7 +11,7 @@ from torch import nn
 
 import fanin
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.predict import predict
+from fanin.frameworks.torch.predicting.predict import predict
 from fanin.signals.bands import TENTH, band_of
 from fanin.testing import std_tolerance
 

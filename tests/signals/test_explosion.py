@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.predict import predict
+from fanin.frameworks.torch.predicting.predict import predict
 
 WIDTH, DEPTH = 256, 12
 

@@ -121,9 +121,9 @@ def _predicted(
     import torch
 
     from fanin.frameworks.torch import trace
-    from fanin.frameworks.torch.call import call_of
-    from fanin.frameworks.torch.known import known_tensors
-    from fanin.frameworks.torch.surrogate import sampler
+    from fanin.frameworks.torch.model.call import call_of
+    from fanin.frameworks.torch.predicting.known import known_tensors
+    from fanin.frameworks.torch.predicting.surrogate import sampler
 
     shapes = [shape for case in cases for shape in case.weights] or [(1,)]
 

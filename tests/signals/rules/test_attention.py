@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.observe import observe
-from fanin.frameworks.torch.predict import predict
+from fanin.frameworks.torch.measuring.observe import observe
+from fanin.frameworks.torch.predicting.predict import predict
 
 DRAWS, FORWARD, BACKWARD = 24, 0.15, 0.26
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.observe import observe
-from fanin.frameworks.torch.predict import predict
+from fanin.frameworks.torch.measuring.observe import observe
+from fanin.frameworks.torch.predicting.predict import predict
 from fanin.signals.rules.embedding import Repeats
 
 DRAWS = 200

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.observe import observe
-from fanin.frameworks.torch.predict import predict
-from fanin.frameworks.torch.trace import Traced
+from fanin.frameworks.torch.measuring.observe import observe
+from fanin.frameworks.torch.predicting.predict import predict
+from fanin.frameworks.torch.tracing.trace import Traced
 from fanin.signals.rules import attention, concatenation, scores
 
 DRAWS, ENGINE, WIDTH, HEADS, LENGTH = 16, 0.05, 64, 2, 32

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.observe import observe
-from fanin.frameworks.torch.predict import predict
+from fanin.frameworks.torch.measuring.observe import observe
+from fanin.frameworks.torch.predicting.predict import predict
 
 
 class Scaled(nn.Linear):

@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from fanin.errors import BadInput, CannotWrite
-from fanin.frameworks.torch.seed import draw_seed
-from fanin.frameworks.torch.tensor import copy_, dtype_of, fill_, values
+from fanin.frameworks.torch.model.seed import draw_seed
+from fanin.frameworks.torch.writing.tensor import copy_, dtype_of, fill_, values
 from fanin.graph import Fans
 from fanin.initializers import Initializer, Target
 from fanin.stream import key, sample

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fanin.compat.torch.call import overridable
 from fanin.errors import BadInput
-from fanin.frameworks.torch.tensor import memory_of
+from fanin.frameworks.torch.writing.tensor import memory_of
 
 
 @overridable

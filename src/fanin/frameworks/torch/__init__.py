@@ -10,34 +10,34 @@ the plan that such a model's constructor follows, `seen` that which its values s
 """
 
 from fanin.frameworks.stakes import chance
-from fanin.frameworks.torch.activation import array_activation
-from fanin.frameworks.torch.batches import Batch, batches_of
-from fanin.frameworks.torch.built import Built, built
-from fanin.frameworks.torch.clip import clip_
-from fanin.frameworks.torch.drawn import drawn
-from fanin.frameworks.torch.example import example_input
-from fanin.frameworks.torch.from_values import seen
-from fanin.frameworks.torch.inputs import inputs_seen
-from fanin.frameworks.torch.kept_file import load_step, save_step
-from fanin.frameworks.torch.kept_step import Keeping
-from fanin.frameworks.torch.learned import learned_factors
-from fanin.frameworks.torch.materialize import materialize_
-from fanin.frameworks.torch.modules import read_modules
-from fanin.frameworks.torch.observe import observe
-from fanin.frameworks.torch.parametrized import constrained
-from fanin.frameworks.torch.predict import predict
-from fanin.frameworks.torch.record import Recording, on_meta
-from fanin.frameworks.torch.save import load, save
-from fanin.frameworks.torch.seed import draw_seed, draw_seed_for
-from fanin.frameworks.torch.tensor import dtype_of, fill_, permuted
-from fanin.frameworks.torch.trace import Traced, trace
-from fanin.frameworks.torch.training import training
-from fanin.frameworks.torch.tune import measured_sweep, sweep
-from fanin.frameworks.torch.verify import verify
-from fanin.frameworks.torch.watch import Watcher
-from fanin.frameworks.torch.watched_loss import stake
-from fanin.frameworks.torch.whole import has_values
-from fanin.frameworks.torch.write import write_
+from fanin.frameworks.torch.building.built import Built, built
+from fanin.frameworks.torch.building.record import Recording, on_meta
+from fanin.frameworks.torch.measuring.batches import Batch, batches_of
+from fanin.frameworks.torch.measuring.drawn import drawn
+from fanin.frameworks.torch.measuring.inputs import inputs_seen
+from fanin.frameworks.torch.measuring.learned import learned_factors
+from fanin.frameworks.torch.measuring.observe import observe
+from fanin.frameworks.torch.measuring.training import training
+from fanin.frameworks.torch.measuring.watched_loss import stake
+from fanin.frameworks.torch.model.example import example_input
+from fanin.frameworks.torch.model.parametrized import constrained
+from fanin.frameworks.torch.model.seed import draw_seed, draw_seed_for
+from fanin.frameworks.torch.model.whole import has_values
+from fanin.frameworks.torch.predicting.from_values import seen
+from fanin.frameworks.torch.predicting.predict import predict
+from fanin.frameworks.torch.predicting.tune import measured_sweep, sweep
+from fanin.frameworks.torch.tracing.activation import array_activation
+from fanin.frameworks.torch.tracing.modules import read_modules
+from fanin.frameworks.torch.tracing.trace import Traced, trace
+from fanin.frameworks.torch.watching.clip import clip_
+from fanin.frameworks.torch.watching.kept_file import load_step, save_step
+from fanin.frameworks.torch.watching.kept_step import Keeping
+from fanin.frameworks.torch.watching.watch import Watcher
+from fanin.frameworks.torch.writing.materialize import materialize_
+from fanin.frameworks.torch.writing.save import load, save
+from fanin.frameworks.torch.writing.tensor import dtype_of, fill_, permuted
+from fanin.frameworks.torch.writing.verify import verify
+from fanin.frameworks.torch.writing.write import write_
 
 __all__ = [
     "Batch",

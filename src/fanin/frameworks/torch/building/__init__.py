@@ -1,0 +1,1 @@
+"""How constructors make what they make, recorded on the meta device: laws of parameters, values of buffers."""

@@ -1,0 +1,223 @@
+"""A closer look at one pass, for a diagnosis: spread, dead units, alikeness across samples, what attention attends to.
+
+What it costs is kept small: sums run over each tensor once, histograms over a strided sample, and of an attention's
+scores only some rows are made again. What is on a device stays there until the pass is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+
+from fanin.frameworks.torch.measuring.attention_seen import AttentionSums, fused_scores, some_rows
+from fanin.frameworks.torch.measuring.moments import Later, Sums
+from fanin.frameworks.torch.measuring.sampled import Sample, Samples
+from fanin.graph import Graph
+from fanin.signals import AttentionDetail, Detail, Moments
+from fanin.signals.axes import Axes, Kind, count
+
+
+class Closer:
+    """What is looked at in one graph.
+
+    Args:
+        axes: what the axes of a node's value count, as a prediction knows them.
+        classes: which axis of a node's value counts classes, where it is logits.
+    """
+
+    def __init__(self, graph: Graph, axes: Mapping[str, Axes], classes: Mapping[str, int]) -> None:
+        self.axes = axes
+        self._classes = classes
+        self._values: dict[str, _Look] = {}
+        self._gradients: dict[str, _Look] = {}
+        self._parameters: dict[str, _Look] = {}
+        self._attention: dict[str, AttentionSums] = {}
+        self._over_classes: dict[str, Later] = {}  # the variance over classes, averaged over all else
+        self._samples = Samples()
+        self._attentions = {found.softmax: found.output for found in graph.structure.attentions}
+        self._ops = {node.name: node.op for node in graph.nodes}
+
+    def value(self, name: str, x: torch.Tensor, seen: Sums) -> None:
+        """Of a node's value; alike and dead units only where its axes are known."""
+        if x.is_complex() or x.numel() == 0:
+            return
+        axes = self._axes(name, x)
+        self._values[name] = self._look(x, seen, axes)
+        self._classify(name, x)
+
+    def gradient(self, name: str, x: torch.Tensor, seen: Sums) -> None:
+        """The spread of ∂loss/∂value."""
+        if not x.is_complex() and x.numel():
+            self._gradients[name] = self._look(x, seen)
+
+    def value_again(self, name: str, source: str, x: torch.Tensor) -> None:
+        """Of the same elements in another order."""
+        if source in self._values:
+            self._values[name] = self._values[source]
+            self._classify(name, x)
+
+    def gradient_again(self, name: str, source: str) -> None:
+        """Likewise, of the same gradient."""
+        if source in self._gradients:
+            self._gradients[name] = self._gradients[source]
+
+    def parameters(self, values: Mapping[str, torch.Tensor], seen: Mapping[str, Sums]) -> None:
+        """The spread of each parameter."""
+        plain = {path: x for path, x in values.items() if x.is_floating_point() and x.numel()}
+        self._parameters = {path: self._look(x, seen[path]) for path, x in plain.items()}
+
+    def attends(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Called with what an operation is called with, before its result is thrown away."""
+        if name in self._attentions:
+            scores = fused_scores(*args, **kwargs) if "scaled_dot" in self._ops[name] else some_rows(args[0])
+            if scores is not None:
+                self._attention[self._attentions[name]] = AttentionSums.of(scores)
+
+    def waiting(self) -> list[Later]:
+        """What `read` must have read, after the pass and before anything is asked for."""
+        looks = [*self._values.values(), *self._gradients.values(), *self._parameters.values()]
+        kept = [later for look in looks for later in look.waiting()]
+        return [*kept, *self._over_classes.values(), *self._attention.values()]
+
+    def finish(self) -> None:
+        """Look at the samples that are still on a device."""
+        self._samples.settle()
+
+    def with_alikeness(self, name: str, seen: Moments) -> Moments:
+        """The moments of a value, and how alike its positions and samples are."""
+        return self._values[name].with_alikeness(seen) if name in self._values else seen
+
+    @property
+    def details(self) -> dict[str, Detail]:
+        """By node name."""
+        found = {name: look.detail() for name, look in self._values.items()}
+        for name, later in self._over_classes.items():
+            found[name] = replace(found[name], spread=float(later.numbers[0]))
+        return found
+
+    @property
+    def gradient_details(self) -> dict[str, Detail]:
+        """Likewise, of ∂loss/∂value."""
+        return {name: look.detail() for name, look in self._gradients.items()}
+
+    @property
+    def parameter_details(self) -> dict[str, Detail]:
+        """Of the parameters, by path."""
+        return {path: look.detail() for path, look in self._parameters.items()}
+
+    @property
+    def attention(self) -> dict[str, AttentionDetail]:
+        """By the name of the node that makes an attention's output."""
+        return {name: sums.detail() for name, sums in self._attention.items()}
+
+    def _look(self, x: torch.Tensor, seen: Sums, axes: Axes | None = None) -> _Look:
+        return _Look(x, seen, self._samples.of(x), axes)
+
+    def _classify(self, name: str, x: torch.Tensor) -> None:
+        """The variance over classes, where these are logits."""
+        if name in self._classes:
+            variance = x.double().var(self._classes[name], correction=0).mean()
+            self._over_classes[name] = Later(variance.reshape(1))
+
+    def _axes(self, name: str, x: torch.Tensor) -> Axes | None:
+        axes = self.axes.get(name)
+        fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == tuple(x.shape)
+        return axes if fits else None
+
+
+class _Look:
+    """What is kept of one tensor, from which the rest can be said without it."""
+
+    def __init__(self, x: torch.Tensor, seen: Sums, sample: Sample, axes: Axes | None) -> None:
+        self._seen, self._sample = seen, sample
+        self._units = count(axes, Kind.FEATURE) if axes else 0
+        self._dead, self._alike = (None, None) if axes is None else (_dead(x, axes, seen), _Alike.of(x, axes))
+
+    def waiting(self) -> list[Later]:
+        return [one for one in (self._seen, self._dead, self._alike) if one is not None]
+
+    def detail(self) -> Detail:
+        (largest, _), sample = self._seen.sizes, self._sample.spread
+        assert sample is not None  # of a closer look that is finished
+        return Detail(
+            largest if math.isfinite(largest) else sample.largest,
+            sample.smallest,
+            sample.magnitudes,
+            sample.histogram,
+            self._units or None,
+            (float(self._dead.numbers[0]) if self._dead else 0.0) if self._units else None,
+        )
+
+    def with_alikeness(self, seen: Moments) -> Moments:
+        return self._alike.beside(seen) if self._alike else seen
+
+
+@dataclass(slots=True)
+class _Alike(Later):
+    """E x x' over two positions of a sample, and over two samples, as predictions define them.
+
+    Attributes:
+        numbers: the mean square of the means over positions, and of those over samples, too.
+    """
+
+    positions: int
+    samples: int
+
+    @classmethod
+    def of(cls, x: torch.Tensor, axes: Axes) -> _Alike | None:
+        layout = _layout(axes)
+        if layout.positions == layout.samples == 1:
+            return None
+        means = x.reshape(layout.shape)
+        if layout.over_positions:
+            means = (means if x.dtype.itemsize > 2 else means.float()).mean(layout.over_positions, keepdim=True)
+        means = means.double()  # samples may differ by less than a float32 can say
+        together = means.mean(layout.over_samples) if layout.over_samples else means
+        numbers = [torch.dot(one, one) / len(one) for one in (means.reshape(-1), together.reshape(-1))]
+        return cls(torch.stack(numbers), layout.positions, layout.samples)
+
+    def beside(self, seen: Moments) -> Moments:
+        (of_means, together), positions, samples = self.numbers, self.positions, self.samples
+        return replace(
+            seen,
+            across_positions=(positions * of_means - seen.second_moment) / (positions - 1) if positions > 1 else None,
+            across_samples=(samples * together - of_means) / (samples - 1) if samples > 1 else None,
+        )
+
+
+class _Layout(NamedTuple):
+    """Axes as a shape of one dimension a factor, and which of these count what."""
+
+    shape: tuple[int, ...]
+    over_positions: tuple[int, ...]
+    over_samples: tuple[int, ...]
+    positions: int
+    samples: int
+
+
+@lru_cache(1 << 10)
+def _layout(axes: Axes) -> _Layout:
+    factors = [factor for axis in axes for factor in axis]
+
+    def over(kind: Kind) -> tuple[int, ...]:
+        return tuple(i for i, (k, _) in enumerate(factors) if k is kind)
+
+    def number(kind: Kind) -> int:
+        return math.prod(n for k, n in factors if k is kind)
+
+    shape = tuple(n for _, n in factors)
+    return _Layout(shape, over(Kind.POSITION), over(Kind.SAMPLE), number(Kind.POSITION), number(Kind.SAMPLE))
+
+
+def _dead(x: torch.Tensor, axes: Axes, seen: Sums) -> Later | None:
+    """The share of units that are 0 throughout; None where there is no 0, as far as is known without waiting for it."""
+    if not isinstance(seen.numbers, torch.Tensor) and not seen.numbers[2]:
+        return None
+    layout = _layout(axes)
+    speaks, over = x.reshape(layout.shape) != 0, (*layout.over_positions, *layout.over_samples)
+    return Later(1 - (speaks.any(over) if over else speaks).double().mean().reshape(1))

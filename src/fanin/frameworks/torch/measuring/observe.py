@@ -1,0 +1,137 @@
+"""One real forward and backward pass over the traced graph, with the moments of everything that flows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from fanin.errors import BadInput
+from fanin.frameworks.torch.measuring.closer import Closer
+from fanin.frameworks.torch.measuring.moments import Later, Sums, read, same_rows, sums
+from fanin.frameworks.torch.measuring.recorder import Recorder
+from fanin.frameworks.torch.measuring.scalar import Loss, name_of, own_outputs, random_cotangent, scalar_of
+from fanin.frameworks.torch.measuring.stored import told_apart
+from fanin.frameworks.torch.model.call import call_of
+from fanin.frameworks.torch.model.names import naming
+from fanin.frameworks.torch.model.state import fixed_randomness, undisturbed
+from fanin.frameworks.torch.model.whole import any_sharded, unwrapped
+from fanin.frameworks.torch.tracing.custom_functions import unsure_gradients
+from fanin.frameworks.torch.tracing.program_inputs import flat_inputs
+from fanin.frameworks.torch.tracing.trace import Traced
+from fanin.signals import ParameterSignal, Signals
+from fanin.signals.axes import Axes
+from fanin.signals.model import RANDOM_COTANGENT
+
+
+def observe(
+    traced: Traced,
+    model: torch.nn.Module,
+    example: tuple[Any, ...],
+    loss: Loss | None = None,
+    closer: Mapping[str, Axes] | None = None,
+    classes: Mapping[str, int] | None = None,
+) -> Signals:
+    """Run the traced program on the model's own parameters and measure every node.
+
+    Nothing is read from the device until both passes are done: reading one number waits for all that came before it.
+    The program is functional: buffers are not updated, no hook of the model runs, and gradients are taken with
+    `torch.autograd.grad` against aliases of the parameters, so that `.grad` is not touched.
+
+    Args:
+        loss: from the model's output to a scalar. Without one the gradient is that of ⟨output, v⟩/batch with a fixed
+            random v: it shows how gradients grow or shrink with depth, whatever the task.
+        closer: look closer (`Signals.details` and `attention`), given what the axes of each node count, as `predict`
+            knows it.
+        classes: of logits, which axis counts the classes, by node name; only for a closer look.
+
+    Raises:
+        BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
+            model has no memory yet, or the example does not fit the traced program.
+    """
+    if any_sharded(model):
+        raise BadInput(
+            "The model is sharded, and signals are measured in one process. Measure it before it is sharded, or a "
+            "smaller one of its kind."
+        )
+    model = unwrapped(model)
+    path_of = naming(model)
+    stored = {path_of(path): p.detach() for path, p in model.named_parameters(remove_duplicate=False)}
+    if on_meta := [path for path, p in stored.items() if p.is_meta]:
+        raise BadInput(
+            f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: "
+            f"{', '.join(on_meta[:5])}{', …' if len(on_meta) > 5 else ''}. "
+            "Call model.to_empty(device=…) and initialize_, or fanin.materialize_, first."
+        )
+    # Aliases: the same memory, but gradients and hooks of their own. A tied tensor has one, whatever its names.
+    leaves = {
+        p.path: stored[p.path].requires_grad_(stored[p.path].is_floating_point()) for p in traced.graph.parameters
+    }
+    with undisturbed(model), torch.enable_grad():
+        fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
+        call = call_of(model, example)
+        look = Closer(traced.graph, closer, classes or {}) if closer is not None else None
+        recorder = Recorder(traced, model, call, look)
+        outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
+        scalar = scalar_of(loss, traced.output(outputs)) if loss else random_cotangent(outputs)
+        wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
+        found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
+        gradients = dict(zip(wanted, found, strict=True))
+    values = {path: leaf.detach() for path, leaf in leaves.items()}
+    seen = {path: _Parameter(value, gradients.get(path)) for path, value in values.items()}
+    if look:
+        look.parameters(values, {path: one.value for path, one in seen.items()})
+    loss_seen = Later(scalar.detach().reshape(1))
+    read(
+        [
+            loss_seen,
+            *recorder.waiting(),
+            *(w for one in seen.values() for w in one.waiting()),
+            *(look.waiting() if look else ()),
+        ]
+    )
+    parameters = {path: one.signal() for path, one in seen.items()}
+    if look:
+        look.finish()
+        parameters = told_apart(
+            traced.graph, parameters, {p: s.value.sizes for p, s in seen.items()}, values, gradients
+        )
+    return Signals(
+        values=recorder.values,
+        gradients=recorder.gradients,
+        parameters=parameters,
+        loss=float(loss_seen.numbers[0]),
+        loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
+        assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
+        graph=traced.graph,
+        axes=closer or {},
+        details=look.details if look else {},
+        gradient_details=look.gradient_details if look else {},
+        parameter_details=look.parameter_details if look else {},
+        attention=look.attention if look else {},
+    )
+
+
+class _Parameter:
+    """What is summed over one parameter and its gradient, None where it has no influence."""
+
+    def __init__(self, value: torch.Tensor, gradient: torch.Tensor | None) -> None:
+        self.value: Sums = sums(value)
+        self.gradient = None if gradient is None else sums(gradient)
+        self._same_rows = same_rows(value)
+        self._same_gradient_rows = Later((0.0,)) if gradient is None else same_rows(gradient)
+
+    def waiting(self) -> list[Later]:
+        """What is to be read before it is a signal."""
+        kept = (self.value, self.gradient, self._same_rows, self._same_gradient_rows)
+        return [one for one in kept if one is not None]
+
+    def signal(self) -> ParameterSignal:
+        """Once it is read."""
+        return ParameterSignal(
+            value=self.value.moments(),
+            gradient=self.gradient.moments() if self.gradient else None,
+            same_rows=bool(self._same_rows.numbers[0]),
+            same_gradient_rows=bool(self._same_gradient_rows.numbers[0]),
+        )

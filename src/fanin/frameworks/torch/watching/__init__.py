@@ -1,0 +1,1 @@
+"""Steps of training as they are made: statistics that wait for nothing, kept steps, clipped gradients."""
