@@ -107,7 +107,7 @@ class Selective(nn.Module):
         for t in range(STEPS):
             h = decay * h + drive[:, :, t]
             out.append(h.sum(-1))
-        return torch.stack(out, 1), torch.tanh(common)
+        return torch.stack(out, 1), 10 * common  # as large a gradient as the loop sends back
 
 
 def test_features_are_cut_although_one_end_has_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
