@@ -23,5 +23,5 @@ def quantiles(values: torch.Tensor) -> Array:
         [0.0, 0.51, 1.0]
     """
     some = values[:: max(1, math.ceil(len(values) / MANY))].detach().double()
-    ordered = np.sort(some.numpy())
+    ordered = np.sort(some.cpu().numpy())
     return np.asarray(ordered[np.minimum((_PROBABILITIES * len(ordered)).astype(int), len(ordered) - 1)])
