@@ -20,6 +20,7 @@ from fanin.signals.state import State
 
 DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
+LAST_STEP = "signals/rules/test_last_step.py"
 
 
 def gaussian_paths(self: Paths, layer: int, variance: float, apart: float) -> Paths:
@@ -170,6 +171,16 @@ MUTANTS = (
         "a recurrent layer is given moments of the layer below",
         put("fanin.signals.rules.recurrent", "_beside", lambda _: []),
         ("signals/rules/test_narrow.py::test_a_stack_of_recurrent_layers_sees_how_the_layer_below_changes_in_time",),
+    ),
+    Mutant(
+        "what samples have in common at the last step is spread over all steps",
+        put("fanin.signals.rules.smaller_layer", "_over_pairs", lambda sizes: (1.0, 1.0)),
+        (f"{LAST_STEP}::test_gradients_of_biases_behind_many_samples_are_within_a_factor_of_three",),
+    ),
+    Mutant(
+        "samples have in common what eight of them have by chance",
+        put("fanin.signals.rules.smaller_layer", "SURE", 0.0),
+        (f"{LAST_STEP}::test_what_cannot_be_told_from_chance_does_not_count_a_square_of_times",),
     ),
     Mutant(
         "all of a second moment moves with the layers before it, the part of a bias too",

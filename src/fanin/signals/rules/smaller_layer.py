@@ -26,6 +26,8 @@ from fanin.signals.values import Weight
 UNITS: Final = 256
 SAMPLES: Final = 8
 DRAWS: Final = 4
+SURE: Final = 3.0  # standard errors
+LEAST: Final = 1e-9
 MOMENTS: Final = ("second", "across_positions", "across_samples")
 
 
@@ -133,7 +135,7 @@ class SmallerLayer:
     ) -> tuple[GradientMoments, list[float]]:
         """Moments of the gradient of the input, and E (∂w)² of each parameter."""
         found: dict[str, list[float]] = {}
-        squares: list[list[float]] = []
+        own: list[list[Array]] = []
         for tape in self.tapes:
             d_hidden = self._cotangent(seen, tape)
             d_ends = [self._at_end(m, end) for m, end in zip(ends, tape.ends, strict=True)]
@@ -141,13 +143,14 @@ class SmallerLayer:
             d_x = back.inputs[::-1] if self.back else back.inputs
             for what, value in measure(d_x, _in_time(d_x)).items():
                 found.setdefault(what, []).append(value)
-            squares.append([_over_samples(by_sample, max(self.x.samples, 1)) for by_sample in self._own(back.weights)])
+            own.append(self._own(back.weights))
         small, sizes = self.sizes.small, self.sizes
         by = sizes.units / small.units * small.inputs / sizes.inputs
         second, positions, samples = (
             np.full(len(self.x.sizes), by * float(np.mean(found.get(what, [0.0])))) for what in MOMENTS
         )
-        return GradientMoments(second, positions, samples), [float(np.mean(s)) for s in zip(*squares, strict=True)]
+        squares = [_over_samples(by_draw, max(self.x.samples, 1)) for by_draw in zip(*own, strict=True)]
+        return GradientMoments(second, positions, samples), squares
 
     def _own(self, weights: list[Array]) -> list[Array]:
         """Those of the parameters that there are."""
@@ -157,8 +160,11 @@ class SmallerLayer:
         if seen is None:
             return np.zeros_like(tape.hidden)
         second, positions, samples = (float(np.mean(getattr(seen, what))) for what in MOMENTS)
+        (profile,) = fitting(seen.profile, [len(tape.hidden)])
+        of_steps, of_any = _over_pairs(np.sqrt(profile))
+        positions = float(np.clip(positions / of_steps, -second, second)) if of_steps > LEAST else 0.0
+        samples = float(np.clip(samples / of_any, -second, second))
         delta = draw_levels(second, positions, samples, _like(tape.hidden, _in_time(tape.hidden)), self.random)
-        (profile,) = fitting(seen.profile, [len(delta)])
         delta = delta * np.sqrt(profile)[:, None, None]
         return delta[::-1] if self.back else delta
 
@@ -169,6 +175,16 @@ class SmallerLayer:
             (axis(Kind.SAMPLE, end.shape[0]), axis(Kind.FEATURE, end.shape[1])), [end.shape[1]], 0, 1, 0, 0
         )
         return draw_levels(float(np.mean(seen.second)), 0.0, float(np.mean(seen.across_samples)), state, self.random)
+
+
+def _over_pairs(sizes: Array) -> tuple[float, float]:
+    """Mean product over pairs of different steps, and of any two.
+
+    Covariances are averages over pairs of steps: where few steps have a gradient, those few are as much more alike.
+    """
+    n = len(sizes)
+    whole = float(sizes.sum()) ** 2
+    return (whole - float(sizes @ sizes)) / max(n * (n - 1), 1), whole / n**2
 
 
 def _in_time(array: Array) -> Axes:
@@ -216,10 +232,18 @@ def _measured(arrays: list[Array], axes: Axes, own: Axes, features: int) -> Stat
     return gaussian(own, [features], *map(average, ("mean", *MOMENTS)))
 
 
-def _over_samples(by_sample: Array, samples: int) -> float:
-    """E (Σ over B samples)² from those that were run: B a + B (B − 1) c."""
-    n = len(by_sample)
-    one = float((by_sample**2).mean())
-    together = float((by_sample.sum(0) ** 2).mean())
-    pair = (together - n * one) / (n * (n - 1)) if n > 1 else 0.0
-    return max(samples * one + samples * (samples - 1) * pair, 0.0)
+def _over_samples(by_draw: Sequence[Array], samples: int) -> float:
+    """E (Σ over B samples)² from those that were run, in a few draws: B a + B (B − 1) c.
+
+    A c that cannot be told from 0 is 0: times B², what is left of chance would be all there is.
+    """
+    n = len(by_draw[0])
+    seen = np.concatenate([one.reshape(n, -1) for one in by_draw], axis=1)
+    squares = (seen**2).sum(0)
+    one = float(squares.mean()) / n
+    if n == 1:
+        return samples * one
+    pairs = (seen.sum(0) ** 2 - squares) / (n * (n - 1))
+    pair, error = float(pairs.mean()), float(pairs.std()) / np.sqrt(len(pairs))
+    told = pair if abs(pair) > SURE * error else 0.0
+    return max(samples * one + samples * (samples - 1) * told, 0.0)
