@@ -13,6 +13,7 @@ from fanin.signals.draws import Draws
 # norms, where draws hardly differ (benchmarks/predict.py).
 FORWARD: Final = 0.02
 BACKWARD: Final = 0.1
+MARKS: Final = (0.1, 0.5, 0.9)
 TENTH: Final = 1.2815515655446004  # P(|z| < this) = 0.8 for z ~ N(0, 1)
 
 
@@ -26,7 +27,8 @@ def band_of_draws(mean: float, draws: Draws, error: float = FORWARD, own: float 
         return band_of(mean, draws.variance + own, error)
     if not mean > 0:
         return (mean, mean)
-    low, middle, high = np.quantile(draws.paths.batches, [0.1, 0.5, 0.9]) - own / 2
+    batches = np.sort(draws.paths.batches)  # np.quantile takes three times as long for so few
+    low, middle, high = np.interp(MARKS, np.linspace(0, 1, len(batches)), batches) - own / 2
     beside = TENTH * math.hypot(math.sqrt(own), error)
     ends = (middle - math.hypot(middle - low, beside), middle + math.hypot(high - middle, beside))
     return (math.exp(min(math.log(mean) + ends[0], 700.0)), math.exp(min(math.log(mean) + ends[1], 700.0)))
