@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fanin
-from fanin.frameworks.closer import Look, alikeness, detail_of, looked_at
+from fanin.frameworks import closer
+from fanin.frameworks.closer import Look, alikeness, detail_of
 from fanin.signals.axes import Kind, axes_of
 
 AXES = axes_of((8, 6, 5), (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE))
@@ -29,7 +30,9 @@ def test_arrays_show_what_their_definitions_say(xp: Any) -> None:
     x, look = array(), Look(AXES, 2)
     wide = x.astype(np.float64)
     second = float(np.mean(wide**2))
-    run: Any = (lambda x: looked_at(xp, x, look)) if xp is np else jax.jit(lambda x: looked_at(jnp, x, look))
+    run: Any = (
+        (lambda x: closer.looked_at(xp, x, look)) if xp is np else jax.jit(lambda x: closer.looked_at(jnp, x, look))
+    )
     looked = run(x)
     found = detail_of(looked, look.units)
     assert found.units == 5

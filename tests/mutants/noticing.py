@@ -5,6 +5,7 @@ To add one: a line in `MUTANTS` of the file of its subject, beside this one.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib
 import io
@@ -30,8 +31,14 @@ class Mutant:
 
 
 def put(module: str, name: str, value: object) -> Patch:
-    """Replace what a module means by a name, builtins included."""
-    return lambda patch: patch.setattr(importlib.import_module(module), name, value, raising=False)
+    """Replace what a module means by a name, builtins included; tests that import the name itself do not see it."""
+
+    def replaced(patch: pytest.MonkeyPatch) -> None:
+        there = importlib.import_module(module)
+        assert hasattr(there, name) or hasattr(builtins, name), f"{module} has no {name} to be replaced"
+        patch.setattr(there, name, value, raising=False)
+
+    return replaced
 
 
 def noticed(mutants: Iterable[Mutant], needs: str = "torch") -> Callable[..., None]:

@@ -42,7 +42,7 @@ MUTANTS = (
     ),
     Mutant(
         "how alike samples are is not looked at outside PyTorch",
-        put("fanin.frameworks.measured", "_alikeness", lambda x, axes, second: (None, None)),
+        put("fanin.frameworks.measured", "alikeness", lambda looked, axes, second: (None, None)),
         ("frameworks/test_paddle_same_bits.py::test_a_diagnosis_is_that_of_pytorch",),
     ),
     Mutant(
