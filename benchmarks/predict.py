@@ -1,6 +1,6 @@
 """How close predicted signals come to measured ones: small models of many families, one after the other.
 
-    python benchmarks/predict.py                     all of them, within ten minutes
+    python benchmarks/predict.py                     all of them, within half an hour
     python benchmarks/predict.py --only vit mixer    these
     python benchmarks/predict.py --only vit --nodes  every node, worst first
     python benchmarks/predict.py --write             also the table of docs/signals.md
@@ -261,7 +261,7 @@ def main() -> None:
     section = Section("predict", "numpy", "torch", "transformers", page=PAGE)
     section.say(f"{line(HEAD)}\n|{'---|' * len(HEAD)}")
     partly = asked.write and len(asked.only) < len(zoo.ARCHITECTURES)
-    lines = written(PAGE.read_text(encoding="utf-8")) if partly else {}
+    lines: dict[str, str] = {}
     for name in asked.only:
         if name in zoo.MISSING:
             print(f"{name} is left out: {zoo.MISSING[name]}", file=sys.stderr)
@@ -281,6 +281,8 @@ def main() -> None:
             section.say(lines[name])
         if asked.nodes:
             print(nodes(result))
+    if partly:  # read last, so that two that run side by side keep each other's rows
+        lines = written(PAGE.read_text(encoding="utf-8")) | lines
     ordered = [lines[name] for name in zoo.ARCHITECTURES if name in lines]
     if partly:
         section.say("\n".join(ordered))
