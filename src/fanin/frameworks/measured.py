@@ -144,3 +144,39 @@ def name_of(loss: Any) -> str:
     of = loss.func if isinstance(loss, partial) else loss
     name = str(getattr(of, "__name__", type(of).__name__))
     return "a lambda" if name == "<lambda>" else name
+
+
+def first_line(error: BaseException) -> str:
+    """Of what an error says."""
+    return str(error).strip().partition("\n")[0]
+
+
+def scalar_of(
+    loss: Callable[[Any], Any],
+    output: Any,
+    *,
+    kind: str,
+    reduce: str,
+    under: str = "",
+    said: Callable[[BaseException], str] = first_line,
+) -> Any:
+    """What a loss makes of a model's output: an array of one element, of any shape.
+
+    Args:
+        kind: what the framework calls an array.
+        reduce: how it makes one number of one.
+        under: what runs the loss.
+        said: what an error says, in a line.
+
+    Raises:
+        BadInput: it fails, or is no scalar.
+    """
+    try:
+        value = loss(output)
+    except Exception as error:  # whatever the user's loss raises is explained and re-raised
+        raise BadInput(f"The loss, {name_of(loss)}, failed{under}: {type(error).__name__}: {said(error)}.") from error
+    shape = getattr(value, "shape", None)
+    if shape is None or math.prod(shape) != 1:
+        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
+        raise BadInput(f"The loss must return {kind} with one element; got {got}. Reduce it with {reduce}.")
+    return value

@@ -177,11 +177,6 @@ class Distribution:
         """
         return self._spread(np.zeros(len(self.sizes)))[0]
 
-    @cached_property
-    def spread_at_norm(self) -> float:
-        """The same where Σ z² over the latents of the features is what it is, as behind weights that keep norms."""
-        return self._spread(self._at_norm())[0]
-
     def _at_norm(self) -> Array:
         """What φ² has in common with z², E φ²(z) (z² − 1): no chance, where Σ z² over the features is what it is."""
         along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -10,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from fanin.errors import BadInput
+from fanin.frameworks import measured
 from fanin.frameworks.held import Array
 from fanin.frameworks.jax.adapter import as_numpy
 from fanin.frameworks.jax.trace import Traced
 from fanin.frameworks.losses import Slopes
-from fanin.frameworks.measured import name_of
 from fanin.frameworks.stakes import Stake, stake_of
 
 Loss: TypeAlias = Callable[[Any], Any]
@@ -54,13 +53,5 @@ def scalar_of(loss: Loss, output: Any) -> Any:
     Raises:
         BadInput: it fails, or is no scalar.
     """
-    try:
-        value = loss(output)
-    except Exception as error:  # whatever the user's loss raises is explained and re-raised
-        line = str(error).strip().partition("\n")[0]
-        raise BadInput(f"The loss, {name_of(loss)}, failed under jax.jit: {type(error).__name__}: {line}.") from error
-    shape = getattr(value, "shape", None)
-    if shape is None or math.prod(shape) != 1:
-        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise BadInput(f"The loss must return an array with one element; got {got}. Reduce it with .mean() or .sum().")
+    value = measured.scalar_of(loss, output, kind="an array", reduce=".mean() or .sum()", under=" under jax.jit")
     return jnp.reshape(value, ())

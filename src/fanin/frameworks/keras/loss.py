@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
-from fanin.errors import BadInput
+from fanin.frameworks import measured
 from fanin.frameworks.held import Array
 from fanin.frameworks.keras.record import said
 from fanin.frameworks.keras.replay import Touch, differentiated
 from fanin.frameworks.keras.trace import Traced
 from fanin.frameworks.losses import Slopes
-from fanin.frameworks.measured import name_of
 from fanin.frameworks.stakes import Stake, stake_of
 
 Loss: TypeAlias = Callable[[Any], Any]
@@ -52,12 +50,5 @@ def scalar_of(loss: Loss, output: Any) -> Any:
     Raises:
         BadInput: it fails, or is no scalar.
     """
-    try:
-        value = loss(output)
-    except Exception as error:  # whatever the user's loss raises is explained and re-raised
-        raise BadInput(f"The loss, {name_of(loss)}, failed: {type(error).__name__}: {said(error)}.") from error
-    shape = getattr(value, "shape", None)
-    if shape is None or math.prod(shape) != 1:
-        got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"
-        raise BadInput(f"The loss must return a tensor with one element; got {got}. Reduce it with keras.ops.mean.")
+    value = measured.scalar_of(loss, output, kind="a tensor", reduce="keras.ops.mean", said=said)
     return keras.ops.reshape(value, ())

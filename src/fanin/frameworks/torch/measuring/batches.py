@@ -11,8 +11,9 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from fanin.errors import BadInput
+from fanin.frameworks.measured import name_of, takes_target
 from fanin.frameworks.torch.measuring.inputs import require_finite
-from fanin.frameworks.torch.measuring.scalar import Loss, name_of
+from fanin.frameworks.torch.measuring.scalar import Loss
 from fanin.frameworks.torch.model.layer import given
 from fanin.frameworks.torch.model.state import unchanged_randomness
 from fanin.frameworks.torch.model.whole import unwrapped
@@ -135,13 +136,7 @@ def _bound(example: tuple[Any, ...], loss: Callable[..., Any], target: Any) -> B
 
 def _takes_target(loss: Callable[..., Any]) -> bool:
     """Whether a call needs two values, an output and a target."""
-    called = loss.forward if isinstance(loss, torch.nn.Module) else loss
-    try:
-        parameters = inspect.signature(called).parameters.values()
-    except (TypeError, ValueError):  # built-in functions may tell no signature
-        return False
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return len([p for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty]) >= 2
+    return takes_target(loss.forward if isinstance(loss, torch.nn.Module) else loss)
 
 
 def _taken(model: torch.nn.Module, example: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.measured import name_of
 from fanin.frameworks.torch.measuring.closer import Closer
 from fanin.frameworks.torch.measuring.moments import Later, Sums, read, same_rows, sums
 from fanin.frameworks.torch.measuring.recorder import Recorder
-from fanin.frameworks.torch.measuring.scalar import Loss, name_of, own_outputs, random_cotangent, scalar_of
+from fanin.frameworks.torch.measuring.scalar import Loss, own_outputs, random_cotangent, scalar_of
 from fanin.frameworks.torch.measuring.stored import told_apart
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.names import naming

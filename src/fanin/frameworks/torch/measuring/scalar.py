@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.measured import name_of
 from fanin.frameworks.torch.model.failure import first_line, where
 from fanin.frameworks.torch.model.layer import given
 
@@ -41,13 +41,6 @@ def scalar_of(loss: Loss, result: Any) -> torch.Tensor:
     if not value.requires_grad:
         raise BadInput("The loss does not depend on the model's parameters: nothing can be differentiated.")
     return value.reshape(())
-
-
-def name_of(loss: Loss) -> str:
-    """As it is called in reports."""
-    named = loss.func if isinstance(loss, partial) else loss
-    name = str(getattr(named, "__name__", type(named).__name__))
-    return "a lambda" if name == "<lambda>" else name
 
 
 def random_cotangent(outputs: list[torch.Tensor]) -> torch.Tensor:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from fanin.errors import BadInput
+from fanin.frameworks.measured import name_of
 from fanin.frameworks.torch.building.built import built
 from fanin.frameworks.torch.building.record import Recording
-from fanin.frameworks.torch.measuring.scalar import Loss, name_of
+from fanin.frameworks.torch.measuring.scalar import Loss
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.state import undisturbed
 from fanin.frameworks.torch.model.whole import any_sharded, unwrapped
