@@ -5,11 +5,10 @@ model.fit(x, y, callbacks=[WatchCallback(every=50, to="runs/", batch=(x[:64], y[
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from fanin.errors import MissingExtra
-from fanin.monitor.account import Watch
+from fanin.monitor.resumed import Resumed
 from fanin.monitor.watching import Watching
 
 try:
@@ -18,7 +17,7 @@ except ImportError as error:
     raise MissingExtra("Keras", "keras", "fanin.monitor.keras") from error
 
 
-class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whether Keras is installed or not
+class WatchCallback(Resumed, keras.callbacks.Callback):  # type: ignore[misc]  # Any, whether Keras is installed or not
     """Watches `fit`, a step for each batch, or for each `steps_per_execution` of them.
 
     Weights, updates, learning rates and losses are seen on every back end. Keras compiles a step as a whole on JAX and
@@ -41,14 +40,7 @@ class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whe
         super().__init__()
         self._settings: dict[str, Any] = {"every": every, "to": to, **options}
         self._batch = batch
-        self._watching: Watching | None = None
-        self._state: Mapping[str, Any] | None = None
         self._sum, self._batches = 0.0, 0
-
-    @property
-    def watch(self) -> Watch | None:
-        """The account of the run."""
-        return self._watching.result if self._watching else None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """The weights are built now."""
@@ -57,10 +49,7 @@ class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whe
         self.close()  # of a run that was interrupted
         histograms = bool(self._settings.get("tensorboard"))
         watcher = Watcher(self.model, histograms=histograms, batch=self._batch)
-        self._watching = Watching(self.model, watcher=watcher, **self._settings)
-        if self._state is not None:
-            self._watching.load_state_dict(self._state)
-        self._watching.__enter__()
+        self.begin(Watching(self.model, watcher=watcher, **self._settings))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Keras averages the loss over an epoch."""
@@ -78,16 +67,3 @@ class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Any, whe
     def on_train_end(self, logs: Any = None) -> None:
         """Files are closed."""
         self.close()
-
-    def close(self) -> None:
-        """Files are closed; what was seen stays. Keras tells its callbacks of no Ctrl-C."""
-        if self._watching is not None:
-            self._watching.close()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain data for a checkpoint of yours; Keras keeps none of its callbacks."""
-        return self._watching.state_dict() if self._watching else {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Before `fit`: go on where `state_dict` was taken."""
-        self._state = state or None

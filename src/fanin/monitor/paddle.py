@@ -5,11 +5,10 @@ paddle.Model(net).fit(data, callbacks=[WatchCallback(every=50, to="runs/")])
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from fanin.errors import MissingExtra
-from fanin.monitor.account import Watch
+from fanin.monitor.resumed import Resumed
 from fanin.monitor.watching import Watching
 
 try:
@@ -18,7 +17,7 @@ except ImportError as error:
     raise MissingExtra("Paddle", "paddle", "fanin.monitor.paddle") from error
 
 
-class WatchCallback(paddle.callbacks.Callback):  # type: ignore[misc]  # Any, whether Paddle is installed or not
+class WatchCallback(Resumed, paddle.callbacks.Callback):  # type: ignore[misc]  # Any, whether Paddle is installed or not
     """Watches `paddle.Model.fit`, a step for each batch.
 
     Args:
@@ -31,21 +30,11 @@ class WatchCallback(paddle.callbacks.Callback):  # type: ignore[misc]  # Any, wh
     def __init__(self, every: int = 50, to: Any = None, **options: Any) -> None:
         super().__init__()
         self._settings: dict[str, Any] = {"every": every, "to": to, **options}
-        self._watching: Watching | None = None
-        self._state: Mapping[str, Any] | None = None
-
-    @property
-    def watch(self) -> Watch | None:
-        """The account of the run."""
-        return self._watching.result if self._watching else None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """The model is prepared now."""
         self.close()  # of a run that was interrupted
-        self._watching = Watching(self.model.network, optimizer=self.model._optimizer, **self._settings)
-        if self._state is not None:
-            self._watching.load_state_dict(self._state)
-        self._watching.__enter__()
+        self.begin(Watching(self.model.network, optimizer=self.model._optimizer, **self._settings))
 
     def on_train_batch_end(self, step: int, logs: Any = None) -> None:
         """A step; of several losses, their sum is what was minimized."""
@@ -56,19 +45,6 @@ class WatchCallback(paddle.callbacks.Callback):  # type: ignore[misc]  # Any, wh
     def on_train_end(self, logs: Any = None) -> None:
         """The hooks go."""
         self.close()
-
-    def close(self) -> None:
-        """The hooks go; what was seen stays. Paddle tells its callbacks of no Ctrl-C."""
-        if self._watching is not None:
-            self._watching.close()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Plain data for a checkpoint of yours; Paddle keeps none of its callbacks."""
-        return self._watching.state_dict() if self._watching else {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Before `fit`: go on where `state_dict` was taken."""
-        self._state = state or None
 
 
 def _several(losses: Any) -> bool:
