@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from fanin.graph import Graph, Node, Ref
 from fanin.signals.flow import Gradient
+from fanin.signals.loop_sources import between
 from fanin.signals.values import Value, WeightGradient
 
 FEWEST: Final = 3  # steps that make a loop
@@ -29,6 +30,7 @@ IN_PLACE: Final = frozenset(
         *("clone", "alias", "contiguous", "to", "_to_copy", "zeros_like", "ones_like", "full_like"),
     }
 )
+RESULTS: Final = frozenset({"getitem"})  # one of several, which those that use it name at its source
 SUMS: Final = frozenset({"sum", "mean", "matmul", "bmm"})
 
 Source: TypeAlias = "tuple[str, int]"  # a node, an input or a parameter, and which of its results
@@ -36,14 +38,24 @@ Source: TypeAlias = "tuple[str, int]"  # a node, an input or a parameter, and wh
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """Nodes that are to be run together, in order."""
+    """Nodes that are to be run together, in order.
+
+    Attributes:
+        sources: names of those that make one of its arguments from another, with weights, and are run with it.
+    """
 
     nodes: tuple[Node, ...]
+    sources: frozenset[str] = frozenset()
 
     @cached_property
     def names(self) -> frozenset[str]:
         """Of the nodes."""
         return frozenset(node.name for node in self.nodes)
+
+    @cached_property
+    def results(self) -> frozenset[str]:
+        """Names of all that its nodes make."""
+        return frozenset(name for node in self.nodes for name in results_of(node))
 
     @property
     def last(self) -> str:
@@ -65,8 +77,8 @@ class Joint(NamedTuple):
     """What came of running a loop as a whole.
 
     Attributes:
-        values: of its nodes, in the place of what rules said of each.
-        pull: from the gradients that reach its nodes from outside, to all of its nodes and to its arguments.
+        values: of its nodes, in the place of what rules said of each; of its sources the rules' hold.
+        pull: from the gradients that reach results of its nodes from outside, to all of those and to its arguments.
     """
 
     values: Mapping[str, Value]
@@ -74,7 +86,7 @@ class Joint(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """The gradients of a loop's nodes, by name, and of its arguments, each with its source."""
+    """The gradients of the results of a loop's nodes, by name, and of its arguments, each with its source."""
 
     inside: Mapping[str, Gradient]
     outside: Sequence[tuple[Ref, Gradient | WeightGradient]]
@@ -82,6 +94,16 @@ class Returned(NamedTuple):
 
 RunLoop: TypeAlias = Callable[[Loop, Mapping[str, Value], Mapping[str, Value]], "Joint | None"]
 """Given a loop, its arguments by label and what rules say of its nodes; None where it cannot be run."""
+
+
+def result_name(ref: Ref) -> str:
+    """Of one of a node's results: the node's for the first."""
+    return ref.name if ref.result == 0 else f"{ref.name}#{ref.result}"
+
+
+def results_of(node: Node) -> tuple[str, ...]:
+    """The names of all of a node's results."""
+    return (node.name, *(f"{node.name}#{at}" for at in range(1, len(node.shapes))))
 
 
 def label(ref: Ref) -> str:
@@ -105,7 +127,7 @@ def loops(graph: Graph) -> tuple[Loop, ...]:
 
     A loop has three or more pieces of one axis of a tensor, a node that is made of several of them otherwise than by
     laying them side by side, and an end, where the steps are laid side by side. What the pieces are cut from belongs to
-    it as far as it is made element by element.
+    it as far as it is made element by element, and with weights where it is made of another of its arguments.
     """
     pieces = _pieces(graph)
     if not pieces:
@@ -181,7 +203,8 @@ def _whole(graph: Graph, group: set[str]) -> Loop | None:
 
     def early(name: str) -> bool:
         """Whether something outside reads it before the end of the loop."""
-        return any(user.name not in members and order[user.name] < end for user in graph.users.get(name, ()))
+        users = [user for user in graph.users.get(name, ()) if user.op not in RESULTS]
+        return any(user.name not in members and order[user.name] < end for user in users)
 
     for node in reversed(graph.nodes[: end + 1]):
         made = node.op in IN_PLACE and node.op not in PIECES and len(node.shapes) <= 1
@@ -190,4 +213,8 @@ def _whole(graph: Graph, group: set[str]) -> Loop | None:
             members.add(node.name)
     if any(early(name) for name in members):
         return None
-    return Loop(tuple(node for node in graph.nodes if node.name in members))
+    sources = between(graph, members, IN_PLACE | SUMS) - outputs
+    members |= sources
+    if any(early(name) for name in sources):
+        members, sources = members - sources, frozenset()
+    return Loop(tuple(node for node in graph.nodes if node.name in members), sources)

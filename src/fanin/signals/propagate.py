@@ -15,7 +15,7 @@ from fanin.graph import Graph, Node, Ref
 from fanin.signals import draws
 from fanin.signals.flow import Gradient, merged
 from fanin.signals.gradient_forms import condensed
-from fanin.signals.loops import Joint, Loop, RunLoop, loops
+from fanin.signals.loops import Joint, Loop, RunLoop, loops, result_name, results_of
 from fanin.signals.state import State
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
@@ -98,7 +98,8 @@ def forward(
 def _run_whole(loop: Loop, known: Mapping[str, Value], found: Propagated, run_loop: RunLoop) -> None:
     """What a loop makes when it is run as a whole, in the place of what rules say of its nodes one by one."""
     arguments = {name: _value(ref, known, found.values) for name, ref in loop.arguments.items()}
-    joint = run_loop(loop, arguments, {name: found.values[name][0] for name in loop.names})
+    results = [zip(results_of(node), found.values[node.name], strict=False) for node in loop.nodes]
+    joint = run_loop(loop, arguments, {name: value for each in results for name, value in each})
     if joint is not None:
         found._joint[loop.last] = (loop, joint)
         found.values.update({name: (value,) for name, value in joint.values.items()})
@@ -142,7 +143,7 @@ def _call(
     def look(name: str, argument: Any) -> None:
         if isinstance(argument, Ref):
             tensors[name] = _value(argument, known, values)
-            sources[name] = _source(argument)
+            sources[name] = result_name(argument)
         elif isinstance(argument, Sequence) and any(isinstance(a, Ref) for a in argument):
             for at, a in enumerate(argument):
                 look(f"{name}.{at}", a)
@@ -159,10 +160,6 @@ def _value(ref: Ref, known: Mapping[str, Value], values: Mapping[str, tuple[Valu
     if value is None:
         value = values[ref.name][ref.result]
     return value.seen(ref.shape, ref.rows) if isinstance(value, Weight) else value
-
-
-def _source(ref: Ref) -> str:
-    return ref.name if ref.result == 0 else f"{ref.name}#{ref.result}"
 
 
 def backward(graph: Graph, found: Propagated, seeds: Mapping[str, Gradient]) -> None:
@@ -205,11 +202,12 @@ class _Backward:
 
     def through_all(self, loop: Loop, joint: Joint) -> None:
         """From all nodes of a loop that something outside reads, to its arguments."""
-        reached = {name: merged(self.parts.pop(name)) for name in loop.names & self.parts.keys()}
+        reached = {name: merged(self.parts.pop(name)) for name in loop.results & self.parts.keys()}
         returned = joint.pull(reached)
-        self.found.gradients.update({name: (gradient,) for name, gradient in returned.inside.items()})
+        for node in loop.nodes:
+            self.found.gradients[node.name] = tuple(returned.inside.get(name, {}) for name in results_of(node))
         for ref, back in returned.outside:
-            self.add(_source(ref), back)
+            self.add(result_name(ref), back)
 
     def add(self, source: str, back: Gradient | WeightGradient) -> None:
         """One more part, or one more mean square."""

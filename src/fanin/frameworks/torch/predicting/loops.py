@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -16,31 +16,32 @@ import torch
 from torch.fx.node import Node as FxNode
 
 from fanin.frameworks.torch.model.state import fixed_randomness, unchanged_randomness
-from fanin.frameworks.torch.predicting.stand_ins import other, run
+from fanin.frameworks.torch.predicting.loop_cut import Cut, cut_to, shape_of_value, summed_in_steps
+from fanin.frameworks.torch.predicting.loop_draws import Draws, beside, draws_of, shares_of
+from fanin.frameworks.torch.predicting.stand_ins import run
 from fanin.frameworks.torch.predicting.structured import (
     cotangent,
     cubes_of,
-    drawn,
-    laid_out_draws,
     noise,
     seen_in_draws,
-    state_of,
+    shaped,
 )
 from fanin.frameworks.torch.tracing.trace import Traced
-from fanin.graph import Node
 from fanin.signals import latent
-from fanin.signals.axes import Axes, Kind, axes_of, axis, count, kinds_of, shape_of, size_of
+from fanin.signals.axes import Kind, kinds_of, size_of
 from fanin.signals.flow import Gradient
 from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.gradient_forms import with_factor
 from fanin.signals.latent import Array
-from fanin.signals.loops import MARK, SUMS, Joint, Loop, Returned, RunLoop, label, tensors_of
+from fanin.signals.loops import MARK, Joint, Loop, Returned, RunLoop, label, result_name, results_of, tensors_of
 from fanin.signals.state import State, gaussian
-from fanin.signals.values import Constant, Value, Weight, WeightGradient
+from fanin.signals.values import Value, Weight, WeightGradient
 
 FEW_FEATURES: Final = 8
+MANY_FEATURES: Final = 256  # where sums are over them: what their squares add up to hardly differs from draw to draw
 ELEMENTS: Final = 1 << 20  # of the largest tensor, over all draws
 DRAWS: Final = 128  # at most
+FIRST_FEATURES, FIRST_DRAWS = 32, 32  # of a first look at where most comes from
 LEVELS: Final = 32  # of a latent that are told apart
 LARGEST: Final = 1 << 22  # elements of one tensor: beyond, nothing is run
 
@@ -61,7 +62,7 @@ def loop_runner(traced: Traced) -> RunLoop:
 
         def pull(reached: Mapping[str, Gradient]) -> Returned:
             with unchanged_randomness():
-                return whole.back({n: total(g, _state(values[n])) for n, g in reached.items() if n in values})
+                return whole.back({n: total(g, _state(ruled[n])) for n, g in reached.items() if n in ruled})
 
         return Joint(values, pull)
 
@@ -79,54 +80,63 @@ class _Whole:
 
     Attributes:
         ruled: what rules say of its nodes: what their axes count is right.
+        few: features with which it is run, where they are cut.
+        most: draws of it.
     """
 
     loop: Loop
     nodes: Mapping[str, FxNode]
     arguments: Mapping[str, Value]
     ruled: Mapping[str, Value]
+    few: int = FEW_FEATURES
+    most: int = DRAWS
 
     @cached_property
-    def cut(self) -> tuple[int, int]:
-        """Axes of features of this size are cut to that; (0, 0) if none is."""
+    def cut(self) -> Cut:
+        """Axes of features that are cut; of size 0 if none is."""
         for size in self._alike():
-            if self._runs_with((size, FEW_FEATURES)):
-                return size, FEW_FEATURES
-        return 0, 0
+            for many in (MANY_FEATURES, size):
+                cut = cut_to(self.loop, size, self.few, many)
+                if self._runs_with(cut):
+                    return cut
+        return Cut()
 
     def _alike(self) -> Iterable[int]:
-        """Sizes of axes of features that one of the loop's ends has and that none of its sums runs over."""
+        """Sizes of axes of features that one of the loop's ends has and that none of its steps sums over."""
         signals = [v for v in (*self.arguments.values(), *self.ruled.values()) if isinstance(v, State)]
         others = {size_of(a) for v in signals for a in v.axes if kinds_of(a) != {Kind.FEATURE}}
         ends = [v for n, v in self.ruled.items() if isinstance(v, State) and self._is_read(n)]
         of_ends = {size_of(a) for v in ends for a in v.axes if kinds_of(a) == {Kind.FEATURE}}
-        summed = {size for node in self.loop.nodes for size in _summed(node)}
-        return sorted((n for n in of_ends - others - summed if n > FEW_FEATURES), reverse=True)
+        summed = summed_in_steps(self.loop)
+        return sorted((n for n in of_ends - others - summed if n > self.few), reverse=True)
 
     def _is_read(self, name: str) -> bool:
-        return any(user.name not in self.loop.names for user in self.nodes[name].users)
+        return name in self.nodes and any(user.name not in self.loop.names for user in self.nodes[name].users)
 
-    def _runs_with(self, cut: tuple[int, int]) -> bool:
+    def _runs_with(self, cut: Cut) -> bool:
+        arguments = {n: cut.shape(shape_of_value(v), n) for n, v in self.arguments.items()}
         try:
-            made = self._run({n: torch.empty(_cut(_shape(v), cut), device="meta") for n, v in self.arguments.items()})
+            made = self._run({n: torch.empty(shape, device="meta") for n, shape in arguments.items()}, None, cut)
         except Exception:  # noqa: BLE001  # a question, not a call: whatever it raises, the answer is no
             return False
-        return all(tuple(made[node.name].shape) == _cut(node.shape, cut) for node in self.loop.nodes)
+        return all(tuple(made[node.name].shape) == cut.shape(node.shape, node.name) for node in self.loop.nodes)
 
     @cached_property
     def largest(self) -> int:
         """Elements of the largest tensor."""
-        return max(math.prod(_cut(node.shape, self.cut)) for node in self.loop.nodes)
+        arguments = (self.cut.shape(shape_of_value(v), n) for n, v in self.arguments.items())
+        nodes = (self.cut.shape(node.shape, node.name) for node in self.loop.nodes)
+        return max(math.prod(shape) for shape in (*arguments, *nodes))
 
     @property
     def draws(self) -> int:
         """How often the loop is run."""
-        return min(max(ELEMENTS // self.largest, 1), DRAWS)
+        return min(max(ELEMENTS // self.largest, 1), self.most)
 
     @cached_property
     def small(self) -> dict[str, Value]:
         """The arguments with the features that are left."""
-        return {name: _smaller(value, self.cut) for name, value in self.arguments.items()}
+        return {name: self.cut.smaller(value, name) for name, value in self.arguments.items()}
 
     def values(self) -> dict[str, Value]:
         """What its nodes look like.
@@ -136,45 +146,72 @@ class _Whole:
         """
         if self.largest > LARGEST:
             raise ValueError(f"{self.largest} elements")
+        made = self._made(self.drawn)
+        return {n: self._seen_as(n, v, made[n]) for n, v in self._of_steps.items()}
+
+    def _made(self, drawn: Draws) -> Tensors:
         with torch.no_grad():
-            made = torch.vmap(self._run)(self._drawn())
-        return {n: self._seen_as(n, v, made[n]) for n, v in self.ruled.items() if isinstance(v, State)}
+            return self._run_often(drawn, drawn.tensors())
+
+    @cached_property
+    def drawn(self) -> Draws:
+        """Of its arguments, more where a first look says that more comes of them."""
+        first = replace(self, few=FIRST_FEATURES, most=FIRST_DRAWS)
+        if not self.cut.size or self.cut.size != first.cut.size:
+            return Draws(self.small, self.draws, self.cut.left)
+        plain = Draws(first.small, first.draws, first.cut.left)
+        return Draws(self.small, self.draws, self.cut.left, shares_of(plain.points, first._scores(plain)))
+
+    def _scores(self, drawn: Draws) -> torch.Tensor:
+        """How large each feature is in each draw, over all of the loop's steps: squares over their means."""
+        made, size = self._made(drawn), self.cut.size
+        found = torch.zeros(drawn.number, self.cut.left)
+        for name, value in self._of_steps.items():
+            shape = shape_of_value(value)
+            if size in shape and made[name].is_floating_point():
+                squares = made[name].square().movedim(1 + shape.index(size), 1).flatten(2).mean(2)
+                found += squares / squares.mean().clamp(min=1e-30)
+        return found
+
+    @cached_property
+    def _of_steps(self) -> dict[str, State]:
+        """What rules say of the signals in its steps; those of its sources the rules know without drawing."""
+        sources = {n for node in self.loop.nodes if node.name in self.loop.sources for n in results_of(node)}
+        return {n: v for n, v in self.ruled.items() if n not in sources and isinstance(v, State)}
 
     def _seen_as(self, name: str, ruled: State, draws: torch.Tensor) -> State:
         """The moments of all draws; how it is spread only where something outside reads it."""
-        cubes = cubes_of(draws, _smaller_axes(ruled.axes, self.cut))
-        one = np.array([ruled.features])
+        axes, shape = self.cut.axes(ruled.axes, self.cut.left), shape_of_value(ruled)
+        weights = self.drawn.points.weights
+        counted = self.cut.counted(draws, shape, weights)
+        _, (q, k, s) = seen_in_draws(cubes_of(counted, axes))
+        mean = float(self.cut.counted(counted, shape, weights).double().mean())
+        if ruled.samples == 1:
+            s = mean**2
+        found = gaussian(ruled.axes, np.array([ruled.features]), mean, q, k, s)
         if self._is_read(name):
-            found = replace(state_of(list(cubes), ruled.axes, np.array([cubes.shape[3]])), sizes=one)
-        else:
-            mean, (q, k, s) = seen_in_draws(cubes)
-            found = gaussian(ruled.axes, one, mean, q, k, s)
+            alike = cubes_of(self.cut.alike(draws, shape, weights), axes)
+            found = replace(shaped(found.pooled([alike.shape[3]]), list(alike)), sizes=found.sizes)
         return replace(found, draws=ruled.draws, marks=ruled.marks | {MARK})
 
-    def _drawn(self) -> Tensors:
-        """All draws of each argument; states of one root are functions of one noise."""
+    def _run_often(self, drawn: Draws, tensors: Tensors) -> Tensors:
+        """In all draws."""
         fixed_randomness()
-        generator = torch.Generator().manual_seed(0)
-        noises: dict[Any, Any] = {}
-        found: Tensors = {}
-        for name, value in self.small.items():
-            if isinstance(value, State):
-                key = (id(value.root), *(count(value.axes, kind) for kind in Kind))
-                if key not in noises:
-                    noises[key] = noise(_beside(value, self.draws).axes, generator)
-                found[name] = _draws_of(drawn(_beside(value, self.draws), noises[key]), value, self.draws)
-            else:
-                found[name] = torch.stack([other(value, generator) for _ in range(self.draws)])
-        return found
+        return torch.vmap(partial(self._run, cut=self.cut))(tensors, drawn.points.weights)
 
-    def _run(self, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    def _run(self, tensors: Mapping[str, torch.Tensor], weights: torch.Tensor | None, cut: Cut) -> Tensors:
         """All nodes, in single precision whatever the program has."""
         made: Tensors = {}
         for node in self.loop.nodes:
-            given = {n: made[r.name] if r.name in made else tensors[label(r)] for n, r in tensors_of(node)}
+            given = {}
+            for name, ref in tensors_of(node):
+                inside = result_name(ref) in made
+                tensor = made[result_name(ref)] if inside else tensors[label(ref)]
+                given[name] = cut.entering(tensor, ref, ref.name if inside else label(ref), node, weights)
             device = next(iter(given.values())).device.type
-            (result,) = run(self.nodes[node.name], given, device)
-            made[node.name] = result.float() if result.is_floating_point() else result
+            results = run(self.nodes[node.name], given, device)
+            of_node = zip(results_of(node), results, strict=True)
+            made |= {name: x.float() if x.is_floating_point() else x for name, x in of_node}
         return made
 
     def back(self, reached: Mapping[str, GradientMoments]) -> Returned:
@@ -187,13 +224,14 @@ class _Whole:
             return Returned({}, ())
         unit = {name: m.times(1 / largest) for name, m in reached.items()}
         tensors, backs = self._pulled(unit)
-        looks = {n: self._of_all(n, self._look(n, back).times(largest)) for n, back in backs.items()}
+        looks = {n: self._look(n, back).times(largest) for n, back in backs.items()}
         inside = {n: _flow(m, self.ruled[n]) for n, m in looks.items() if isinstance(self.ruled.get(n), State)}
         outside: list[tuple[Any, Gradient | WeightGradient]] = []
         for name, ref in self.loop.arguments.items():
             value = self.arguments[name]
             if name in looks and isinstance(value, State):
-                given = given_latent(backs[name], tensors[name], value)
+                of_few = (self._few(name, x) for x in (backs[name], tensors[name]))
+                given = given_latent(*of_few, value, self._weights_of(name, value))
                 outside.append((ref, _flow(looks[name], value, given)))
             elif name in looks:
                 outside.append((ref, WeightGradient(float(looks[name].second.mean()))))
@@ -201,10 +239,10 @@ class _Whole:
 
     def _pulled(self, wanted: Mapping[str, GradientMoments]) -> tuple[Tensors, Tensors]:
         """The arguments, and the gradients of those and of the nodes."""
-        tensors = self._drawn()
+        tensors = self.drawn.tensors()
         leaves = {n: t.requires_grad_() for n, t in tensors.items() if isinstance(self.arguments[n], (State, Weight))}
         with torch.enable_grad():
-            made = torch.vmap(self._run)(tensors)
+            made = self._run_often(self.drawn, tensors)
         generator = torch.Generator().manual_seed(DRAWS)
         ends = {n: made[n] for n in wanted if made[n].requires_grad}
         deltas = [self._cotangents(n, wanted[n], generator) for n in ends]
@@ -213,90 +251,33 @@ class _Whole:
         return tensors, {n: back for n, back in zip(targets, backs, strict=True) if back is not None}
 
     def _cotangents(self, name: str, moments: GradientMoments, generator: torch.Generator) -> torch.Tensor:
-        like = _smaller(self.ruled[name], self.cut)
+        like = self.cut.smaller(self.ruled[name], name.partition("#")[0])
         assert isinstance(like, State)
-        wide = _beside(like, self.draws)
-        share = _from_outside(self.cut, _shape(self.ruled[name]))
-        pooled = moments.each(lambda m: np.array([share * m.mean()]))
-        return _draws_of(cotangent(pooled, wide, noise(wide.axes, generator)), like, self.draws)
+        wide = beside(like, self.draws)
+        pooled = moments.each(lambda m: np.array([m.mean()]))
+        found = draws_of(cotangent(pooled, wide, noise(wide.axes, generator)), like, self.draws)
+        return self.cut.counted(found, shape_of_value(self.ruled[name]), self.drawn.points.weights)
 
     def _look(self, name: str, gradient: torch.Tensor) -> GradientMoments:
         value = self.ruled.get(name) or self.arguments.get(name)
         if not isinstance(value, State):
             return GradientMoments(np.array([float(gradient.double().square().mean())]), np.zeros(1), np.zeros(1))
-        _, moments = seen_in_draws(cubes_of(gradient, _smaller_axes(value.axes, self.cut)))
+        cubes = cubes_of(self._few(name, gradient), self.cut.axes(value.axes, self.cut.left))
+        _, moments = seen_in_draws(cubes)
         second, positions, samples = (np.array([m]) for m in moments)
         return GradientMoments(second, positions, samples)
 
-    def _of_all(self, name: str, moments: GradientMoments) -> GradientMoments:
-        """Where the features that were left out add up, as many times more of it."""
-        size, left = self.cut
-        value = self.ruled.get(name) or self.arguments[name]
-        return moments if size in _shape(value) or not size else moments.times(size / left)
+    def _weights_of(self, name: str, value: State) -> torch.Tensor:
+        """How much each number of an argument counts."""
+        few = self._few(name, torch.ones((self.draws, *self.cut.shape(shape_of_value(value), name))))
+        root = self.cut.counted(few, shape_of_value(value), self.drawn.points.weights)
+        return root.square()
 
-
-def _summed(node: Node) -> set[int]:
-    """Sizes of axes over which an operation sums."""
-    shapes = {name: ref.shape for name, ref in tensors_of(node)}
-    if node.op in ("matmul", "bmm"):
-        return {next(iter(shapes.values()))[-1]}
-    if node.op in SUMS:
-        (shape,) = shapes.values()
-        dims = node.arguments.get("dim")
-        chosen = range(len(shape)) if dims is None else [dims] if isinstance(dims, int) else dims
-        return {shape[d] for d in chosen}
-    return set()
-
-
-def _shape(value: Value) -> tuple[int, ...]:
-    if isinstance(value, State):
-        return shape_of(value.axes)
-    return tuple(value.array.shape) if isinstance(value, Constant) else tuple(value.shape)
-
-
-def _cut(shape: tuple[int, ...], cut: tuple[int, int]) -> tuple[int, ...]:
-    size, left = cut
-    return tuple(left if n == size else n for n in shape)
-
-
-def _from_outside(cut: tuple[int, int], shape: tuple[int, ...]) -> float:
-    """Of what reaches an end without the features that were cut: `_of_all` counts it with what those send back."""
-    size, left = cut
-    return left / size if size and size not in shape else 1.0
-
-
-def _smaller_axes(axes: Axes, cut: tuple[int, int]) -> Axes:
-    size, left = cut
-    return tuple(axis(Kind.FEATURE, left) if size_of(a) == size and size else a for a in axes)
-
-
-def _smaller(value: Value, cut: tuple[int, int]) -> Value:
-    size, left = cut
-    if size not in _shape(value) or not size:
-        return value
-    if isinstance(value, State):
-        axes = _smaller_axes(value.axes, cut)
-        return replace(value.pooled([max(count(axes, Kind.FEATURE), 1)]), axes=axes).beside(value)
-    if isinstance(value, Weight):
-        return value.seen(_cut(value.shape, cut), None)
-    if isinstance(value, Constant):
-        return Constant(value.array[tuple(slice(left) if n == size else slice(None) for n in value.array.shape)])
-    return value
-
-
-def _beside(value: State, draws: int) -> State:
-    """Its features several times, which are as many draws: (samples, positions, draws · features)."""
-    features = draws * max(count(value.axes, Kind.FEATURE), 1)
-    sizes = (value.samples, value.positions, features)
-    one = value.pooled([features])
-    return replace(one, axes=axes_of(sizes, (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE))).beside(one)
-
-
-def _draws_of(wide: torch.Tensor, value: State, draws: int) -> torch.Tensor:
-    """From features that are draws of features to a tensor for each draw."""
-    b, p, c = wide.shape
-    cubes = wide.reshape(b, p, draws, c // draws).permute(2, 0, 1, 3)
-    return laid_out_draws(cubes, value.axes)
+    def _few(self, name: str, draws: torch.Tensor) -> torch.Tensor:
+        """The features that the loop is run with, of a tensor that its sources sum over: only they have all uses."""
+        if name.partition("#")[0] not in self.cut.whole and name not in self.cut.whole:
+            return draws
+        return self.cut.few(draws, shape_of_value(self.ruled.get(name) or self.arguments[name]))
 
 
 def _flow(moments: GradientMoments, value: Any, given: Array | None = None) -> Gradient:
@@ -306,14 +287,21 @@ def _flow(moments: GradientMoments, value: Any, given: Array | None = None) -> G
     return everywhere.flow() if given is None else with_factor(np.repeat(given[None], rows, 0), value, everywhere)
 
 
-def given_latent(gradient: torch.Tensor, x: torch.Tensor, state: State) -> Array | None:
-    """√E[δ² | z] at the nodes of z, from draws of δ and of x = F(z); None where F does not rise or fall throughout."""
+def given_latent(gradient: torch.Tensor, x: torch.Tensor, state: State, weights: torch.Tensor) -> Array | None:
+    """√E[δ² | z] at the nodes of z, from draws of δ and of x = F(z); None where F does not rise or fall throughout.
+
+    Args:
+        gradient: times the root of the weights.
+        weights: how much each draw counts.
+    """
     steps = np.diff(state.values.mean(0))
     rises, falls = bool((steps >= 0).all()), bool((steps <= 0).all())
     if len(state.sizes) > 1 or rises == falls or x.numel() < LEVELS**2:
         return None
     order = x.detach().reshape(-1).argsort(descending=falls)
-    squares = gradient.detach().reshape(-1)[order].double().square()
-    levels = torch.stack([part.mean() for part in squares.tensor_split(LEVELS)]).numpy()
+    squares, counts = (t.detach().reshape(-1)[order].double() for t in (gradient.square(), weights))
+    at = (LEVELS * (counts.cumsum(0) - counts / 2) / counts.sum()).long().clamp(max=LEVELS - 1)
+    sums, known = (torch.zeros(LEVELS).double().index_add(0, at, t) for t in (squares, counts))
+    levels = (sums / known.clamp(min=1e-30)).numpy()
     middle = np.interp((np.arange(LEVELS) + 0.5) / LEVELS, np.cumsum(latent.WEIGHTS), latent.NODES)
     return np.asarray(np.sqrt(np.interp(latent.NODES, middle, levels)))

@@ -83,20 +83,29 @@ def drawn(state: State, of: Noise) -> torch.Tensor:
     if state.marginal is None:
         std, mean = (torch.from_numpy(x[segment]).float() for x in (np.sqrt(state.variance), state.mean))
         return laid_out(mean + std * z, state.axes)
-    x, start = z.numpy(), 0
-    for size, values in zip(state.sizes, state.marginal, strict=True):
-        x[..., start : start + size] = np.interp(x[..., start : start + size], latent.NODES, values)
-        start += int(size)
-    return laid_out(z, state.axes)
+    parts = zip(z.split([int(size) for size in state.sizes], -1), state.marginal, strict=True)
+    return laid_out(torch.cat([at_nodes(part, values) for part, values in parts], -1), state.axes)
 
 
 def _by_bin(z: torch.Tensor, bins: Bins) -> torch.Tensor:
     """The positions of each bin through its own marginal."""
-    x, start = z.numpy(), 0
-    for count_, values in zip(bins.counts, bins.at_nodes, strict=True):
-        x[:, start : start + count_] = np.interp(x[:, start : start + count_], latent.NODES, values)
-        start += int(count_)
-    return z
+    parts = zip(z.split([int(count_) for count_ in bins.counts], 1), bins.at_nodes, strict=True)
+    return torch.cat([at_nodes(part, values) for part, values in parts], 1)
+
+
+def at_nodes(z: torch.Tensor, values: Array) -> torch.Tensor:
+    """F(z) between the values of F at the nodes of `latent`, which are evenly spaced.
+
+    Example:
+        >>> z = torch.tensor([-9.0, 0.0, 1.25])
+        >>> at_nodes(z, latent.NODES**3).round(decimals=2)
+        tensor([-508.1700,    0.0000,    1.9500])
+    """
+    first, step = float(latent.NODES[0]), float(latent.NODES[1] - latent.NODES[0])
+    at = ((z - first) / step).clamp_(0, len(values) - 1.001)
+    below = at.long()
+    known = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    return torch.lerp(known[below], known[below + 1], at - below)
 
 
 def cotangent(moments: GradientMoments, state: State, of: Noise) -> torch.Tensor:
@@ -194,6 +203,11 @@ def state_of(cubes: Sequence[torch.Tensor], axes: Axes, sizes: Sizes) -> State:
     mean, (q, k, s) = found.mean, (getattr(found.moments, m) for m in ("second", "across_positions", "across_samples"))
     b, p = cubes[0].shape[:2]
     state = gaussian(axes, sizes, mean, q, k if p > 1 else q, s if b > 1 else mean**2)
+    return shaped(state, cubes)
+
+
+def shaped(state: State, cubes: Sequence[torch.Tensor]) -> State:
+    """The same moments, spread as what was drawn; Gaussian where that looks so."""
     marginal = _marginal(cubes, state)
     return state if marginal is None else _through(state, marginal)
 
