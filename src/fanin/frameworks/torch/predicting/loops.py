@@ -37,10 +37,10 @@ from fanin.signals.loops import MARK, Joint, Loop, Returned, RunLoop, label, res
 from fanin.signals.state import State, gaussian
 from fanin.signals.values import Value, Weight, WeightGradient
 
-FEW_FEATURES: Final = 8
-MANY_FEATURES: Final = 256  # where sums are over them: what their squares add up to hardly differs from draw to draw
-ELEMENTS: Final = 1 << 20  # of the largest tensor, over all draws
-DRAWS: Final = 128  # at most
+FEW_FEATURES: Final = 4
+MANY_FEATURES: Final = 128  # where sums are over them: what their squares add up to hardly differs from draw to draw
+ELEMENTS: Final = 1 << 22  # of the largest tensor, over all draws
+DRAWS: Final = 512  # at most
 FIRST_FEATURES, FIRST_DRAWS = 32, 32  # of a first look at where most comes from
 LEVELS: Final = 32  # of a latent that are told apart
 LARGEST: Final = 1 << 22  # elements of one tensor: beyond, nothing is run
