@@ -65,7 +65,14 @@ def weight_of(initializer: Initializer, target: Target, kept: Law | None = None)
         _common([r.structure for r in rows]),
         pairs=pairs,
         keeps_norms=keeps_norms,
+        kurtosis=_kurtosis(initializer, target),
     )
+
+
+def _kurtosis(initializer: Initializer, target: Target) -> float:
+    """Of one element; that of a Gaussian where rows have laws of their own."""
+    plain = not isinstance(initializer, Keep | PerPart) and not target.parts
+    return initializer.law(target).kurtosis if plain else 3.0
 
 
 def _keeps_norms(initializer: Initializer, target: Target) -> bool:

@@ -70,6 +70,7 @@ class Weight:
         pairs: whether outputs, and whether inputs, come in mirrored pairs.
         keeps_norms: Σ y² is Σ x² times a number, whatever was drawn; of mirrored ones that of their block.
         centred: the weights of each unit add up to 0, so that what its inputs have in common is gone.
+        kurtosis: E (w − E w)⁴/Var² of one element.
     """
 
     path: str
@@ -83,6 +84,7 @@ class Weight:
     marginal: Array | None = None
     pairs: tuple[bool, bool] = (False, False)
     keeps_norms: bool = False
+    kurtosis: float = 3.0
 
     def seen(self, shape: tuple[int, ...], rows: tuple[int, int] | None) -> Weight:
         """Through a view: these rows, in this shape."""

@@ -35,7 +35,7 @@ def batch_norm(call: Call) -> Outcome:
 
     Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
     """
-    x = _channels(call.state("input"))
+    x = _of_one_scale(_channels(call.state("input")))
     eps = call.get("eps", 1e-5)
     v = x.second - x.channel_second + eps
     hat = _normalised(x, v, (x.channel_second,) * 3)
@@ -55,6 +55,13 @@ def batch_norm(call: Call) -> Outcome:
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *further(call, out)), pull)
+
+
+def _of_one_scale(x: State) -> State:
+    """Each channel as a Gaussian: how their scales differ is what the norm takes away."""
+    if x.terms is None or not x.terms.alone or x.marginal is None:
+        return x
+    return replace(x, marginal=None, latents=None).of_terms(x.terms)
 
 
 def _heavy(hat: State, terms: Terms | None) -> State:

@@ -19,6 +19,7 @@ from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.gradient_forms import kept_apart, leaning
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
+from fanin.signals.rules.channels_apart import spread_over_channels
 from fanin.signals.state import State, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
@@ -77,6 +78,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
     if terms.alone and not transposed:
         out = replace(out, squares=(_large_together(x, met), 0.0)).beside(out)
+        out = spread_over_channels(out, x, weight, call["bias"])
     out = out.of_terms(terms)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:

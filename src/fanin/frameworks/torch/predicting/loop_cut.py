@@ -112,6 +112,19 @@ class Cut:
         """Whether a node sums over many of the features."""
         return node.op in WEIGHED | SUMS and self.size in summed(node)
 
+    @property
+    def drawn(self) -> float:
+        """The part of such a sum's variance that is of the features that are left.
+
+        Of n of N it is √(n/N): Σ x² of those and the mean of the rest then vary as Σ x² of all.
+        """
+        return math.sqrt(self.many / self.size) if self.size else 1.0
+
+    def whole_sum(self, sum_: torch.Tensor, rest: torch.Tensor, mean: float) -> torch.Tensor:
+        """With the rest of the features, of which no more is known than what they add up to; all gradients go on."""
+        of_drawn, of_rest = math.sqrt(self.drawn), math.sqrt(1 - self.drawn)
+        return sum_ + ((of_drawn - 1) * (sum_ - mean) + of_rest * (rest - mean)).detach()
+
     def few(self, tensor: torch.Tensor, shape: Shape) -> torch.Tensor:
         """Those that are run, of a tensor that has many; shape is that of one of several draws, before it is cut."""
         for at in range(1, len(shape) + 1):

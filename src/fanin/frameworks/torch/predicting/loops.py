@@ -38,7 +38,7 @@ from fanin.signals.state import State, gaussian
 from fanin.signals.values import Value, Weight, WeightGradient
 
 FEW_FEATURES: Final = 4
-MANY_FEATURES: Final = 128  # where sums are over them: what their squares add up to hardly differs from draw to draw
+MANY_FEATURES: Final = 64  # where sources sum over them
 ELEMENTS: Final = 1 << 22  # of the largest tensor, over all draws
 DRAWS: Final = 512  # at most
 FIRST_FEATURES, FIRST_DRAWS = 32, 32  # of a first look at where most comes from
@@ -67,6 +67,11 @@ def loop_runner(traced: Traced) -> RunLoop:
         return Joint(values, pull)
 
     return run_loop
+
+
+def _rest(name: str) -> str:
+    """What stands for the features that a sum is without."""
+    return f"the rest of {name}"
 
 
 def _state(value: Value) -> State:
@@ -115,6 +120,7 @@ class _Whole:
 
     def _runs_with(self, cut: Cut) -> bool:
         arguments = {n: cut.shape(shape_of_value(v), n) for n, v in self.arguments.items()}
+        arguments |= {_rest(name): shape_of_value(state) for name, state in self._sums(cut).items()}
         try:
             made = self._run({n: torch.empty(shape, device="meta") for n, shape in arguments.items()}, None, cut)
         except Exception:  # noqa: BLE001  # a question, not a call: whatever it raises, the answer is no
@@ -135,8 +141,15 @@ class _Whole:
 
     @cached_property
     def small(self) -> dict[str, Value]:
-        """The arguments with the features that are left."""
-        return {name: self.cut.smaller(value, name) for name, value in self.arguments.items()}
+        """The arguments with the features that are left, and what stands for the rest in sums."""
+        arguments = {name: self.cut.smaller(value, name) for name, value in self.arguments.items()}
+        return arguments | {_rest(name): state for name, state in self._sums(self.cut).items()}
+
+    def _sums(self, cut: Cut) -> dict[str, State]:
+        """What rules say of sums of which only a part of the features is drawn."""
+        summing = [n.name for n in self.loop.nodes if n.name in self.loop.sources and cut.sums(n)]
+        known = {name: self.ruled[name] for name in summing if cut.many < cut.size}
+        return {name: value for name, value in known.items() if isinstance(value, State)}
 
     def values(self) -> dict[str, Value]:
         """What its nodes look like.
@@ -202,6 +215,7 @@ class _Whole:
     def _run(self, tensors: Mapping[str, torch.Tensor], weights: torch.Tensor | None, cut: Cut) -> Tensors:
         """All nodes, in single precision whatever the program has."""
         made: Tensors = {}
+        sums = self._sums(cut)
         for node in self.loop.nodes:
             given = {}
             for name, ref in tensors_of(node):
@@ -212,6 +226,9 @@ class _Whole:
             results = run(self.nodes[node.name], given, device)
             of_node = zip(results_of(node), results, strict=True)
             made |= {name: x.float() if x.is_floating_point() else x for name, x in of_node}
+            if node.name in sums:
+                mean = sums[node.name].average(sums[node.name].mean)
+                made[node.name] = cut.whole_sum(made[node.name], tensors[_rest(node.name)], mean)
         return made
 
     def back(self, reached: Mapping[str, GradientMoments]) -> Returned:
@@ -240,7 +257,7 @@ class _Whole:
     def _pulled(self, wanted: Mapping[str, GradientMoments]) -> tuple[Tensors, Tensors]:
         """The arguments, and the gradients of those and of the nodes."""
         tensors = self.drawn.tensors()
-        leaves = {n: t.requires_grad_() for n, t in tensors.items() if isinstance(self.arguments[n], (State, Weight))}
+        leaves = {n: t.requires_grad_() for n, t in tensors.items() if isinstance(self.arguments.get(n), (State, Weight))}
         with torch.enable_grad():
             made = self._run_often(self.drawn, tensors)
         generator = torch.Generator().manual_seed(DRAWS)

@@ -1,0 +1,66 @@
+"""How what a depthwise convolution makes is spread over its channels, each of which has few weights of its own.
+
+Over channels an output is a mixture: its channel's Σ w² differs from others', and its bias is one number, which may be
+all there is. Cumulants of independent terms add up, so
+
+    κ − 3 = a² (κ_w κ_x − 3)/K + b² (κ_b − 3)
+
+with the shares a and b of the variance that K taps and the bias have, and the kurtoses κ of weights, inputs and biases.
+
+Reference: Cornish & Fisher 1938 (quantiles from cumulants).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from fanin.signals import latent
+from fanin.signals.bins import Bins
+from fanin.signals.frozen import replace
+from fanin.signals.latent import Array
+from fanin.signals.rules.sizes import of_kurtosis
+from fanin.signals.state import State
+from fanin.signals.values import Weight
+
+GAUSSIAN: Final = 3.0
+
+
+def spread_over_channels(out: State, x: State, weight: Weight, bias: Any) -> State:
+    """The same moments, with the marginal that few weights and a bias of some law leave.
+
+    Args:
+        out: what a depthwise convolution of x makes; Gaussian as yet.
+    """
+    if len(out.sizes) > 1 or len(weight.mean) > 1:
+        return out
+    taps = math.prod(weight.shape[2:])
+    own = float(bias.variance @ bias.sizes / bias.sizes.sum()) if isinstance(bias, Weight) else 0.0
+    of_bias = bias.kurtosis if isinstance(bias, Weight) else GAUSSIAN
+    of_one = weight.kurtosis * _kurtosis(x) - GAUSSIAN
+    if out.bins is None:
+        shape = _shape(out.variance, own, of_one / taps, of_bias)[0]
+        return out if shape is None else replace(out, marginal=latent.moved(shape[None], out.mean, out.variance))
+    most = float(np.max(out.bins.variance)) - own
+    inside = np.maximum((out.bins.variance - own) / max(most, 1e-300), 1 / taps)  # share of the taps that meet an input
+    shapes = _shape(out.bins.variance, own, of_one / (taps * inside), of_bias)
+    if all(shape is None for shape in shapes):
+        return out
+    return out.binned(_shaped(out.bins, [latent.NODES if s is None else s for s in shapes]))
+
+
+def _shape(variance: Array, own: float, of_taps: Array | float, of_bias: float) -> list[Array | None]:
+    share = np.clip(own / np.maximum(variance, 1e-300), 0.0, 1.0)
+    excess = (1 - share) ** 2 * of_taps + share**2 * (of_bias - GAUSSIAN)
+    return [of_kurtosis(float(e)) for e in excess]
+
+
+def _shaped(bins: Bins, shapes: list[Array]) -> Bins:
+    return bins.shaped(latent.moved(np.stack(shapes), bins.mean, bins.variance))
+
+
+def _kurtosis(x: State) -> float:
+    fourth = latent.expectation((x.values - x.mean[:, None]) ** 4)
+    return x.average(fourth) / max(x.average(x.variance) ** 2, 1e-300)
