@@ -26,6 +26,7 @@ from fanin.signals.state import State
 from fanin.signals.values import Weight
 
 GAUSSIAN: Final = 3.0
+FEWEST: Final = 2  # taps: of one, a cubic of the latent has tails that no bounded weight has
 
 
 def spread_over_channels(out: State, x: State, weight: Weight, bias: Any) -> State:
@@ -44,7 +45,7 @@ def spread_over_channels(out: State, x: State, weight: Weight, bias: Any) -> Sta
         shape = _shape(out.variance, own, of_one / taps, of_bias)[0]
         return out if shape is None else replace(out, marginal=latent.moved(shape[None], out.mean, out.variance))
     most = float(np.max(out.bins.variance)) - own
-    inside = np.maximum((out.bins.variance - own) / max(most, 1e-300), 1 / taps)  # share of the taps that meet an input
+    inside = np.maximum((out.bins.variance - own) / max(most, 1e-300), FEWEST / taps)  # the share that meets an input
     shapes = _shape(out.bins.variance, own, of_one / (taps * inside), of_bias)
     if all(shape is None for shape in shapes):
         return out

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -170,10 +171,11 @@ class _Whole:
     def drawn(self) -> Draws:
         """Of its arguments, more where a first look says that more comes of them."""
         first = replace(self, few=FIRST_FEATURES, most=FIRST_DRAWS)
+        seed = crc32(self.loop.last.encode())  # loops of one model are not off in the same way
         if not self.cut.size or self.cut.size != first.cut.size:
-            return Draws(self.small, self.draws, self.cut.left)
-        plain = Draws(first.small, first.draws, first.cut.left)
-        return Draws(self.small, self.draws, self.cut.left, shares_of(plain.points, first._scores(plain)))
+            return Draws(self.small, self.draws, self.cut.left, seed=seed)
+        plain = Draws(first.small, first.draws, first.cut.left, seed=seed)
+        return Draws(self.small, self.draws, self.cut.left, shares_of(plain.points, first._scores(plain)), seed)
 
     def _scores(self, drawn: Draws) -> torch.Tensor:
         """How large each feature is in each draw, over all of the loop's steps: squares over their means."""
@@ -257,7 +259,8 @@ class _Whole:
     def _pulled(self, wanted: Mapping[str, GradientMoments]) -> tuple[Tensors, Tensors]:
         """The arguments, and the gradients of those and of the nodes."""
         tensors = self.drawn.tensors()
-        leaves = {n: t.requires_grad_() for n, t in tensors.items() if isinstance(self.arguments.get(n), (State, Weight))}
+        given = (n for n, value in self.arguments.items() if isinstance(value, (State, Weight)))
+        leaves = {n: tensors[n].requires_grad_() for n in given}
         with torch.enable_grad():
             made = self._run_often(self.drawn, tensors)
         generator = torch.Generator().manual_seed(DRAWS)
