@@ -9,8 +9,11 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import torch
 from noticing import Mutant, noticed, put
 
+from fanin.frameworks.torch.predicting.loop_cut import Cut
+from fanin.frameworks.torch.predicting.loop_draws import Draws, Points
 from fanin.signals import draws, gradient
 from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
@@ -21,6 +24,8 @@ from fanin.signals.state import State
 DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
+SOURCES = "signals/test_loop_sources.py"
+POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
 def gaussian_paths(self: Paths, layer: int, variance: float, apart: float) -> Paths:
@@ -44,6 +49,12 @@ def at_the_first_state(moments: Callable[..., Any]) -> Callable[..., Any]:
     """Of each part of a gradient what was found first."""
     known: dict[int, Any] = {}
     return lambda flow, state: known.setdefault(id(flow), moments(flow, state))
+
+
+def counted_alike(drawn: Draws) -> Points:
+    """Points that are drawn where most comes from, and not weighted."""
+    points: Points = POINTS(drawn)
+    return points._replace(weights=torch.ones_like(points.weights))
 
 
 def unshared(rule: Any) -> Any:
@@ -103,9 +114,37 @@ MUTANTS = (
         ("signals/test_loops.py::test_a_decay_is_slow_at_all_steps_or_at_none",),
     ),
     Mutant(
-        "what reaches an end of a loop from outside is counted for every feature that was left out",
-        put("fanin.frameworks.torch.predicting.loops", "_from_outside", lambda cut, shape: 1.0),
-        ("signals/test_loops.py::test_features_are_cut_although_one_end_has_none_of_them",),
+        "the features that a loop is run with send back for themselves only",
+        put("fanin.frameworks.torch.predicting.loop_cut", "sent_back", lambda x, by: x),
+        (
+            "signals/test_loops.py::test_features_are_cut_although_one_end_has_none_of_them",
+            f"{SOURCES}::test_gradients_of_what_selects_are_those_that_are_measured",
+        ),
+    ),
+    Mutant(
+        "the arguments of a loop are independent",
+        put("fanin.signals.loops", "between", lambda *_: frozenset()),
+        (f"{SOURCES}::test_what_is_linear_in_one_signal_is_large_together",),
+    ),
+    Mutant(
+        "a part of the features stands for all of them",
+        lambda patch: patch.setattr(Cut, "drawn", 1.0),
+        (f"{SOURCES}::test_a_sum_over_a_part_of_the_features_varies_as_that_over_all",),
+    ),
+    Mutant(
+        "features that are drawn more often count as the others",
+        lambda patch: patch.setattr(Draws, "points", property(counted_alike)),
+        (f"{SOURCES}::test_features_that_are_drawn_more_often_count_as_much_less",),
+    ),
+    Mutant(
+        "over channels a depthwise convolution is Gaussian",
+        put("fanin.signals.rules.convolution", "spread_over_channels", lambda out, *_: out),
+        ("signals/rules/test_channels_apart.py::test_what_bends_a_depthwise_convolution_sees_how_channels_differ",),
+    ),
+    Mutant(
+        "a batch norm keeps how channels differ in scale",
+        put("fanin.signals.rules.batch_norms", "_of_one_scale", lambda x: x),
+        ("signals/rules/test_channels_apart.py::test_a_batch_norm_takes_away_how_channels_differ_in_scale",),
     ),
     Mutant(
         "what a constructor computes is Gaussian",

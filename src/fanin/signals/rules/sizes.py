@@ -103,17 +103,8 @@ def tails(terms: Terms | None) -> Array | None:
 
     Reference: Cornish & Fisher 1938 (the quantiles).
     """
-    return None if terms is None else of_kurtosis(terms.excess * 3 / (terms.number + 2))
-
-
-def of_kurtosis(excess: float) -> Array | None:
-    """A symmetric shape with this kurtosis − 3, at the nodes; None where it is as good as Gaussian.
-
-    Quantiles that fall where few values lie are kept from falling.
-    """
+    excess = 0.0 if terms is None else terms.excess * 3 / (terms.number + 2)
     if abs(excess) < SEEN:
         return None
-    z = np.abs(latent.NODES)
-    x = z + min(max(excess, -MOST_BENT), MOST_BENT) / 24 * (z**3 - 3 * z)
-    half = len(z) // 2
-    return np.asarray(np.concatenate([-np.maximum.accumulate(x[half:])[::-1], np.maximum.accumulate(x[half:])]))
+    z = latent.NODES
+    return np.asarray(z + min(max(excess, -MOST_BENT), MOST_BENT) / 24 * (z**3 - 3 * z))
