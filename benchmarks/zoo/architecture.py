@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 Example: TypeAlias = tuple[Any, ...]
 OWN = "its own"
+FOR_SCANS = 512  # seeds: one scan's y² = (Σ Δ u B·C)² is as uncertain as a single draw of B·C
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Architecture:
         init: "its own" where the constructor does what the original's does, else a recipe of fanin.
         normalised: whether norms hold the signal, or the weights alone.
         dtype: in double precision an exact zero is told from a small number; some kernels have none.
+        most_seeds: with which it is measured, if it takes as many until the means are known.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Architecture:
     init: str = OWN
     normalised: bool = True
     dtype: torch.dtype = torch.float64
+    most_seeds: int = 64
 
 
 def noise(*shape: int) -> Callable[[torch.Generator], Example]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .architecture import Architecture, Example, tokens
+from .architecture import FOR_SCANS, Architecture, Example, tokens
 
 LENGTH, VOCABULARY = 32, 512
 COMMON = {"vocab_size": VOCABULARY, "use_cache": False}
@@ -45,8 +45,9 @@ def _entry(
     make: Callable[[], nn.Module],
     example: Callable[[torch.Generator], Example],
     dtype: torch.dtype = torch.float64,
+    **options: Any,
 ) -> Architecture:
-    return Architecture(f"hf-{name}", "transformers", make, example, dtype=dtype)
+    return Architecture(f"hf-{name}", "transformers", make, example, dtype=dtype, **options)
 
 
 _ids = tokens(4, LENGTH, VOCABULARY)
@@ -64,6 +65,7 @@ ENTRIES = (
         "mamba",
         _made("MambaConfig", "MambaForCausalLM", **COMMON, hidden_size=128, num_hidden_layers=2, state_size=16),
         tokens(4, 16, VOCABULARY),
+        most_seeds=FOR_SCANS,
     ),
     _entry(
         "mixtral",

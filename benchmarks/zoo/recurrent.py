@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .architecture import Architecture, noise, normal_everywhere, tokens
+from .architecture import FOR_SCANS, Architecture, noise, normal_everywhere, tokens
 
 WIDTH, LENGTH, VOCABULARY = 128, 16, 512
 STATES, KERNEL, RANK = 16, 4, 8
@@ -92,5 +92,5 @@ ENTRIES = (
     _recurrent("rnn", nn.RNN),
     _recurrent("lstm", nn.LSTM),
     _recurrent("gru", nn.GRU),
-    Architecture("mamba", "state space", Mamba, tokens(4, LENGTH, VOCABULARY)),
+    Architecture("mamba", "state space", Mamba, tokens(4, LENGTH, VOCABULARY), most_seeds=FOR_SCANS),
 )
