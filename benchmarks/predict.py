@@ -8,8 +8,8 @@
 
 Each architecture is traced and predicted once, and measured with several seeds, each with its own weights and inputs:
 with 8, and with twice as many, up to 64, or 512 of a scan, as long as the mean over them is not known at nine nodes of
-ten (the standard error of ln q over seeds is above 0.05). What is predicted is what the plan, or the constructor, draws, and not what the
-first seed's values are. The gradient is that of ⟨output, v⟩/batch with a fixed random v.
+ten (the standard error of ln q over seeds is above 0.05). What is predicted is what the plan, or the constructor,
+draws, and not what the first seed's values are. The gradient is that of ⟨output, v⟩/batch with a fixed random v.
 
 A ratio is that of the predicted second moment to the mean of the measured ones. They are measured in double precision,
 so that a gradient that is exactly zero, as that of a bias before a batch norm, is seen to be, and left out.

@@ -62,7 +62,7 @@ class Draws:
     def points(self) -> Points:
         """A point for each draw and feature, a number of it for each tensor."""
         tensors = sum(isinstance(v, (State, Weight)) for v in self.values.values())
-        engine = torch.quasirandom.SobolEngine(max(tensors, 1), scramble=True, seed=self.seed)
+        engine = torch.quasirandom.SobolEngine(max(tensors, 1), scramble=True, seed=self.seed)  # type: ignore[no-untyped-call]
         even = engine.draw(self.number * max(self.few, 1)).T.reshape(-1, self.number, max(self.few, 1))
         if self.shares is None:
             return Points(even, torch.ones_like(even[0]))

@@ -249,8 +249,8 @@ class _Whole:
         for name, ref in self.loop.arguments.items():
             value = self.arguments[name]
             if name in looks and isinstance(value, State):
-                of_few = (self._few(name, x) for x in (backs[name], tensors[name]))
-                given = given_latent(*of_few, value, self._weights_of(name, value))
+                delta, x = self._few(name, backs[name]), self._few(name, tensors[name])
+                given = given_latent(delta, x, value, self._weights_of(name, value))
                 outside.append((ref, _flow(looks[name], value, given)))
             elif name in looks:
                 outside.append((ref, WeightGradient(float(looks[name].second.mean()))))

@@ -83,13 +83,13 @@ def drawn(state: State, of: Noise) -> torch.Tensor:
     if state.marginal is None:
         std, mean = (torch.from_numpy(x[segment]).float() for x in (np.sqrt(state.variance), state.mean))
         return laid_out(mean + std * z, state.axes)
-    parts = zip(z.split([int(size) for size in state.sizes], -1), state.marginal, strict=True)
+    parts = zip(torch.split(z, state.sizes.tolist(), -1), state.marginal, strict=True)
     return laid_out(torch.cat([at_nodes(part, values) for part, values in parts], -1), state.axes)
 
 
 def _by_bin(z: torch.Tensor, bins: Bins) -> torch.Tensor:
     """The positions of each bin through its own marginal."""
-    parts = zip(z.split([int(count_) for count_ in bins.counts], 1), bins.at_nodes, strict=True)
+    parts = zip(torch.split(z, bins.counts.tolist(), 1), bins.at_nodes, strict=True)
     return torch.cat([at_nodes(part, values) for part, values in parts], 1)
 
 
