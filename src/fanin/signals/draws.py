@@ -152,3 +152,13 @@ def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
         return Draws(start, found, apart)
     logs = [w * p.logs for (w, _), p in zip(there, _alike(*(d for _, d in there)), strict=True)]
     return Draws(start, found, apart, Paths.of(sum(logs[1:], logs[0]))[1])
+
+
+def multiplied(one: Draws, other: Draws) -> tuple[float, Draws]:
+    """Of the product of two: log E q q'/(E q E q'), as of `Draws.along`, and how it moves."""
+    if one.paths is None or other.paths is None or not (len(one.amplitudes) and len(other.amplitudes)):
+        return one.along(other), together([(1.0, one), (1.0, other)])
+    first, second = _alike(one, other)
+    along, paths = first.times(second.sizes)
+    gaussian = together([(1.0, replace(d, paths=None)) for d in (one, other)])
+    return along, replace(gaussian, paths=paths)

@@ -41,23 +41,27 @@ def _chance(layer: int, samples: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Log q over its mean E q, of shape (draws, samples).
+    """Q over its mean E q, of shape (draws, samples).
 
     Attributes:
-        logs: these.
-        sizes: their exponentials, of mean 1.
+        sizes: these, of mean 1.
     """
 
-    logs: Array
     sizes: Array
 
     @classmethod
     def of(cls, logs: Array) -> tuple[float, Paths]:
         """From log q: log E q, and the rest."""
         top = float(logs.max())
-        sizes = np.exp(logs - top)
-        mean = float(np.mean(sizes))
-        return top + math.log(mean), cls(logs - (top + math.log(mean)), sizes / mean)
+        mean, paths = cls.beside_mean(np.exp(logs - top))
+        paths.__dict__["logs"] = logs - (top + mean)  # known here, and nearer than what can be read from the sizes
+        return top + mean, paths
+
+    @classmethod
+    def beside_mean(cls, sizes: Array) -> tuple[float, Paths]:
+        """From q: log E q, and the rest."""
+        mean = max(float(sizes.sum()) / sizes.size, TINY)
+        return math.log(mean), cls(sizes / mean)
 
     @classmethod
     def born(cls, amplitudes: Array, start: int, apart: float, samples: int) -> Paths:
@@ -70,9 +74,14 @@ class Paths:
         return cls.of(logs + math.sqrt(apart) * _chance(start, n)[1])[1]
 
     @cached_property
+    def logs(self) -> Array:
+        """Their logarithms."""
+        return np.log(np.maximum(self.sizes, TINY))
+
+    @cached_property
     def batches(self) -> Array:
         """Log q of each draw, the mean over its samples; in the order of the draws."""
-        return np.asarray(np.log(np.maximum(self.sizes.mean(1), TINY)))
+        return np.log(np.maximum(_sums(self.sizes) / self.sizes.shape[1], TINY))
 
     @cached_property
     def pairs(self) -> float:
@@ -83,34 +92,46 @@ class Paths:
         """With what one more layer adds: `variance` to the mean of a batch, `apart` to its samples."""
         n = self.logs.shape[1]
         shared, own = _chance(layer, n)
-        middle = self.logs.mean(1, keepdims=True)
-        middle = middle - middle.mean()
-        size = float(np.sum(middle**2))
+        middle = _sums(self.logs)[:, None]
+        middle = middle - middle.sum() / DRAWS
+        size = float(np.vdot(middle, middle))
         if size > 0:  # what few draws have in common by chance with what was before
-            shared = shared - float(np.sum(shared * middle)) / size * middle
-            shared = shared / math.sqrt(max(float(np.mean(shared**2)), TINY))
+            shared = shared - float(np.vdot(shared, middle)) / size * middle
+            shared = shared / math.sqrt(max(float(np.vdot(shared, shared)) / DRAWS, TINY))
         if n == 1:
             return self.of(self.logs + math.sqrt(variance) * shared)[1]
         more = self.logs + math.sqrt(max(variance - apart / n, 0.0)) * shared
         return self.of(more + math.sqrt(apart) * own)[1]
 
+    def times(self, sizes: Array) -> tuple[float, Paths]:
+        """Of a product with what has these sizes: log of its mean, and the rest."""
+        return self.beside_mean(self.sizes * sizes)
+
     def like(self, samples: int) -> Paths:
         """With so many samples a draw, or one, which is their mean."""
-        return self if self.logs.shape[1] in (1, samples) else Paths.of(self.batches[:, None])[1]
+        return self if self.sizes.shape[1] in (1, samples) else Paths.of(self.batches[:, None])[1]
 
     def along(self, other: Paths) -> float:
         """Log E q q', of two whose means are 1."""
-        return math.log(max(float(np.mean(self.sizes * other.sizes)), TINY))
+        return self.times(other.sizes)[0]
 
     def along_pairs(self, other: Paths) -> float:
         """The same of two samples of a draw: log E √(q₁ q₂ q₁' q₂')."""
         return math.log(max(_over_pairs(self.sizes * other.sizes, relative=False), TINY))
 
 
+def _sums(of: Array) -> Array:
+    """Over the samples of each draw; a product is quicker than a sum over rows so short."""
+    return np.asarray(of @ np.ones(of.shape[1]))
+
+
 def _over_pairs(sizes: Array, *, relative: bool = True) -> float:
     n = sizes.shape[1]
-    mean = float(np.mean(sizes))
-    pairs = mean if n == 1 else float(np.mean(np.sqrt(sizes).sum(1) ** 2) - n * mean) / (n * (n - 1))
+    mean = float(sizes.sum()) / sizes.size
+    pairs = mean
+    if n > 1:
+        roots = _sums(np.sqrt(sizes))
+        pairs = (float(np.vdot(roots, roots)) / len(roots) - n * mean) / (n * (n - 1))
     return pairs / mean if relative else pairs
 
 
@@ -136,5 +157,10 @@ class Grid:
 
     def along(self, values: Array) -> Array:
         """Logarithm, along the paths, of a positive function with these values."""
-        logs = np.log(values)
-        return np.asarray(logs[self._below] + self._beyond * np.diff(logs)[self._below])
+        return self.between(np.log(values))
+
+    def between(self, values: Array) -> Array:
+        """Of a function that is itself a straight line between these values."""
+        found = self._beyond * np.diff(values).take(self._below)
+        found += values.take(self._below)
+        return found

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.draws import NOTHING, Draws, Radial, together
+from fanin.signals.draws import NOTHING, Draws, Radial, multiplied, together
 from fanin.signals.flow import Flow, Gradient
 from fanin.signals.frozen import replace
 from fanin.signals.gradient import GradientMoments
@@ -155,9 +155,9 @@ class Response:
             more, radial = self._radial(flow.swing)
             logs = logs + np.log(more)
         mean, paths = Paths.of(logs + self._by_chance(out))
-        moves = self._draws.moved(paths)
-        by = math.sqrt(math.exp(mean + flow.swing.along(moves)) / known)
-        return replace(flow.times(by), swing=replace(together([(1.0, flow.swing), (1.0, moves)]), radial=radial))
+        along, swing = multiplied(flow.swing, self._draws.moved(paths))
+        by = math.sqrt(math.exp(mean + along) / known)
+        return replace(flow.times(by), swing=replace(swing, radial=radial))
 
     def _by_chance(self, out: State) -> Array | float:
         """What E δ² has of the chance that the next layer's q has: both are means over the same units."""
@@ -178,17 +178,16 @@ class Response:
         Of E (φ · δ)² = X n E φ² E δ²: with a = X/n of it along φ, φ'δ has (1 − a) E φ'² + a E (φ φ')²/E φ².
         """
         f, d, x = self._values, self._slopes, self._x
-        f2, d2 = self._mean(f * f), self._mean(d * d)
+        f2, d2, q = self._mean(f * f), self._mean(d * d), self._mean(x * x)
         along = self._mean(x * f * d) ** 2 / f2
         across = np.maximum(self._mean((x * d) ** 2) - along, 0.0)
-        relative = [self._mean((f * d) ** 2) / (f2 * d2), along / d2, across / d2]
-        of_both, of_along, of_across = (np.exp(self._grid.along(np.maximum(r, TINY))) for r in relative)
-        assert self._draws.paths is not None
-        n, q = self.x.features, self._draws.paths.sizes * self.x.average(self.x.second)
+        relative = self._mean((f * d) ** 2) / (f2 * d2), along / (d2 * q), across / (d2 * q)
+        of_both, of_along, of_across = (self._grid.between(r) for r in relative)
+        n = self.x.features
         known = swing.radial.times if swing.radial is not None and swing.radial.root is self.x.root else 1.0
         part = np.minimum(known / n, 1.0)
         more = 1 + part * (of_both - 1)
-        return more, Radial(self.x.root, (n * part * of_along + (1 - part) * of_across) / (q * more))
+        return more, Radial(self.x.root, (n * part * of_along + (1 - part) * of_across) / more)
 
 
 def through_weights(seen: GradientMoments, out: State, x: State, moved: float) -> GradientMoments:
@@ -203,6 +202,6 @@ def through_weights(seen: GradientMoments, out: State, x: State, moved: float) -
         return seen
     known = moved * swing.radial.times
     more = np.maximum(1 + (known - 1) / x.features, 1e-9)
-    mean, paths = Paths.of(swing.paths.logs + np.log(more))
+    mean, paths = swing.paths.times(more)
     new = replace(swing, paths=paths, radial=Radial(x.root, known / more))
     return replace(seen.times(math.exp(mean)), swing=new)
