@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 from fanin.signals.paths import Paths
 
@@ -103,9 +104,9 @@ class Draws:
     def moved(self, to: Paths) -> Draws:
         """Of a function of q, which these are the paths of."""
         assert self.paths is not None
-        before, after = self.paths.batches, to.batches
-        size = float(np.std(after)) / (math.sqrt(self.variance) or 1.0)
-        sign = math.copysign(1.0, float(np.mean((before - before.mean()) * after)))
+        before, after = self.paths.around, to.around
+        size = math.sqrt(float(np.vdot(after, after)) / len(after) / (self.variance or 1.0))
+        sign = math.copysign(1.0, float(np.vdot(before, after)))
         return Draws(self.start, sign * size * self.amplitudes, self.apart, to)
 
     def along(self, other: Draws) -> float:
@@ -133,7 +134,7 @@ NOTHING: Final = Draws()
 
 def _alike(*draws: Draws) -> list[Paths]:
     """The paths of each, of as many samples as those have that have paths."""
-    samples = max(d.paths.logs.shape[1] for d in draws if d.paths is not None)
+    samples = max(d.paths.sizes.shape[1] for d in draws if d.paths is not None)
     found = [d.followed(samples).paths for d in draws]
     return [p.like(samples) for p in found if p is not None]
 

@@ -14,28 +14,31 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import NormalDist
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fanin.signals.latent import Array
 
+Singles: TypeAlias = NDArray[np.float32]  # what draws leave to chance is a percent: seven digits are plenty
+
 DRAWS: Final = 256
 SAMPLES: Final = 32  # of a draw, at most
-TINY: Final = 1e-300
+TINY: Final = 1e-37  # the least that single precision holds in full
 GRID: Final = 32  # sizes of q at which a function is asked; between them the logarithm is a straight line
 _SORTED: Final[Array] = np.array([NormalDist().inv_cdf((d + 0.5) / DRAWS) for d in range(DRAWS)])
-_QUANTILES: Final[Array] = _SORTED / math.sqrt(float(np.mean(_SORTED**2)))
+_QUANTILES: Final = (_SORTED / math.sqrt(float(np.mean(_SORTED**2)))).astype(np.float32)
 
 
 @lru_cache(maxsize=256)
-def _chance(layer: int, samples: int) -> tuple[Array, Array]:
+def _chance(layer: int, samples: int) -> tuple[Singles, Singles]:
     """What a layer adds to every sample of a draw, (DRAWS, 1), and to each, (DRAWS, samples): standard normal."""
     random = np.random.Generator(np.random.Philox(key=[layer, samples]))
     shared = random.permutation(_QUANTILES)[:, None]
     if samples == 1:
-        return shared, np.zeros((DRAWS, 1))
-    apart = random.standard_normal((DRAWS, samples))
+        return shared, np.zeros((DRAWS, 1), np.float32)
+    apart = random.standard_normal((DRAWS, samples), np.float32)
     return shared, apart - apart.mean()
 
 
@@ -47,41 +50,46 @@ class Paths:
         sizes: these, of mean 1.
     """
 
-    sizes: Array
+    sizes: Singles
 
     @classmethod
-    def of(cls, logs: Array) -> tuple[float, Paths]:
+    def of(cls, logs: Singles) -> tuple[float, Paths]:
         """From log q: log E q, and the rest."""
         top = float(logs.max())
         mean, paths = cls.beside_mean(np.exp(logs - top))
-        paths.__dict__["logs"] = logs - (top + mean)  # known here, and nearer than what can be read from the sizes
+        paths.__dict__["logs"] = logs - (top + mean)  # sizes may be too small for these to be read from them
         return top + mean, paths
 
     @classmethod
-    def beside_mean(cls, sizes: Array) -> tuple[float, Paths]:
+    def beside_mean(cls, sizes: Singles) -> tuple[float, Paths]:
         """From q: log E q, and the rest."""
         mean = max(float(sizes.sum()) / sizes.size, TINY)
-        return math.log(mean), cls(sizes / mean)
+        return math.log(mean), cls(sizes * (1 / mean))
 
     @classmethod
     def born(cls, amplitudes: Array, start: int, apart: float, samples: int) -> Paths:
         """Of a Gaussian log q = Σ a_l ξ_l, whose samples differ by a variance `apart` in each draw."""
         n = min(samples, SAMPLES)
-        logs = sum((a * _chance(start + at, 1)[0] for at, a in enumerate(amplitudes) if a), np.zeros((DRAWS, 1)))
+        logs = sum((a * _chance(start + at, 1)[0] for at, a in enumerate(amplitudes.tolist()) if a), np.zeros((DRAWS, 1), np.float32))
         whole = float(amplitudes @ amplitudes)
         of_batch = apart / n if n > 1 else 0.0  # the mean of a batch of few has this much of it
         logs = logs * math.sqrt(max(1 - of_batch / whole, 0.0)) if whole else logs
         return cls.of(logs + math.sqrt(apart) * _chance(start, n)[1])[1]
 
     @cached_property
-    def logs(self) -> Array:
+    def logs(self) -> Singles:
         """Their logarithms."""
         return np.log(np.maximum(self.sizes, TINY))
 
     @cached_property
-    def batches(self) -> Array:
+    def batches(self) -> Singles:
         """Log q of each draw, the mean over its samples; in the order of the draws."""
         return np.log(np.maximum(_sums(self.sizes) / self.sizes.shape[1], TINY))
+
+    @cached_property
+    def around(self) -> Singles:
+        """How far each of these is from their mean."""
+        return np.asarray(self.batches - self.batches.sum() / DRAWS)
 
     @cached_property
     def pairs(self) -> float:
@@ -103,7 +111,7 @@ class Paths:
         more = self.logs + math.sqrt(max(variance - apart / n, 0.0)) * shared
         return self.of(more + math.sqrt(apart) * own)[1]
 
-    def times(self, sizes: Array) -> tuple[float, Paths]:
+    def times(self, sizes: Singles) -> tuple[float, Paths]:
         """Of a product with what has these sizes: log of its mean, and the rest."""
         return self.beside_mean(self.sizes * sizes)
 
@@ -113,19 +121,21 @@ class Paths:
 
     def along(self, other: Paths) -> float:
         """Log E q q', of two whose means are 1."""
-        return self.times(other.sizes)[0]
+        if self.sizes.shape != other.sizes.shape:
+            return self.times(other.sizes)[0]
+        return math.log(max(float(np.vdot(self.sizes, other.sizes)) / self.sizes.size, TINY))
 
     def along_pairs(self, other: Paths) -> float:
         """The same of two samples of a draw: log E √(q₁ q₂ q₁' q₂')."""
         return math.log(max(_over_pairs(self.sizes * other.sizes, relative=False), TINY))
 
 
-def _sums(of: Array) -> Array:
+def _sums(of: Singles) -> Singles:
     """Over the samples of each draw; a product is quicker than a sum over rows so short."""
-    return np.asarray(of @ np.ones(of.shape[1]))
+    return np.asarray(of @ np.ones(of.shape[1], of.dtype))
 
 
-def _over_pairs(sizes: Array, *, relative: bool = True) -> float:
+def _over_pairs(sizes: Singles, *, relative: bool = True) -> float:
     n = sizes.shape[1]
     mean = float(sizes.sum()) / sizes.size
     pairs = mean
@@ -148,19 +158,21 @@ class Grid:
         True
     """
 
-    def __init__(self, logs: Array) -> None:
+    def __init__(self, logs: Singles) -> None:
         low, high = float(logs.min()), float(logs.max())
         self.sizes: Array = np.exp(np.linspace(low, high, GRID))
-        steps = (logs - low) * ((GRID - 1) / max(high - low, 1e-12))
-        self._below = np.minimum(steps.astype(np.intp), GRID - 2)
-        self._beyond = steps - self._below
+        steps = (logs - low) * ((GRID - 1) * (1 - 1e-6) / max(high - low, 1e-12))  # the highest is below the last size
+        below = np.floor(steps)
+        self._beyond = steps - below
+        self._below = below.astype(np.intp)
 
-    def along(self, values: Array) -> Array:
+    def along(self, values: Array) -> Singles:
         """Logarithm, along the paths, of a positive function with these values."""
         return self.between(np.log(values))
 
-    def between(self, values: Array) -> Array:
+    def between(self, values: Array) -> Singles:
         """Of a function that is itself a straight line between these values."""
-        found = self._beyond * np.diff(values).take(self._below)
-        found += values.take(self._below)
+        slopes = np.diff(values).astype(np.float32)
+        found = self._beyond * slopes.take(self._below)
+        found += values.astype(np.float32).take(self._below)
         return found

@@ -25,14 +25,16 @@ from fanin.signals.flow import Flow, Gradient
 from fanin.signals.frozen import replace
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.latent import Array
-from fanin.signals.paths import Grid, Paths
+from fanin.signals.paths import Grid, Paths, Singles
 from fanin.signals.state import State
 
 Function = Callable[..., Array]
 FAR: Final = 1e-3  # of the largest value: no slope is off by so much
 LITTLE: Final = 0.02  # variance of log q: beyond, a function of q is not its tangent
 FEW: Final = slice(2, None, 5)  # nodes of the latent that are enough at many sizes: the midpoints of five
+FEW_WEIGHTS: Final[Array] = latent.WEIGHTS[FEW] / latent.WEIGHTS[FEW].sum()
 TINY: Final = 1e-300
+BY_CHANCE: Final[Singles] = np.ones(1, np.float32)  # as far as δ points along x where it knows nothing of x
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ class Response:
 
     def _mean(self, values: Array) -> Array:
         """Over the latent and the features, for each size of the grid."""
-        return np.asarray(values @ (latent.WEIGHTS[FEW] / latent.WEIGHTS[FEW].sum()) @ self.x.shares)
+        return np.asarray(values @ FEW_WEIGHTS @ self.x.shares)
 
     def _growth(self, out: State) -> float:
         """η = d log E φ²/d log q."""
@@ -150,22 +152,22 @@ class Response:
         values = self._mean((squares if squares.shape[1] == 1 else squares[:, FEW]) * self._slopes**2)
         if not (known > 0 and np.isfinite(values).all() and (values > 0).all()):
             return flow
-        logs, radial = self._grid.along(values), None
+        mean, paths = Paths.of(self._grid.along(values) + self._by_chance(out))
+        radial, as_radial = None, 0.0
         if squares.shape[1] == 1 and self.x.positions == 1:
             more, radial = self._radial(flow.swing)
-            logs = logs + np.log(more)
-        mean, paths = Paths.of(logs + self._by_chance(out))
+            as_radial, paths = paths.times(more)
         along, swing = multiplied(flow.swing, self._draws.moved(paths))
-        by = math.sqrt(math.exp(mean + along) / known)
+        by = math.sqrt(math.exp(mean + as_radial + along) / known)
         return replace(flow.times(by), swing=replace(swing, radial=radial))
 
     def _by_chance(self, out: State) -> Array | float:
         """What E δ² has of the chance that the next layer's q has: both are means over the same units."""
         after, before = out.__dict__.get("drawn", NOTHING).paths, out.draws.paths
-        if after is None or before is None or after.logs.shape != before.logs.shape:
+        if after is None or before is None or after.sizes.shape != before.sizes.shape:
             return 0.0
         chance = after.logs - before.logs
-        variance = float(np.var(chance))
+        variance = float(np.vdot(chance, chance)) / chance.size - (float(chance.sum()) / chance.size) ** 2
         squares = np.square(self.made), np.square(self.slope)
         alone = np.prod([latent.expectation(s) for s in squares], axis=0)
         both = float(self.x.shares @ (latent.expectation(squares[0] * squares[1]) / np.maximum(alone, TINY) - 1))
@@ -184,7 +186,7 @@ class Response:
         relative = self._mean((f * d) ** 2) / (f2 * d2), along / (d2 * q), across / (d2 * q)
         of_both, of_along, of_across = (self._grid.between(r) for r in relative)
         n = self.x.features
-        known = swing.radial.times if swing.radial is not None and swing.radial.root is self.x.root else 1.0
+        known = swing.radial.times if swing.radial is not None and swing.radial.root is self.x.root else BY_CHANCE
         part = np.minimum(known / n, 1.0)
         more = 1 + part * (of_both - 1)
         return more, Radial(self.x.root, (n * part * of_along + (1 - part) * of_across) / more)
