@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fanin.signals.state import State
 
 Sizes = NDArray[np.int64]
+WHOLE: Final[Array] = np.ones(1)  # the share of all features in a single segment
 
 
 class Terms(NamedTuple):
@@ -104,7 +105,7 @@ class Distribution:
     @cached_property
     def features(self) -> int:
         """C."""
-        return int(self.sizes.sum())
+        return int(self.sizes[0]) if len(self.sizes) == 1 else int(self.sizes.sum())
 
     @cached_property
     def positions(self) -> int:
@@ -119,6 +120,8 @@ class Distribution:
     @cached_property
     def shares(self) -> Array:
         """Of all features, by segment."""
+        if len(self.sizes) == 1:
+            return WHOLE
         return np.asarray(self.sizes / self.sizes.sum(), dtype=np.float64)
 
     @property
@@ -147,7 +150,8 @@ class Distribution:
         if self.marginal is None:
             variance = self.variance
             safe = np.where(variance > 0, variance, 1.0)
-            return tuple(np.clip((k - self.mean**2) / safe, -1.0, 1.0) for k in both)  # type: ignore[return-value]
+            square = self.mean**2
+            return tuple(np.minimum(np.maximum((k - square) / safe, -1.0), 1.0) for k in both)  # type: ignore[return-value]
         return tuple(latent.correlation_of(self.marginal, k) for k in both)  # type: ignore[return-value]
 
     @cached_property

@@ -39,6 +39,7 @@ def hermite(z: Array) -> Array:
 PROJECTION: Final[Array] = np.ascontiguousarray((hermite(NODES) * WEIGHTS).T)
 _EXPONENTS: Final = np.arange(TERMS + 1.0)
 _ORDERS: Final = np.arange(1.0, TERMS)
+_ONES: Final = np.ones(TERMS)
 
 
 def expectation(values: Array) -> Array:
@@ -62,7 +63,7 @@ def series(values: Array) -> Array:
     a = values @ PROJECTION
     squared = np.empty((*a.shape[:-1], TERMS + 1))
     np.multiply(a, a, out=squared[..., :-1])
-    squared[..., -1] = np.maximum((values * values) @ WEIGHTS - squared[..., :-1].sum(-1), 0.0)
+    squared[..., -1] = np.maximum((values * values) @ WEIGHTS - squared[..., :-1] @ _ONES, 0.0)
     return squared
 
 

@@ -39,7 +39,7 @@ BY_CHANCE: Final[Singles] = np.ones(1, np.float32)  # as far as δ points along 
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """Of a function of x, by its values where x is as large as in other draws.
+    """Of a function of x, by its values where x is as large as in other draws. It may leave its domain: no warnings.
 
     Attributes:
         x: the signal.
@@ -53,23 +53,20 @@ class Response:
     @cached_property
     def made(self) -> Array:
         """The function of the signal's values."""
-        with np.errstate(all="ignore"):
-            return self.function(self.x.values)
+        return self.function(self.x.values)
 
     @cached_property
     def slope(self) -> Array:
         """Its derivative there."""
-        with np.errstate(all="ignore"):
-            return np.asarray(self.derivative(self.x.values), dtype=np.float64)
+        return np.asarray(self.derivative(self.x.values), dtype=np.float64)
 
     @cached_property
     def of_scale(self) -> bool:
         """Whether f(s x) = s f(x), as of rectifiers: then draws only scale it."""
-        with np.errstate(all="ignore"):
-            if np.abs(self.x.values * self.slope - self.made).max() > FAR * np.abs(self.made).max():
-                return False  # Euler: x f' = f where f is of scale
-            once, twice = 2 * self.made, self.function(2 * self.x.values)
-            return bool((np.abs(twice - once) <= 1e-8 + 1e-5 * np.abs(once)).all())
+        if np.abs(self.x.values * self.slope - self.made).max() > FAR * np.abs(self.made).max():
+            return False  # Euler: x f' = f where f is of scale
+        once, twice = 2 * self.made, self.function(2 * self.x.values)
+        return bool((np.abs(twice - once) <= 1e-8 + 1e-5 * np.abs(once)).all())
 
     @property
     def matters(self) -> bool:
@@ -110,23 +107,21 @@ class Response:
 
     @cached_property
     def _values(self) -> Array:
-        with np.errstate(all="ignore"):
-            return np.asarray(self.function(self._x))
+        return np.asarray(self.function(self._x))
 
     @cached_property
     def _slopes(self) -> Array:
-        with np.errstate(all="ignore"):
-            return np.asarray(self.derivative(self._x), dtype=np.float64)
+        return np.asarray(self.derivative(self._x), dtype=np.float64)
 
     def _mean(self, values: Array) -> Array:
         """Over the latent and the features, for each size of the grid."""
-        return np.asarray(values @ FEW_WEIGHTS @ self.x.shares)
+        by_segment = values @ FEW_WEIGHTS
+        return np.asarray(by_segment[:, 0] if by_segment.shape[1] == 1 else by_segment @ self.x.shares)
 
     def _growth(self, out: State) -> float:
         """η = d log E φ²/d log q."""
-        with np.errstate(all="ignore"):
-            slope = latent.expectation(self.x.values * out.values * self.slope)
-            return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
+        slope = latent.expectation(self.x.values * out.values * self.slope)
+        return float(np.nan_to_num(out.shares @ (slope / out.second), nan=1.0, posinf=1.0, neginf=1.0))
 
     def back(self, gradient: Gradient, before: Gradient, slope: Array, out: State) -> Gradient:
         """What has come back through the slope, with its mean over draws.
@@ -148,7 +143,7 @@ class Response:
             size = self.x.shares @ latent.expectation(slope**2)
             moves = self.x.draws.times(float(bent / (2 * size)) if size else 0.0)
             return replace(flow, swing=together([(1.0, flow.swing), (1.0, moves)]))
-        known = float(self.x.shares @ latent.expectation(np.broadcast_to(squares * slope**2, slope.shape)))
+        known = float(self.x.shares @ latent.expectation(squares * slope**2))
         values = self._mean((squares if squares.shape[1] == 1 else squares[:, FEW]) * self._slopes**2)
         if not (known > 0 and np.isfinite(values).all() and (values > 0).all()):
             return flow
@@ -168,9 +163,9 @@ class Response:
             return 0.0
         chance = after.logs - before.logs
         variance = float(np.vdot(chance, chance)) / chance.size - (float(chance.sum()) / chance.size) ** 2
-        squares = np.square(self.made), np.square(self.slope)
-        alone = np.prod([latent.expectation(s) for s in squares], axis=0)
-        both = float(self.x.shares @ (latent.expectation(squares[0] * squares[1]) / np.maximum(alone, TINY) - 1))
+        of_value, of_slope = self.made**2, self.slope**2
+        alone = latent.expectation(of_value) * latent.expectation(of_slope)
+        both = float(self.x.shares @ (latent.expectation(of_value * of_slope) / np.maximum(alone, TINY) - 1))
         share = both / self.x.features / variance if variance > 0 else 0.0
         return np.asarray(share * chance - share**2 * variance / 2)
 
