@@ -162,7 +162,7 @@ class Grid:
     def __init__(self, logs: Singles) -> None:
         low, high = float(logs.min()), float(logs.max())
         self.sizes: Array = np.exp(np.linspace(low, high, GRID))
-        steps = (logs - low) * ((GRID - 1) * (1 - 1e-6) / max(high - low, 1e-12))  # the highest is below the last size
+        steps = (logs - low) * ((GRID - 1) / max(high - low, 1e-12))
         below = np.floor(steps)
         self._beyond = steps - below
         self._below = below.astype(np.intp)
@@ -174,7 +174,7 @@ class Grid:
     def between(self, values: Array) -> Singles:
         """Of a function that is itself a straight line between these values."""
         at = values.astype(np.float32)
-        found = (at[1:] - at[:-1]).take(self._below)
+        found = (at[1:] - at[:-1]).take(self._below, mode="clip")  # the highest is on the last size, and beyond none
         found *= self._beyond
         found += at.take(self._below)
         return found
