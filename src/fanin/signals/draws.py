@@ -142,17 +142,21 @@ def _alike(*draws: Draws) -> list[Paths]:
 def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
     """Σ w log q, as of a product of powers, or of a sum with these shares."""
     there = [(w, d) for w, d in parts if len(d.amplitudes) and w]
-    if not there:
-        return NOTHING
-    start = min(d.start for _, d in there)
-    found = np.zeros(max(d.start + len(d.amplitudes) for _, d in there) - start)
-    for w, d in there:
-        found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
-    apart = sum(w**2 * d.apart for w, d in there)
     if all(d.paths is None for _, d in there):
-        return Draws(start, found, apart)
+        return _gaussian(there)
     logs = [w * p.logs for (w, _), p in zip(there, _alike(*(d for _, d in there)), strict=True)]
-    return Draws(start, found, apart, Paths.of(sum(logs[1:], logs[0]))[1])
+    return _gaussian(there, Paths.of(sum(logs[1:], logs[0]))[1])
+
+
+def _gaussian(parts: Sequence[tuple[float, Draws]], paths: Paths | None = None) -> Draws:
+    """The amplitudes of the same; paths, if there are any, are known."""
+    if not parts:
+        return NOTHING
+    start = min(d.start for _, d in parts)
+    found = np.zeros(max(d.start + len(d.amplitudes) for _, d in parts) - start)
+    for w, d in parts:
+        found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
+    return Draws(start, found, sum(w**2 * d.apart for w, d in parts), paths)
 
 
 def multiplied(one: Draws, other: Draws) -> tuple[float, Draws]:
@@ -161,5 +165,4 @@ def multiplied(one: Draws, other: Draws) -> tuple[float, Draws]:
         return one.along(other), together([(1.0, one), (1.0, other)])
     first, second = _alike(one, other)
     along, paths = first.times(second.sizes)
-    gaussian = together([(1.0, replace(d, paths=None)) for d in (one, other)])
-    return along, replace(gaussian, paths=paths)
+    return along, _gaussian([(1.0, one), (1.0, other)], paths)

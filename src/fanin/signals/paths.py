@@ -49,23 +49,27 @@ class Paths:
 
     Attributes:
         sizes: these, of mean 1.
+        of_draws: of each draw, the mean over its samples.
     """
 
     sizes: Singles
+    of_draws: Singles
 
     @classmethod
     def of(cls, logs: Singles) -> tuple[float, Paths]:
         """From log q: log E q, and the rest."""
         top = float(logs.max())
-        mean, paths = cls.beside_mean(np.exp(logs - top))
+        sizes = logs - top
+        mean, paths = cls.beside_mean(np.exp(sizes, out=sizes))
         paths.__dict__["logs"] = logs - (top + mean)  # sizes may be too small for these to be read from them
         return top + mean, paths
 
     @classmethod
     def beside_mean(cls, sizes: Singles) -> tuple[float, Paths]:
         """From q: log E q, and the rest."""
-        mean = max(float(sizes.sum()) / sizes.size, TINY)
-        return math.log(mean), cls(sizes * (1 / mean))
+        of_draws = _sums(sizes)
+        mean = max(float(of_draws.sum()) / sizes.size, TINY)
+        return math.log(mean), cls(sizes * (1 / mean), of_draws * (1 / (mean * sizes.shape[1])))
 
     @classmethod
     def born(cls, amplitudes: Array, start: int, apart: float, samples: int) -> Paths:
@@ -85,7 +89,7 @@ class Paths:
     @cached_property
     def batches(self) -> Singles:
         """Log q of each draw, the mean over its samples; in the order of the draws."""
-        return np.log(np.maximum(_sums(self.sizes) / self.sizes.shape[1], TINY))
+        return np.log(np.maximum(self.of_draws, TINY))
 
     @cached_property
     def around(self) -> Singles:
@@ -118,7 +122,7 @@ class Paths:
 
     def like(self, samples: int) -> Paths:
         """With so many samples a draw, or one, which is their mean."""
-        return self if self.sizes.shape[1] in (1, samples) else Paths.of(self.batches[:, None])[1]
+        return self if self.sizes.shape[1] in (1, samples) else Paths(self.of_draws[:, None], self.of_draws)
 
     def along(self, other: Paths) -> float:
         """Log E q q', of two whose means are 1."""

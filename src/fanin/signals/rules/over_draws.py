@@ -156,7 +156,7 @@ class Response:
         by = math.sqrt(math.exp(mean + as_radial + along) / known)
         return replace(flow.times(by), swing=replace(swing, radial=radial))
 
-    def _by_chance(self, out: State) -> Array | float:
+    def _by_chance(self, out: State) -> Singles | float:
         """What E δ² has of the chance that the next layer's q has: both are means over the same units."""
         after, before = out.__dict__.get("drawn", NOTHING).paths, out.draws.paths
         if after is None or before is None or after.sizes.shape != before.sizes.shape:
@@ -167,9 +167,11 @@ class Response:
         alone = latent.expectation(of_value) * latent.expectation(of_slope)
         both = float(self.x.shares @ (latent.expectation(of_value * of_slope) / np.maximum(alone, TINY) - 1))
         share = both / self.x.features / variance if variance > 0 else 0.0
-        return np.asarray(share * chance - share**2 * variance / 2)
+        chance *= share
+        chance -= share**2 * variance / 2
+        return chance
 
-    def _radial(self, swing: Draws) -> tuple[Array, Radial]:
+    def _radial(self, swing: Draws) -> tuple[Singles, Radial]:
         """How much more comes back as δ points along φ(x), along the paths, and how far it then points along x.
 
         Of E (φ · δ)² = X n E φ² E δ²: with a = X/n of it along φ, φ'δ has (1 − a) E φ'² + a E (φ φ')²/E φ².
