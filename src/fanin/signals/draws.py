@@ -111,6 +111,8 @@ class Draws:
 
     def along(self, other: Draws) -> float:
         """Log E q q'/(E q E q'): the covariance of both logarithms, where they are Gaussian."""
+        if not (len(self.amplitudes) and len(other.amplitudes)):
+            return 0.0
         if self.paths is not None or other.paths is not None:
             one, two = _alike(self, other)
             return one.along(two)
@@ -125,6 +127,8 @@ class Draws:
         """The same for two samples of a draw: log of the mean of √(q₁ q₂ q₁' q₂')."""
         if self.paths is None and other.paths is None:
             return self.along(other)
+        if not (len(self.amplitudes) and len(other.amplitudes)):
+            return math.log(self.pairs * other.pairs)  # one of them is 1
         one, two = _alike(self, other)
         return one.along_pairs(two)
 

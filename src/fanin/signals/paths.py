@@ -75,7 +75,10 @@ class Paths:
     def born(cls, amplitudes: Array, start: int, apart: float, samples: int) -> Paths:
         """Of a Gaussian log q = Σ a_l ξ_l, whose samples differ by a variance `apart` in each draw."""
         n = min(samples, SAMPLES)
-        logs = sum((a * _chance(start + at, 1)[0] for at, a in enumerate(amplitudes.tolist()) if a), np.zeros((DRAWS, 1), np.float32))
+        logs = sum(
+            (a * _chance(start + at, 1)[0] for at, a in enumerate(amplitudes.tolist()) if a),
+            np.zeros((DRAWS, 1), np.float32),
+        )
         whole = float(amplitudes @ amplitudes)
         of_batch = apart / n if n > 1 else 0.0  # the mean of a batch of few has this much of it
         logs = logs * math.sqrt(max(1 - of_batch / whole, 0.0)) if whole else logs
@@ -178,7 +181,7 @@ class Grid:
     def between(self, values: Array) -> Singles:
         """Of a function that is itself a straight line between these values."""
         at = values.astype(np.float32)
-        found = (at[1:] - at[:-1]).take(self._below, mode="clip")  # the highest is on the last size, and beyond none
+        found: Singles = (at[1:] - at[:-1]).take(self._below, mode="clip")  # the highest is on the last size
         found *= self._beyond
         found += at.take(self._below)
         return found

@@ -161,7 +161,7 @@ class Response:
         after, before = out.__dict__.get("drawn", NOTHING).paths, out.draws.paths
         if after is None or before is None or after.sizes.shape != before.sizes.shape:
             return 0.0
-        chance = after.logs - before.logs
+        chance: Singles = after.logs - before.logs
         variance = float(np.vdot(chance, chance)) / chance.size - (float(chance.sum()) / chance.size) ** 2
         of_value, of_slope = self.made**2, self.slope**2
         alone = latent.expectation(of_value) * latent.expectation(of_slope)
