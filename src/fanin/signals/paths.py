@@ -135,7 +135,7 @@ class Paths:
 
     def along_pairs(self, other: Paths) -> float:
         """The same of two samples of a draw: log E √(q₁ q₂ q₁' q₂')."""
-        return math.log(max(_over_pairs(self.sizes * other.sizes, relative=False), TINY))
+        return math.log(_over_pairs(self.sizes * other.sizes, relative=False))
 
 
 def _sums(of: Singles) -> Singles:
@@ -150,7 +150,7 @@ def _over_pairs(sizes: Singles, *, relative: bool = True) -> float:
     if n > 1:
         roots = _sums(np.sqrt(sizes))
         pairs = (float(np.vdot(roots, roots)) / len(roots) - n * mean) / (n * (n - 1))
-    return pairs / mean if relative else pairs
+    return max(pairs / mean if relative else pairs, TINY)  # rounding may leave nothing
 
 
 class Grid:
