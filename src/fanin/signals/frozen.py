@@ -27,7 +27,8 @@ def replace(known: T, /, **changes: Any) -> T:
     """
     kind: Any = type(known)
     names, taken = _fields(kind)
-    found = dict(zip(names, taken(known.__dict__)), **changes)  # noqa: B905  # and not what cached properties left there
+    # Fields alone, and not what cached properties have left there.
+    found = dict(zip(names, taken(known.__dict__), strict=True), **changes)
     if len(found) > len(names):
         unknown = ", ".join(sorted(changes.keys() - set(names)))
         raise TypeError(f"{kind.__name__} is made from {', '.join(sorted(names))}; got {unknown}.")
