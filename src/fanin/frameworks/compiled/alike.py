@@ -122,8 +122,12 @@ def _silent(x, places, starts):
             for i in range(length):
                 into[i] |= np.uint8(values[i] != 0)
         else:
-            speaks[start] |= np.uint8(np.any(values))
-    return np.count_nonzero(speaks == 0)
+            for i in range(length):
+                speaks[start] |= np.uint8(values[i] != 0)
+    silent = count
+    for speaking in speaks:
+        silent -= speaking
+    return silent
 
 
 @njit(nogil=True)
