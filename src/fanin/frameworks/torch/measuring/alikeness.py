@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import torch
 from fanin.frameworks.torch.measuring.later import Later
 from fanin.frameworks.torch.measuring.together import Together, as_it_lies, by_dtype, waits
 from fanin.signals import Moments
-from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.axes import Axes, Kind, count, shape_of
 
 
 @dataclass(slots=True)
@@ -34,16 +34,13 @@ class Alikeness(Later):
 
     def beside(self, seen: Moments) -> Moments:
         """The moments of the same value, with what is known of pairs."""
-        (of_means, together, _), positions, samples = (
-            self.numbers,
-            count(self.axes, Kind.POSITION),
-            count(self.axes, Kind.SAMPLE),
-        )
+        _, samples, positions, _ = counted(self.axes)
         if positions == samples == 1:
             return seen
-        return replace(
-            seen,
-            across_positions=(positions * of_means - seen.second_moment) / (positions - 1) if positions > 1 else None,
+        (of_means, together, _), second = self.numbers, seen.second_moment
+        return Moments(
+            *(seen.mean, second, seen.zeros, seen.non_finite, seen.saturated),
+            across_positions=(positions * of_means - second) / (positions - 1) if positions > 1 else None,
             across_samples=(samples * together - of_means) / (samples - 1) if samples > 1 else None,
         )
 
@@ -76,6 +73,21 @@ def _look(tensors: Sequence[torch.Tensor], those: Sequence[Alikeness]) -> None:
     for arrays, some in by_dtype(tensors, those):
         for one, numbers in zip(some, alike_each(arrays, [one.axes for one in some]), strict=True):
             one.numbers = numbers
+
+
+class Counted(NamedTuple):
+    """What the axes of a value count, and its shape."""
+
+    shape: tuple[int, ...]
+    samples: int
+    positions: int
+    units: int
+
+
+@lru_cache(1 << 10)
+def counted(axes: Axes) -> Counted:
+    """Of axes that most values of a net share with others."""
+    return Counted(shape_of(axes), *(count(axes, kind) for kind in (Kind.SAMPLE, Kind.POSITION, Kind.FEATURE)))
 
 
 class _Layout(NamedTuple):

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from fanin.frameworks.torch.measuring.alikeness import Alikeness, alike_together, alikeness
+from fanin.frameworks.torch.measuring.alikeness import Alikeness, alike_together, alikeness, counted
 from fanin.frameworks.torch.measuring.attention_seen import AttentionSums, fused_scores, some_rows
 from fanin.frameworks.torch.measuring.later import Later
 from fanin.frameworks.torch.measuring.moments import Sums
 from fanin.frameworks.torch.measuring.sampled import Sample, Samples
 from fanin.graph import Graph
 from fanin.signals import AttentionDetail, Detail, Moments
-from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.axes import Axes
 
 
 class Closer:
@@ -128,8 +128,7 @@ class Closer:
 
     def _axes(self, name: str, x: torch.Tensor) -> Axes | None:
         axes = self.axes.get(name)
-        fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == tuple(x.shape)
-        return axes if fits else None
+        return axes if axes is not None and counted(axes).shape == x.shape else None
 
 
 class _Look:
@@ -144,7 +143,7 @@ class _Look:
     def detail(self) -> Detail:
         (largest, _), sample = self._seen.sizes, self._sample.spread
         assert sample is not None  # of a closer look that is finished
-        units = count(self._alikeness.axes, Kind.FEATURE) if self._alikeness else 0
+        units = counted(self._alikeness.axes).units if self._alikeness else 0
         return Detail(
             largest if math.isfinite(largest) else sample.largest,
             sample.smallest,

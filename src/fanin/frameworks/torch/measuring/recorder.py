@@ -12,7 +12,7 @@ from fanin.errors import ShapeMismatch
 from fanin.frameworks.torch.measuring.closer import Closer
 from fanin.frameworks.torch.measuring.later import Later
 from fanin.frameworks.torch.measuring.moments import Sums, sums
-from fanin.frameworks.torch.measuring.together import Together
+from fanin.frameworks.torch.measuring.together import Together, dense
 from fanin.frameworks.torch.model.call import Call
 from fanin.frameworks.torch.model.failure import CALLS, FITS, first_line, misfit
 from fanin.frameworks.torch.tracing.replay import Replay
@@ -96,6 +96,7 @@ class Recorder(Replay):
             if self._closer:
                 self._closer.value_again(n.name, source, x)
             return
+        x = dense(x)
         self._values[n.name] = seen = sums(x, self._bounds.get(n.name), self._small)
         if self._closer:
             self._closer.value(n.name, x, seen)
@@ -107,6 +108,7 @@ class Recorder(Replay):
             if self._closer:
                 self._closer.gradient_again(name, same)
             return
+        gradient = dense(gradient)
         self._gradients[name] = seen = sums(gradient, small=self._small)
         if self._closer:
             self._closer.gradient(name, gradient, seen)

@@ -66,6 +66,15 @@ def plain(x: torch.Tensor) -> torch.Tensor:
     return whole.float() if x.dtype in _NARROW else whole
 
 
+def dense(x: torch.Tensor) -> torch.Tensor:
+    """The same tensor with its values side by side, in the order in which they lie: copied once for all that look."""
+    if x.is_contiguous() or not waits(x):
+        return x
+    order = as_it_lies(x)
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return x.detach().permute(order).contiguous().permute(back)
+
+
 def as_it_lies(x: torch.Tensor) -> list[int]:
     """The axes of a tensor in the order in which they lie in memory, the innermost last."""
     steps = x.stride()
