@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def replace(known: T, /, **changes: Any) -> T:
-    """As `dataclasses.replace`, at a tenth of its cost: the fields are copied, and no constructor runs.
+    """As `dataclasses.replace`, at a third of its cost: the fields are copied, and no constructor runs.
 
     For dataclasses without slots whose constructor only stores its arguments: no `__post_init__` is called. Fields
     with `init=False` are as in a new object; they need a plain default.
@@ -27,13 +27,14 @@ def replace(known: T, /, **changes: Any) -> T:
     """
     kind: Any = type(known)
     names, taken = _fields(kind)
-    # Fields alone, and not what cached properties have left there.
-    found = dict(zip(names, taken(known.__dict__), strict=True), **changes)
+    own = known.__dict__
+    new: T = object.__new__(kind)
+    found = new.__dict__
+    found.update(own if len(own) == len(names) else zip(names, taken(own), strict=True))  # none that was computed
+    found.update(changes)
     if len(found) > len(names):
         unknown = ", ".join(sorted(changes.keys() - set(names)))
         raise TypeError(f"{kind.__name__} is made from {', '.join(sorted(names))}; got {unknown}.")
-    new: T = object.__new__(kind)
-    object.__setattr__(new, "__dict__", found)
     return new
 
 
