@@ -131,3 +131,24 @@ def test_features_are_cut_although_one_end_has_none_of_them(monkeypatch: pytest.
     name = next(node.name for node in loop.nodes if node.shape == (16, 1, STEPS, 4))
     found, exact = (s.gradients[name].second_moment for s in (predicted, measured))
     assert found == pytest.approx(exact, rel=0.1)
+
+
+class FromZeros(Average):
+    """The same; zeros that the model makes have axes of their own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, decay = self.enter(x), torch.exp(-3 * self.rate)[:, None]
+        h, out = x.new_zeros(len(x), WIDTH, 2), []
+        for t in range(STEPS):
+            h = h * decay + x[:, t, :, None]
+            out.append(h.sum(-1))
+        return torch.stack(out, 1)
+
+
+def test_zeros_to_start_from_do_not_say_what_axes_count() -> None:
+    """Before, 48 units were taken for positions, and 8 steps for features of which each has its own gradient."""
+    found = fanin.predict(FromZeros(), noise())
+    (loop,) = loops(trace(FromZeros(), noise()).graph)
+    assert found.values[loop.last].second_moment > 0
+    assert found.gradients[loop.last].second_moment > 0
+    assert found.values[loop.last].across_positions is not None

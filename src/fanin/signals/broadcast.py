@@ -18,7 +18,12 @@ MANY = 1 << 16  # values of a known tensor that are looked at
 
 
 def common_axes(states: list[State], shape: tuple[int, ...]) -> Axes:
-    """The axes of the result: each as the first operand that has it whole counts it."""
+    """The axes of the result: each as the first operand that has it whole counts it.
+
+    A constant comes last, as one that the model has made, zeros to start from, only seems to count something.
+    """
+    if any(s.axes != states[0].axes for s in states):
+        states = sorted(states, key=lambda state: state.constant)
     out = []
     for at in range(-len(shape), 0):
         have = [s.axes[at] for s in states if len(s.axes) >= -at]

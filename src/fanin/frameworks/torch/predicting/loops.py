@@ -40,7 +40,7 @@ from fanin.signals.values import Value, Weight, WeightGradient
 
 FEW_FEATURES: Final = 4
 MANY_FEATURES: Final = 64  # where sources sum over them
-ELEMENTS: Final = 1 << 22  # of the largest tensor, over all draws
+ELEMENTS: Final = 1 << 21  # of the largest tensor, over all draws
 DRAWS: Final = 512  # at most
 FIRST_FEATURES, FIRST_DRAWS = 32, 32  # of a first look at where most comes from
 LEVELS: Final = 32  # of a latent that are told apart
@@ -244,7 +244,9 @@ class _Whole:
         unit = {name: m.times(1 / largest) for name, m in reached.items()}
         tensors, backs = self._pulled(unit)
         looks = {n: self._look(n, back).times(largest) for n, back in backs.items()}
-        inside = {n: _flow(m, self.ruled[n]) for n, m in looks.items() if isinstance(self.ruled.get(n), State)}
+        one = {n: state.pooled() for n, state in self._of_steps.items()}  # as they are seen, whatever rules told apart
+        states = {n: one.get(n, value) for n, value in self.ruled.items() if isinstance(value, State)}
+        inside = {n: _flow(m, states[n]) for n, m in looks.items() if n in states}
         outside: list[tuple[Any, Gradient | WeightGradient]] = []
         for name, ref in self.loop.arguments.items():
             value = self.arguments[name]
