@@ -42,6 +42,7 @@ def pytest_collection_finish() -> None:
     if gc.get_freeze_count() == 0:  # and not anew in the runs within a run that mutants make
         gc.collect()
         gc.freeze()
+        gc.set_threshold(700, 10, 100)  # what tests leave is little
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
