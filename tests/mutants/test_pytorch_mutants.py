@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,13 @@ from noticing import Mutant, noticed, put
 
 from fanin.frameworks import summed
 from fanin.frameworks.torch.measuring import moments
+from fanin.frameworks.torch.tracing import functional
 from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
 from fanin.graph.layout import Layout
 from fanin.plans import Measured
 
-SAME_ELEMENTS, CLASSES, SUMS = same_elements, summed._classes, moments.sums
+SAME_ELEMENTS, CLASSES, SUMS, PARTS = same_elements, summed._classes, moments.sums, functional._in_parts
 MOMENTS = "frameworks/test_torch_moments.py"
 
 
@@ -32,7 +34,19 @@ def read_at_once(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> 
     return SUMS(x, bounds)
 
 
+def none_left_whole() -> Any:
+    """PyTorch is told of no operation."""
+    parts = PARTS()
+    assert parts is not None
+    return parts[0], lambda operation: False, parts[2]
+
+
 MUTANTS = (
+    Mutant(
+        "composite operations are taken apart",
+        put("fanin.frameworks.torch.tracing.functional", "_in_parts", none_left_whole),
+        ("frameworks/test_torch_functional.py::test_a_program_is_the_one_of_the_public_method",),
+    ),
     Mutant(
         "sums that are read as soon as they are made",
         put("fanin.frameworks.torch.measuring.recorder", "sums", read_at_once),
