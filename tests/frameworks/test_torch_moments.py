@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,22 +14,32 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fanin.frameworks.summed import PIECE
+from fanin.frameworks.compiled.summed import PIECE
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.measuring.moments import Later, moments, read, same_rows, sums
-from fanin.frameworks.torch.measuring.sampled import Samples, spread
+from fanin.frameworks.torch.measuring import alikeness, moments, rows, sampled, together
+from fanin.frameworks.torch.measuring.later import Later, read
 from fanin.signals import Signals
+from fanin.signals.axes import Axes, Kind
 
-MOMENTS, SAMPLED = "fanin.frameworks.torch.measuring.moments", "fanin.frameworks.torch.measuring.sampled"
+SAMPLE, POSITION, FEATURE = Kind.SAMPLE, Kind.POSITION, Kind.FEATURE
 NORMAL = np.random.default_rng(0).normal(size=5000)
 EDGES = [0.0, -0.0, 1.0, -2.5, 1e-45, -1e-40, 3e38, math.inf, -math.inf, math.nan]
 
 
-def by_operations(x: Tensor, bounds: tuple[float, float] | None = None) -> tuple[float, ...]:
-    """As where numba cannot be imported."""
+@contextmanager
+def elsewhere(name: str, answer: bool = False) -> Iterator[None]:
+    """As on a device (`here`), or where numba cannot be imported (`compiles`)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{MOMENTS}._compiled", lambda: None)
-        seen = sums(x, bounds)
+        for module in (moments, rows, sampled, together):
+            if hasattr(module, name):
+                patch.setattr(module, name, lambda *_: answer)
+        yield
+
+
+def by_operations(x: Tensor, bounds: tuple[float, float] | None = None) -> tuple[float, ...]:
+    """Sums as PyTorch makes them."""
+    with elsewhere("compiles"):
+        seen = moments.sums(x, bounds)
     read([seen])
     return tuple(seen.numbers)
 
@@ -38,7 +50,7 @@ def test_the_compiled_sums_are_those_of_operations(shape: tuple[int, ...], dtype
     """Mutant: what is counted in a piece is forgotten at the next."""
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
     x = torch.where(x.abs() < 0.5, 0.0, x)
-    found, expected = sums(x, (-2.0, 2.0)).numbers, by_operations(x, (-2.0, 2.0))
+    found, expected = moments.sums(x, (-2.0, 2.0)).numbers, by_operations(x, (-2.0, 2.0))
     assert found[:2] == pytest.approx(expected[:2], rel=1e-12, abs=1e-9)
     assert found[2:6] == expected[2:]
     assert found[6] == float(x[x != 0].abs().min() if x.any() else math.inf)
@@ -49,7 +61,7 @@ def test_the_compiled_sums_are_those_of_operations(shape: tuple[int, ...], dtype
 def test_zeros_and_what_is_not_finite_are_counted(values: list[float], dtype: torch.dtype) -> None:
     """Mutant: −0 is no zero."""
     x = torch.tensor(values, dtype=dtype)
-    _, _, zeros, broken, largest, _, smallest = sums(x).numbers
+    _, _, zeros, broken, largest, _, smallest = moments.sums(x).numbers
     assert (zeros, broken) == (int((x == 0).sum()), int((~torch.isfinite(x)).sum()))
     assert (zeros, broken) == by_operations(x)[2:4]
     assert math.isfinite(largest) is (broken == 0)
@@ -60,28 +72,132 @@ def test_zeros_and_what_is_not_finite_are_counted(values: list[float], dtype: to
 def test_any_layout_is_summed() -> None:
     x = torch.randn(6, 5, 4)
     for view in (x.transpose(0, 2), x[:, 1:3], x[..., ::2], x[:1].expand(6, 5, 4)):
-        found, expected = moments(view), moments(view.clone().contiguous())
+        found, expected = moments.moments(view), moments.moments(view.clone().contiguous())
         assert (found.mean, found.second_moment) == pytest.approx((expected.mean, expected.second_moment), rel=1e-12)
-    assert moments(torch.view_as_complex(torch.ones(3, 2)).conj().imag).mean == -1  # a view that is negated when read
+    assert (
+        moments.moments(torch.view_as_complex(torch.ones(3, 2)).conj().imag).mean == -1
+    )  # a view that is negated when read
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_small_tensors_that_wait_have_the_sums_of_each(dtype: torch.dtype) -> None:
+    """Mutant: the bounds of another tensor."""
+    torch.manual_seed(0)
+    tensors = [torch.randn(n, 3).to(dtype) for n in (1, 5, 400)] + [torch.randn(8, 6).to(dtype).T[1:4]]
+    bounds = [None, (-1.0, 1.0), None, (0.0, 0.5)]
+    small = moments.summed_together()
+    waiting = [moments.sums(x, near, small) for x, near in zip(tensors, bounds, strict=True)]
+    assert all(len(one.numbers) == 0 for one in waiting)
+    small.settle()
+    for one, x, near in zip(waiting, tensors, bounds, strict=True):
+        alone = moments.sums(x.double(), near).moments()
+        seen = one.moments()
+        assert (seen.mean, seen.second_moment) == pytest.approx((alone.mean, alone.second_moment), rel=1e-9)
+        assert (seen.zeros, seen.saturated) == (alone.zeros, alone.saturated)
+
+
+def test_what_waits_is_looked_at_before_it_is_much() -> None:
+    looked: list[int] = []
+    small: together.Together[int] = together.Together(lambda tensors, those: looked.extend(those))
+    for i in range(100):
+        small.add(torch.zeros(1 << 16), i)  # 256 KiB each
+    assert 80 < len(looked) < 100
+    small.settle()
+    assert looked == list(range(100))
+
+
+def spread_of(x: Any) -> sampled.Spread:
+    samples = sampled.Samples()
+    sample = samples.of(torch.from_numpy(x))
+    samples.settle()
+    assert sample.spread
+    return sample.spread
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "x",
-    [NORMAL, np.zeros(9), np.array(EDGES), np.array([np.inf]), np.ones(9) / 1e300],
+    [NORMAL, np.zeros(9), np.array(EDGES), np.array([np.inf]), np.ones(9) / 1e300, np.ldexp(1.0, range(-152, 128))],
 )
-def test_the_compiled_spread_is_that_of_numpy(x: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_spread_is_that_of_numpy(x: Any, dtype: Any) -> None:
     """Mutant: octaves that are one too high."""
     x = x.astype(dtype)
-    found = spread(x)
-    monkeypatch.setattr(f"{SAMPLED}._compiled", lambda: None)
-    expected = spread(x)
+    found = spread_of(x)
+    with elsewhere("compiles"):
+        expected = spread_of(x)
     assert found.magnitudes == expected.magnitudes
     assert (found.largest, found.smallest) == (expected.largest, expected.smallest)
     assert (found.histogram is None) is (expected.histogram is None)
     if found.histogram and expected.histogram:
         assert found.histogram[:2] == pytest.approx(expected.histogram[:2])
         assert sum(map(abs, np.subtract(found.histogram[2], expected.histogram[2]))) <= 2  # one may lie on an edge
+
+
+AXES: dict[str, tuple[tuple[int, ...], Axes]] = {
+    "samples, features": ((6, 10), (((SAMPLE, 6),), ((FEATURE, 10),))),
+    "tokens": ((3, 5, 8), (((SAMPLE, 3),), ((POSITION, 5),), ((FEATURE, 8),))),
+    "pictures": ((2, 3, 4, 5), (((SAMPLE, 2),), ((FEATURE, 3),), ((POSITION, 4),), ((POSITION, 5),))),
+    "heads": ((2, 3, 4, 5), (((SAMPLE, 2),), ((FEATURE, 3),), ((POSITION, 4),), ((FEATURE, 5),))),
+    "tokens and heads in one": ((12, 4), (((SAMPLE, 3), (POSITION, 4)), ((FEATURE, 4),))),
+    "one sample": ((1, 9), ((), ((FEATURE, 9),))),
+    "positions first": ((7, 2, 4), (((POSITION, 7),), ((SAMPLE, 2),), ((FEATURE, 4),))),
+    "a number": ((), ()),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", AXES)
+def test_the_compiled_look_at_axes_is_that_of_operations(name: str, turned: bool) -> None:
+    """Mutant: samples taken for positions."""
+    shape, axes = AXES[name]
+    x = torch.relu(torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 1)
+    if turned:
+        back = list(reversed(range(x.dim())))
+        x = x.permute(back).contiguous().permute(back)
+    small = alikeness.alike_together()
+    found = alikeness.alikeness(x, axes, small)
+    small.settle()
+    with elsewhere("compiles"):
+        expected = alikeness.alikeness(x, axes, small)
+    read([expected])
+    assert found.numbers == pytest.approx(expected.numbers, rel=1e-12)
+    seen = moments.moments(x)
+    assert found.beside(seen).across_samples == pytest.approx(expected.beside(seen).across_samples, nan_ok=True)
+
+
+ROWS = {
+    "different": torch.arange(12.0).reshape(4, 3),
+    "equal": torch.ones(4, 3),
+    "equal but for one": torch.ones(4, 3).index_put((torch.tensor(3), torch.tensor(2)), torch.tensor(2.0)),
+    "two that begin alike": torch.tensor([[1.0, 2], [1.0, 3], [2.0, 4]]),
+    "one": torch.ones(1, 3),
+    "a vector": torch.ones(3),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("where", ["here", "on a device", "without a compiler"])
+def test_equal_rows_are_seen_everywhere(name: str, where: str) -> None:
+    small, x = rows.rows_together(), ROWS[name]
+    with elsewhere({"here": "none", "on a device": "here", "without a compiler": "compiles"}[where]):
+        found = rows.rows(x, small)
+    small.settle()
+    read([found])
+    assert found.same is (name == "equal")
+    assert found.distinct is (where == "here" and name in ("different", "one"))
+
+
+def test_equal_values_have_equal_digests_in_any_layout() -> None:
+    """Mutant: a digest that does not see where values stand."""
+    torch.manual_seed(0)
+    x = torch.randn(9, 7)
+    small = rows.rows_together()
+    like = (x, x.T.contiguous().T, x.flip(0), x.clone().index_fill(0, torch.tensor(8), 0.0))
+    of = [rows.rows(one, small) for one in like]
+    small.settle()
+    first, same, *others = (one.digest for one in of)
+    assert first == same
+    assert first not in others
 
 
 class Attends(nn.Module):
@@ -128,9 +244,7 @@ def test_nothing_is_read_before_both_passes_are_done(closer: bool, monkeypatch: 
         read(waiting)
 
     monkeypatch.setattr(module, "read", reading)
-    for name in (MOMENTS, SAMPLED):
-        monkeypatch.setattr(f"{name}.here", lambda x: False)
-    with mode:
+    with elsewhere("here"), mode:
         there = seen()
     assert mode.over
     for some, all_ in ((there.values, here.values), (there.gradients, here.gradients)):
@@ -145,23 +259,13 @@ def test_nothing_is_read_before_both_passes_are_done(closer: bool, monkeypatch: 
     }
 
 
-def test_samples_of_a_device_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_of_a_device_come_together() -> None:
     tensors = [torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (1, 7, 5000, 9000)]
-    at_once = [Samples().of(x).spread for x in tensors]
-    monkeypatch.setattr(f"{SAMPLED}.here", lambda x: False)
-    samples = Samples()
-    waiting = [samples.of(x) for x in tensors]
+    at_once = [spread_of(x.numpy()) for x in tensors]
+    samples = sampled.Samples()
+    with elsewhere("here"):
+        waiting = [samples.of(x) for x in tensors]
     assert [one.spread for one in waiting] == [None] * 4
     samples.settle()
-    assert [one.spread for one in waiting] == at_once
-    assert all(one.values is None for one in waiting)
-
-
-@pytest.mark.parametrize("alike", [True, False])
-def test_rows_are_told_apart_on_a_device_too(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{MOMENTS}.here", lambda x: False)
-    x = torch.ones(4, 3)
-    x[3, 2] += not alike
-    found = same_rows(x)
-    read([found])
-    assert bool(found.numbers[0]) is alike
+    for one, expected in zip(waiting, at_once, strict=True):
+        assert one.spread == expected

@@ -317,7 +317,8 @@ def test_the_given_model_is_measured_not_the_one_that_was_traced() -> None:
 @pytest.mark.parametrize("compiled", [True, False])
 def test_activations_are_not_kept_beyond_what_autograd_keeps(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compiled:
-        monkeypatch.setattr("fanin.frameworks.torch.measuring.moments._compiled", lambda: None)
+        for module in ("moments", "together"):
+            monkeypatch.setattr(f"fanin.frameworks.torch.measuring.{module}.compiles", lambda: False)
     n, width, depth = 256, 256, 16
     model = nn.Sequential(*[nn.Identity() if i % 2 else nn.Linear(width, width) for i in range(2 * depth)])
     for parameter in model.parameters():

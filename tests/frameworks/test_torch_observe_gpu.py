@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.measuring.moments import Later, read
+from fanin.frameworks.torch.measuring.later import Later, read
 from fanin.graph import Graph
 from fanin.signals import Moments
 

@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from noticing import Mutant, noticed, put
 
-from fanin.frameworks import summed
+from fanin.frameworks.compiled import alike, arrays, spread, summed
 from fanin.frameworks.torch.measuring import moments
 from fanin.frameworks.torch.tracing import functional
 from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
 from fanin.graph.layout import Layout
 from fanin.plans import Measured
+from fanin.signals.axes import Axes, Kind
 
-SAME_ELEMENTS, CLASSES, SUMS, PARTS = same_elements, summed._classes, moments.sums, functional._in_parts
+SAME_ELEMENTS, SUMS, PARTS = same_elements, moments.sums, functional._in_parts
+EACH, LIMITS, SORTED = summed.summed_each, spread._limits, alike.sorted_by
 MOMENTS = "frameworks/test_torch_moments.py"
 
 
@@ -28,10 +30,16 @@ def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
     return positions[index * n // parts : (index + 1) * n // parts]
 
 
-def read_at_once(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> moments.Sums:
+def with_positions_of_samples(axes: Axes) -> Axes:
+    """As if every sample were one more position."""
+    kinds = {Kind.SAMPLE: Kind.POSITION}
+    return tuple(tuple((kinds.get(kind, kind), size) for kind, size in axis) for axis in axes)
+
+
+def read_at_once(x: torch.Tensor, *rest: Any, **options: Any) -> moments.Sums:
     """As if reading a number cost nothing."""
-    assert not math.isnan(float(x.sum()))
-    return SUMS(x, bounds)
+    assert not math.isnan(float(x.detach().sum()))
+    return SUMS(x, *rest, **options)
 
 
 def none_left_whole() -> Any:
@@ -54,18 +62,37 @@ MUTANTS = (
     ),
     Mutant(
         "what is counted in a piece of a tensor is forgotten at the next",
-        put("fanin.frameworks.summed", "sum", lambda parts: parts[-1]),
+        put("fanin.frameworks.compiled.summed", "sum", lambda parts: parts[-1]),
         (f"{MOMENTS}::test_the_compiled_sums_are_those_of_operations",),
     ),
     Mutant(
         "−0 is no zero",
-        put("fanin.frameworks.summed", "_BITS", {k: (b, ~(m ^ m), i) for k, (b, m, i) in summed._BITS.items()}),
+        put(
+            "fanin.frameworks.compiled.summed",
+            "BITS",
+            {k: (b, ~(m ^ m), i) for k, (b, m, i) in arrays.BITS.items()},
+        ),
         (f"{MOMENTS}::test_zeros_and_what_is_not_finite_are_counted",),
     ),
     Mutant(
         "octaves that are one too high",
-        put("fanin.frameworks.summed", "_classes", lambda octaves: np.roll(CLASSES(octaves), -1)),
+        put("fanin.frameworks.compiled.spread", "_limits", lambda octaves, of: np.roll(LIMITS(octaves, of), -1)),
         (f"{MOMENTS}::test_the_compiled_spread_is_that_of_numpy",),
+    ),
+    Mutant(
+        "sums of tensors that waited, with the bounds of another",
+        put("fanin.frameworks.compiled.summed", "summed_each", lambda arrays, near: EACH(arrays, near[::-1])),
+        (f"{MOMENTS}::test_small_tensors_that_wait_have_the_sums_of_each",),
+    ),
+    Mutant(
+        "samples taken for positions",
+        put("fanin.frameworks.compiled.alike", "sorted_by", lambda axes: SORTED(with_positions_of_samples(axes))),
+        (f"{MOMENTS}::test_the_compiled_look_at_axes_is_that_of_operations",),
+    ),
+    Mutant(
+        "a digest that does not see where values stand",
+        put("fanin.frameworks.torch.measuring.rows", "DIGEST", 1),
+        (f"{MOMENTS}::test_equal_values_have_equal_digests_in_any_layout",),
     ),
     Mutant(
         "an array of a net is compared as it lies, not as the logical weight",

@@ -8,11 +8,11 @@ from typing import Final
 
 import torch
 
-from fanin.frameworks.torch.measuring.moments import Later
+from fanin.frameworks.torch.measuring.later import Later
 from fanin.signals import AttentionDetail
 
 _SAMPLES: Final = 4  # of an attention
-_QUERIES: Final = 64
+_QUERIES: Final = 16  # of each head, evenly strided
 _MASKED: Final = -1e4  # a score this far below its row's largest is a mask's; its weight is 0 in any dtype
 
 
@@ -28,7 +28,7 @@ class AttentionSums(Later):
     @classmethod
     def of(cls, scores: torch.Tensor) -> AttentionSums:
         """From scores (…, queries, keys); those of a mask lie far below the largest of their row."""
-        z = scores.detach().double()
+        z = scores.double()
         seen = z > z.amax(-1, keepdim=True) + _MASKED
         keys = seen.sum(-1)
         p = torch.softmax(z, -1)
@@ -62,7 +62,8 @@ def fused_scores(
     if query.dim() < 3 or query.shape[-2] < 1:
         return None
     heads = query.shape[-3] // key.shape[-3] if enable_gqa else 1
-    rows = torch.arange(query.shape[-2], device=query.device)[:: max(1, query.shape[-2] // _QUERIES)]
+    query, key = query.detach(), key.detach()
+    rows = torch.arange(query.shape[-2], device=query.device)[_some(query.shape[-2])]
     few = slice(None, _SAMPLES) if query.dim() > 3 else slice(None)
     k = key[few].repeat_interleave(heads, -3) if heads > 1 else key[few]
     scores = query[few][..., rows, :].float() @ k.float().transpose(-1, -2)
@@ -80,5 +81,11 @@ def some_rows(scores: torch.Tensor) -> torch.Tensor | None:
     """Of a softmax's input, (…, queries, keys)."""
     if scores.dim() < 2 or not scores.is_floating_point():
         return None
-    few = scores[:_SAMPLES] if scores.dim() > 2 else scores
-    return few[..., :: max(1, few.shape[-2] // _QUERIES), :].float()
+    few = scores.detach()[:_SAMPLES] if scores.dim() > 2 else scores.detach()
+    return few[..., _some(few.shape[-2]), :].float()
+
+
+def _some(queries: int) -> slice:
+    """From the middle of each stretch, so that under a causal mask they see as many keys as all do on average."""
+    step = max(1, queries // _QUERIES)
+    return slice(step // 2, None, step)

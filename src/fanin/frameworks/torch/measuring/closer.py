@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import torch
 
+from fanin.frameworks.torch.measuring.alikeness import Alikeness, alike_together, alikeness, counted
 from fanin.frameworks.torch.measuring.attention_seen import AttentionSums, fused_scores, some_rows
-from fanin.frameworks.torch.measuring.moments import Later, Sums
+from fanin.frameworks.torch.measuring.later import Later
+from fanin.frameworks.torch.measuring.moments import Sums
 from fanin.frameworks.torch.measuring.sampled import Sample, Samples
 from fanin.graph import Graph
 from fanin.signals import AttentionDetail, Detail, Moments
-from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.axes import Axes
 
 
 class Closer:
@@ -38,7 +39,7 @@ class Closer:
         self._parameters: dict[str, _Look] = {}
         self._attention: dict[str, AttentionSums] = {}
         self._over_classes: dict[str, Later] = {}  # the variance over classes, averaged over all else
-        self._samples = Samples()
+        self._samples, self._alikenesses = Samples(), alike_together()
         self._attentions = {found.softmax: found.output for found in graph.structure.attentions}
         self._ops = {node.name: node.op for node in graph.nodes}
 
@@ -84,9 +85,10 @@ class Closer:
         kept = [later for look in looks for later in look.waiting()]
         return [*kept, *self._over_classes.values(), *self._attention.values()]
 
-    def finish(self) -> None:
-        """Look at the samples that are still on a device."""
+    def settle(self) -> None:
+        """Look at what still waits for more of its kind."""
         self._samples.settle()
+        self._alikenesses.settle()
 
     def with_alikeness(self, name: str, seen: Moments) -> Moments:
         """The moments of a value, and how alike its positions and samples are."""
@@ -116,108 +118,40 @@ class Closer:
         return {name: sums.detail() for name, sums in self._attention.items()}
 
     def _look(self, x: torch.Tensor, seen: Sums, axes: Axes | None = None) -> _Look:
-        return _Look(x, seen, self._samples.of(x), axes)
+        return _Look(seen, self._samples.of(x), alikeness(x, axes, self._alikenesses) if axes is not None else None)
 
     def _classify(self, name: str, x: torch.Tensor) -> None:
         """The variance over classes, where these are logits."""
         if name in self._classes:
-            variance = x.double().var(self._classes[name], correction=0).mean()
+            variance = x.detach().double().var(self._classes[name], correction=0).mean()
             self._over_classes[name] = Later(variance.reshape(1))
 
     def _axes(self, name: str, x: torch.Tensor) -> Axes | None:
         axes = self.axes.get(name)
-        fits = axes is not None and tuple(math.prod(n for _, n in axis) for axis in axes) == tuple(x.shape)
-        return axes if fits else None
+        return axes if axes is not None and counted(axes).shape == x.shape else None
 
 
 class _Look:
     """What is kept of one tensor, from which the rest can be said without it."""
 
-    def __init__(self, x: torch.Tensor, seen: Sums, sample: Sample, axes: Axes | None) -> None:
-        self._seen, self._sample = seen, sample
-        self._units = count(axes, Kind.FEATURE) if axes else 0
-        self._dead, self._alike = (None, None) if axes is None else (_dead(x, axes, seen), _Alike.of(x, axes))
+    def __init__(self, seen: Sums, sample: Sample, alikeness: Alikeness | None) -> None:
+        self._seen, self._sample, self._alikeness = seen, sample, alikeness
 
     def waiting(self) -> list[Later]:
-        return [one for one in (self._seen, self._dead, self._alike) if one is not None]
+        return [self._seen] if self._alikeness is None else [self._seen, self._alikeness]
 
     def detail(self) -> Detail:
         (largest, _), sample = self._seen.sizes, self._sample.spread
         assert sample is not None  # of a closer look that is finished
+        units = counted(self._alikeness.axes).units if self._alikeness else 0
         return Detail(
             largest if math.isfinite(largest) else sample.largest,
             sample.smallest,
             sample.magnitudes,
             sample.histogram,
-            self._units or None,
-            (float(self._dead.numbers[0]) if self._dead else 0.0) if self._units else None,
+            units or None,
+            self._alikeness.dead if self._alikeness and units else None,
         )
 
     def with_alikeness(self, seen: Moments) -> Moments:
-        return self._alike.beside(seen) if self._alike else seen
-
-
-@dataclass(slots=True)
-class _Alike(Later):
-    """E x x' over two positions of a sample, and over two samples, as predictions define them.
-
-    Attributes:
-        numbers: the mean square of the means over positions, and of those over samples, too.
-    """
-
-    positions: int
-    samples: int
-
-    @classmethod
-    def of(cls, x: torch.Tensor, axes: Axes) -> _Alike | None:
-        layout = _layout(axes)
-        if layout.positions == layout.samples == 1:
-            return None
-        means = x.reshape(layout.shape)
-        if layout.over_positions:
-            means = (means if x.dtype.itemsize > 2 else means.float()).mean(layout.over_positions, keepdim=True)
-        means = means.double()  # samples may differ by less than a float32 can say
-        together = means.mean(layout.over_samples) if layout.over_samples else means
-        numbers = [torch.dot(one, one) / len(one) for one in (means.reshape(-1), together.reshape(-1))]
-        return cls(torch.stack(numbers), layout.positions, layout.samples)
-
-    def beside(self, seen: Moments) -> Moments:
-        (of_means, together), positions, samples = self.numbers, self.positions, self.samples
-        return replace(
-            seen,
-            across_positions=(positions * of_means - seen.second_moment) / (positions - 1) if positions > 1 else None,
-            across_samples=(samples * together - of_means) / (samples - 1) if samples > 1 else None,
-        )
-
-
-class _Layout(NamedTuple):
-    """Axes as a shape of one dimension a factor, and which of these count what."""
-
-    shape: tuple[int, ...]
-    over_positions: tuple[int, ...]
-    over_samples: tuple[int, ...]
-    positions: int
-    samples: int
-
-
-@lru_cache(1 << 10)
-def _layout(axes: Axes) -> _Layout:
-    factors = [factor for axis in axes for factor in axis]
-
-    def over(kind: Kind) -> tuple[int, ...]:
-        return tuple(i for i, (k, _) in enumerate(factors) if k is kind)
-
-    def number(kind: Kind) -> int:
-        return math.prod(n for k, n in factors if k is kind)
-
-    shape = tuple(n for _, n in factors)
-    return _Layout(shape, over(Kind.POSITION), over(Kind.SAMPLE), number(Kind.POSITION), number(Kind.SAMPLE))
-
-
-def _dead(x: torch.Tensor, axes: Axes, seen: Sums) -> Later | None:
-    """The share of units that are 0 throughout; None where there is no 0, as far as is known without waiting for it."""
-    if not isinstance(seen.numbers, torch.Tensor) and not seen.numbers[2]:
-        return None
-    layout = _layout(axes)
-    speaks, over = x.reshape(layout.shape) != 0, (*layout.over_positions, *layout.over_samples)
-    return Later(1 - (speaks.any(over) if over else speaks).double().mean().reshape(1))
+        return self._alikeness.beside(seen) if self._alikeness else seen

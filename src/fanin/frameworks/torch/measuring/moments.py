@@ -1,31 +1,20 @@
-"""The moments of tensors, as sums that stay on the device where they are made until all are read at once.
-
-To read one number from a GPU is to wait for all that it was given to do. A pass over a model makes hundreds of them,
-so nothing is read while it runs.
-"""
+"""The moments of tensors, as sums that stay on the device where they are made until all are read at once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import islice
 from typing import Any, Final
 
 import torch
 
+from fanin.frameworks.torch.measuring.later import Later, read
+from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, compiles, here, waits
 from fanin.signals import Moments
 
-COMPILED: Final = frozenset({torch.float32, torch.float64})  # what is passed over in one call on a CPU
+_NEVER: Final = (-math.inf, math.inf)
 _PART: Final = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
-
-
-@dataclass(slots=True)
-class Later:
-    """Numbers that may still be on a device: a tensor of one axis, until `read` puts Python's numbers in its place."""
-
-    numbers: Sequence[float] | torch.Tensor
 
 
 @dataclass(slots=True)
@@ -37,11 +26,11 @@ class Sums(Later):
             max |x|, which is not finite where one of them is not; how many are near a bound of the activation that made
             them, 0 or missing where there is none; and min |x| over x ≠ 0, missing where it was not looked for.
         count: how many elements it has.
-        bounded: that activation has bounds.
+        near: below and above what they are near a bound; None where that activation has none.
     """
 
     count: int
-    bounded: bool = False
+    near: tuple[float, float] | None = None
 
     def moments(self, saturated: bool = True) -> Moments:
         """Once the numbers are read.
@@ -52,7 +41,7 @@ class Sums(Later):
         if not self.count:
             return Moments(math.nan, math.nan)
         total, squares, zeros, broken, _, *rest = self.numbers
-        n, near = self.count, rest[0] / self.count if self.bounded and saturated else None
+        n, near = self.count, rest[0] / self.count if self.near and saturated else None
         return Moments(float(total / n), float(squares / n), zeros / n, broken / n, near)
 
     @property
@@ -71,60 +60,45 @@ def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Momen
     return seen.moments()
 
 
-def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Sums:
+def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None, small: Together[Sums] | None = None) -> Sums:
     """What the moments of a tensor are made of; on a GPU they are not waited for.
 
     Args:
         bounds: of the activation that made it. Within 1 % of the range from a bound tanh, say, has lost 98 % of its
             slope.
+        small: of `summed_together`, where small tensors wait for one another; they have no numbers until it settles.
     """
     n, near = x.numel(), _near(*bounds) if bounds else None
     if not n:
-        return Sums((0.0,) * 7, 0, near is not None)
-    if x.dtype in COMPILED and here(x) and (compiled := _compiled()):
-        summed, beyond = compiled
-        array = host(x).reshape(-1)
-        *others, smallest = summed(array)
-        return Sums((*others, beyond(array, *near) if near else 0, smallest), n, near is not None)
+        return Sums((0.0,) * 7, 0)
+    if small is not None and waits(x):
+        return small.add(x, Sums((), n, near))
+    x = x.detach()
+    if here(x) and x.dtype in COMPILED and compiles():
+        from fanin.frameworks.compiled.summed import summed
+
+        return Sums(summed(host(x).reshape(-1), *(near or ())), n, near)
     flat = x.reshape(-1)
     parts = [_part(part, near) for part in torch.split(flat, _PART if here(x) else n)]
-    return Sums(parts[0] if len(parts) == 1 else _together(torch.stack(parts)), n, near is not None)
+    return Sums(parts[0] if len(parts) == 1 else _together(torch.stack(parts)), n, near)
 
 
-def here(x: torch.Tensor) -> bool:
-    """Its numbers can be looked at without waiting for a device."""
-    return x.is_cpu
+def summed_together() -> Together[Sums]:
+    """Where the sums over small tensors wait for one another."""
+    return Together(_sum_each)
+
+
+def _sum_each(tensors: Sequence[torch.Tensor], those: Sequence[Sums]) -> None:
+    from fanin.frameworks.compiled.summed import summed_each
+
+    for arrays, some in by_dtype(tensors, those):
+        for one, numbers in zip(some, summed_each(arrays, [one.near or _NEVER for one in some]), strict=True):
+            one.numbers = numbers
 
 
 def host(x: torch.Tensor) -> Any:
     """A tensor of a CPU as an array: the same memory, wherever that is possible."""
     return (x.resolve_neg() if x.is_neg() else x).numpy()
-
-
-def read(waiting: Iterable[Later]) -> None:
-    """Put Python's numbers in the place of tensors: from each device they come in one piece, however many they are."""
-    on: dict[torch.device, list[Later]] = {}
-    for one in waiting:
-        if isinstance(one.numbers, torch.Tensor):
-            on.setdefault(one.numbers.device, []).append(one)
-    for those in on.values():
-        given = [one.numbers.double() for one in those if isinstance(one.numbers, torch.Tensor)]
-        found = iter(torch.cat(given).tolist())
-        for one, numbers in zip(those, given, strict=True):
-            one.numbers = tuple(islice(found, len(numbers)))
-
-
-def same_rows(x: torch.Tensor) -> Later:
-    """1 where all slices along the first axis are equal, and there are at least two."""
-    if x.dim() < 2 or x.shape[0] < 2 or x.numel() == 0:
-        return Later((0.0,))
-    if here(x) and not _equal(x[0], x[1]):  # the first two nearly always decide
-        return Later((0.0,))
-    return Later((x == x[:1]).all().reshape(1))
-
-
-def _equal(x: torch.Tensor, y: torch.Tensor) -> bool:
-    return bool((host(x) == host(y)).all()) if x.dtype in COMPILED else torch.equal(x, y)
 
 
 def _part(x: torch.Tensor, near: tuple[float, float] | None) -> torch.Tensor:
@@ -154,13 +128,3 @@ def _near(low: float, high: float) -> tuple[float, float]:
     """Below the first and above the second number, an activation is near one of its bounds."""
     margin = 0.01 * (high - low)
     return low + margin, high - margin
-
-
-@cache
-def _compiled() -> tuple[Callable[..., Sequence[float]], Callable[..., int]] | None:
-    """The pass over arrays; None where numba cannot be imported, as where NumPy is newer than it knows."""
-    try:
-        from fanin.frameworks.summed import beyond, summed
-    except ImportError:
-        return None
-    return summed, beyond

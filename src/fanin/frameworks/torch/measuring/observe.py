@@ -10,10 +10,13 @@ import torch
 from fanin.errors import BadInput
 from fanin.frameworks.measured import name_of
 from fanin.frameworks.torch.measuring.closer import Closer
-from fanin.frameworks.torch.measuring.moments import Later, Sums, read, same_rows, sums
+from fanin.frameworks.torch.measuring.later import Later, read
+from fanin.frameworks.torch.measuring.moments import Sums, summed_together, sums
 from fanin.frameworks.torch.measuring.recorder import Recorder
+from fanin.frameworks.torch.measuring.rows import Rows, rows, rows_together
 from fanin.frameworks.torch.measuring.scalar import Loss, own_outputs, random_cotangent, scalar_of
 from fanin.frameworks.torch.measuring.stored import told_apart
+from fanin.frameworks.torch.measuring.together import Together
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.names import naming
 from fanin.frameworks.torch.model.state import fixed_randomness, undisturbed
@@ -72,17 +75,23 @@ def observe(
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
+        small = summed_together()
         look = Closer(traced.graph, closer, classes or {}) if closer is not None else None
-        recorder = Recorder(traced, model, call, look)
+        recorder = Recorder(traced, model, call, small, look)
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
         gradients = dict(zip(wanted, found, strict=True))
     values = {path: leaf.detach() for path, leaf in leaves.items()}
-    seen = {path: _Parameter(value, gradients.get(path)) for path, value in values.items()}
+    alike = rows_together()
+    seen = {path: _Parameter(value, gradients.get(path), small, alike) for path, value in values.items()}
     if look:
         look.parameters(values, {path: one.value for path, one in seen.items()})
+    small.settle()
+    alike.settle()
+    if look:
+        look.settle()
     loss_seen = Later(scalar.detach().reshape(1))
     read(
         [
@@ -94,10 +103,8 @@ def observe(
     )
     parameters = {path: one.signal() for path, one in seen.items()}
     if look:
-        look.finish()
-        parameters = told_apart(
-            traced.graph, parameters, {p: s.value.sizes for p, s in seen.items()}, values, gradients
-        )
+        sizes, of_rows = ({p: s.value.sizes for p, s in seen.items()}, {p: s.rows for p, s in seen.items()})
+        parameters = told_apart(traced.graph, parameters, sizes, of_rows, values, gradients)
     return Signals(
         values=recorder.values,
         gradients=recorder.gradients,
@@ -117,22 +124,22 @@ def observe(
 class _Parameter:
     """What is summed over one parameter and its gradient, None where it has no influence."""
 
-    def __init__(self, value: torch.Tensor, gradient: torch.Tensor | None) -> None:
-        self.value: Sums = sums(value)
-        self.gradient = None if gradient is None else sums(gradient)
-        self._same_rows = same_rows(value)
-        self._same_gradient_rows = Later((0.0,)) if gradient is None else same_rows(gradient)
+    def __init__(
+        self, value: torch.Tensor, gradient: torch.Tensor | None, small: Together[Sums], alike: Together[Rows]
+    ) -> None:
+        self.value, self.rows = sums(value, small=small), rows(value, alike)
+        self._gradient = None if gradient is None else (sums(gradient, small=small), rows(gradient, alike))
 
     def waiting(self) -> list[Later]:
         """What is to be read before it is a signal."""
-        kept = (self.value, self.gradient, self._same_rows, self._same_gradient_rows)
-        return [one for one in kept if one is not None]
+        return [self.value, self.rows, *(self._gradient or ())]
 
     def signal(self) -> ParameterSignal:
         """Once it is read."""
+        gradient, its_rows = self._gradient or (None, None)
         return ParameterSignal(
             value=self.value.moments(),
-            gradient=self.gradient.moments() if self.gradient else None,
-            same_rows=bool(self._same_rows.numbers[0]),
-            same_gradient_rows=bool(self._same_gradient_rows.numbers[0]),
+            gradient=gradient.moments() if gradient else None,
+            same_rows=self.rows.same,
+            same_gradient_rows=its_rows.same if its_rows else False,
         )

@@ -10,7 +10,9 @@ from torch.fx.node import Node as FxNode
 
 from fanin.errors import ShapeMismatch
 from fanin.frameworks.torch.measuring.closer import Closer
-from fanin.frameworks.torch.measuring.moments import Later, Sums, sums
+from fanin.frameworks.torch.measuring.later import Later
+from fanin.frameworks.torch.measuring.moments import Sums, sums
+from fanin.frameworks.torch.measuring.together import Together, dense
 from fanin.frameworks.torch.model.call import Call
 from fanin.frameworks.torch.model.failure import CALLS, FITS, first_line, misfit
 from fanin.frameworks.torch.tracing.replay import Replay
@@ -23,9 +25,11 @@ from fanin.signals.summary import bounds_of
 class Recorder(Replay):
     """Runs the program node by node; keeps sums, not tensors, and reads none of them."""
 
-    def __init__(self, traced: Traced, model: torch.nn.Module, call: Call, closer: Closer | None) -> None:
+    def __init__(
+        self, traced: Traced, model: torch.nn.Module, call: Call, small: Together[Sums], closer: Closer | None
+    ) -> None:
         super().__init__(traced)
-        self._closer = closer
+        self._small, self._closer = small, closer
         self._values: dict[str, Sums] = {}
         self._gradients: dict[str, Sums] = {}
         self._rearranged: set[str] = set()  # of these, no activation made the elements
@@ -45,7 +49,7 @@ class Recorder(Replay):
             raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
         if n.name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
-            self._see_value(n, tensor.detach())
+            self._see_value(n, tensor)
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
         return result
@@ -92,7 +96,8 @@ class Recorder(Replay):
             if self._closer:
                 self._closer.value_again(n.name, source, x)
             return
-        self._values[n.name] = seen = sums(x, self._bounds.get(n.name))
+        x = dense(x)
+        self._values[n.name] = seen = sums(x, self._bounds.get(n.name), self._small)
         if self._closer:
             self._closer.value(n.name, x, seen)
 
@@ -103,6 +108,7 @@ class Recorder(Replay):
             if self._closer:
                 self._closer.gradient_again(name, same)
             return
-        self._gradients[name] = seen = sums(gradient.detach())
+        gradient = dense(gradient)
+        self._gradients[name] = seen = sums(gradient, small=self._small)
         if self._closer:
-            self._closer.gradient(name, gradient.detach(), seen)
+            self._closer.gradient(name, gradient, seen)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from fanin.frameworks import closer
-from fanin.frameworks.torch.measuring.moments import COMPILED, here, host
+from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, compiles, here, waits
 from fanin.signals import Histogram
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
 
@@ -31,56 +31,74 @@ class Spread(NamedTuple):
 
 @dataclass(slots=True)
 class Sample:
-    """Some values of a tensor, and how they are spread once they are on the host."""
+    """How some values of a tensor are spread, once they were looked at."""
 
-    values: torch.Tensor | None
     spread: Spread | None = None
 
 
 class Samples:
-    """Takes samples; those on a device wait there for one another, and come to the host together."""
+    """Takes samples; they wait for one another, and those on a device come to the host together."""
 
     def __init__(self) -> None:
-        self._waiting: list[Sample] = []
+        self._here: Together[Sample] = Together(_look)
+        self._elsewhere: list[tuple[torch.Tensor, Sample]] = []
 
     def of(self, x: torch.Tensor) -> Sample:
         """Of a tensor with at least one element."""
-        step = max(1, x.numel() // SAMPLE)
-        if here(x) and x.dtype in COMPILED:
-            return Sample(None, spread(host(x).reshape(-1)[: step * SAMPLE : step]))
-        some = x.reshape(-1)[::step][:SAMPLE]
+        sample = Sample()
+        if waits(x):
+            return self._here.add(x, sample)
+        flat = x.detach().reshape(-1)
+        some = flat[:: max(1, len(flat) // SAMPLE)][:SAMPLE].clone()  # a view would keep all of the tensor
         if here(x):
-            return Sample(None, spread(some.double().numpy()))
-        sample = Sample(some.clone())  # the strided view would keep all of the tensor
-        self._waiting.append(sample)
-        if len(self._waiting) >= _MOST_WAITING:
-            self.settle()
+            return self._here.add(some if x.dtype in COMPILED else some.double(), sample)
+        self._elsewhere.append((some, sample))
+        if len(self._elsewhere) >= _MOST_WAITING:
+            self._fetch()
         return sample
 
     def settle(self) -> None:
         """Look at all that wait."""
-        on: dict[torch.device, list[Sample]] = {}
-        for sample in self._waiting:
-            if sample.values is not None:
-                on.setdefault(sample.values.device, []).append(sample)
+        self._fetch()
+        self._here.settle()
+
+    def _fetch(self) -> None:
+        """From each device what waits there, in one piece."""
+        on: dict[torch.device, list[tuple[torch.Tensor, Sample]]] = {}
+        for some, sample in self._elsewhere:
+            on.setdefault(some.device, []).append((some, sample))
         for those in on.values():
-            values = [sample.values for sample in those if sample.values is not None]
-            together = torch.cat([part.double() for part in values]).cpu().numpy()
-            ends = np.cumsum([len(part) for part in values])
-            for sample, part in zip(those, np.split(together, ends[:-1]), strict=True):
-                sample.values, sample.spread = None, spread(part)
-        self._waiting.clear()
+            together = torch.cat([some.double() for some, _ in those]).cpu()
+            parts = torch.split(together, [len(some) for some, _ in those])
+            for part, (_, sample) in zip(parts, those, strict=True):
+                self._here.add(part, sample)
+        self._elsewhere.clear()
+
+
+def _look(tensors: Sequence[torch.Tensor], samples: Sequence[Sample]) -> None:
+    if not compiles():
+        for x, sample in zip(tensors, samples, strict=True):
+            sample.spread = spread(x.numpy().reshape(-1))
+        return
+    from fanin.frameworks.compiled.spread import spread_each
+
+    for arrays, some in by_dtype(tensors, samples):
+        for sample, seen in zip(some, spread_each(arrays, SAMPLE, OCTAVES, BINS), strict=True):
+            sample.spread = _as_shown(*seen)
+
+
+def _as_shown(
+    largest: float, smallest: float, finite: float, reach: float, below: Sequence[int], counts: Sequence[int]
+) -> Spread:
+    *below, there = below
+    magnitudes = tuple([n / there for n in below]) if there else (0.0,) * len(OCTAVES)
+    histogram = Histogram(-reach, reach, tuple(counts)) if finite else None
+    return Spread(largest if finite else math.inf, smallest, magnitudes, histogram)
 
 
 def spread(x: _Array) -> Spread:
-    """Of one sample."""
-    if compiled := _compiled():
-        largest, smallest, finite, reach, below, counts = compiled(x, OCTAVES, BINS)
-        *below, there = below.tolist()
-        magnitudes = tuple(n / max(there, 1) for n in below)
-        histogram = Histogram(-reach, reach, tuple(counts.tolist())) if finite else None
-        return Spread(largest if finite else math.inf, smallest, magnitudes, histogram)
-    finite = x[np.isfinite(x)].astype(np.float64)
+    """Of one sample, by what NumPy has."""
+    finite: Any = x[np.isfinite(x)].astype(np.float64)
     sizes = np.abs(finite[finite != 0])
     return Spread(
         float(np.abs(finite).max()) if finite.size else math.inf,
@@ -88,13 +106,3 @@ def spread(x: _Array) -> Spread:
         closer.magnitudes(sizes),
         closer.histogram(finite),
     )
-
-
-@cache
-def _compiled() -> Any:
-    """The same in one pass; None where numba cannot be imported."""
-    try:
-        from fanin.frameworks.summed import spread as compiled
-    except ImportError:
-        return None
-    return compiled

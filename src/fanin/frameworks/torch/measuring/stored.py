@@ -9,17 +9,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-from zlib import crc32
 
 import torch
 
+from fanin.frameworks.torch.measuring.rows import DIGEST, Rows
 from fanin.graph import Graph, Parts
 from fanin.signals import ParameterSignal, Stored
 from fanin.signals.detail import RUN
 
 _COLUMNS: Final = 64  # of a weight, on which rows are compared before they are compared as a whole
 _PART: Final = 1 << 18  # values looked at at a time on a CPU
-_DIGEST: Final = 1 << 12
 _FAR: Final = 6.0  # root mean squares, within which the largest value of a random law is one of many
 _PRIME: Final = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed integer
 
@@ -28,6 +27,7 @@ def told_apart(
     graph: Graph,
     parameters: Mapping[str, ParameterSignal],
     sizes: Mapping[str, tuple[float, float]],
+    rows: Mapping[str, Rows],
     values: Mapping[str, torch.Tensor],
     gradients: Mapping[str, torch.Tensor | None],
 ) -> dict[str, ParameterSignal]:
@@ -35,17 +35,18 @@ def told_apart(
 
     Args:
         sizes: the largest and the smallest of each, see `Sums.sizes`.
+        rows: what is known of their units.
     """
-    digests = _digests(values)
+    digests = _digests(values, rows)
 
     def closer(path: str, seen: ParameterSignal) -> ParameterSignal:
         x, gradient, parts = values[path], gradients.get(path), graph.by_path[path].parts
-        rows = distinct_rows(x)
-        alike = rows is not None and rows < len(x) and gradient is not None
+        units = len(x) if rows[path].distinct else distinct_rows(x)
+        alike = units is not None and units < len(x) and gradient is not None
         return replace(
             seen,
-            distinct_rows=rows,
-            distinct_units=_distinct_units(x, gradient) if alike and gradient is not None else rows,
+            distinct_rows=units,
+            distinct_units=_distinct_units(x, gradient) if alike and gradient is not None else units,
             distinct_parts=_distinct_parts(x, parts) if parts and x.numel() else None,
             digest=digests[path],
             stored=stored(x, seen, sizes[path]),
@@ -129,13 +130,13 @@ def _torn(x: torch.Tensor, flat: torch.Tensor) -> int:
     return torn
 
 
-def _digests(values: Mapping[str, torch.Tensor]) -> dict[str, int]:
+def _digests(values: Mapping[str, torch.Tensor], rows: Mapping[str, Rows]) -> dict[str, int]:
     """Equal numbers for tensors that are equal; those that look alike on a sample are compared as a whole."""
     found: dict[str, int] = {}
     kept: dict[tuple[tuple[int, ...], int], list[str]] = {}
     for path, x in values.items():
-        flat = x.reshape(1, -1)
-        digest = crc32(_bits(_sample(flat)).cpu().numpy().tobytes())
+        known = rows[path].digest
+        digest = int(_hash(_sample(x.reshape(1, -1)))[0]) if known is None else known
         twins = kept.setdefault((tuple(x.shape), digest), [])
         same = next((twin for twin in twins if torch.equal(values[twin], x)), None)
         found[path] = found[same] if same else digest + len(twins)
@@ -145,7 +146,7 @@ def _digests(values: Mapping[str, torch.Tensor]) -> dict[str, int]:
 
 
 def _sample(flat: torch.Tensor) -> torch.Tensor:
-    return flat[:, :: max(1, flat.shape[1] // _DIGEST)]
+    return flat[:, :: max(1, flat.shape[1] // DIGEST)]
 
 
 def _hash(rows: torch.Tensor) -> torch.Tensor:
