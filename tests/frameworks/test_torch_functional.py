@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram, export
+from torch.fx import GraphModule
 
 from fanin.frameworks.torch.tracing import functional
+
+
+pytestmark = pytest.mark.filterwarnings(  # what the exporter says of itself, and of recurrent layers
+    "ignore:`isinstance.treespec, LeafSpec.` is deprecated", "ignore:The tensor attributes self._flat_weights"
+)
 
 
 class Mixed(nn.Module):
@@ -28,9 +34,17 @@ class Mixed(nn.Module):
         return torch.cat(z.chunk(2, 1), 0).to(torch.float64)
 
 
-pytestmark = pytest.mark.filterwarnings(  # what the exporter says of itself, and of recurrent layers
-    "ignore:`isinstance.treespec, LeafSpec.` is deprecated", "ignore:The tensor attributes self._flat_weights"
-)
+class Branching(nn.Module):
+    """Composite operations in one of two branches only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.cond(x.sum() > 0, lambda x: nn.functional.linear(x, self.inner.weight).sin(), torch.cos, (x,))
+
+
 IMAGE, SEQUENCE = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
 MODELS: dict[str, tuple[nn.Module, Tensor]] = {
     "layers": (nn.Sequential(nn.Linear(16, 8), nn.GELU(), nn.LayerNorm(8), nn.Dropout(), nn.Softmax(-1)), SEQUENCE),
@@ -45,14 +59,16 @@ MODELS: dict[str, tuple[nn.Module, Tensor]] = {
     "attention": (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), SEQUENCE),
     "recurrent": (nn.LSTM(16, 8, 2, batch_first=True, bidirectional=True, dropout=0.5), SEQUENCE),
     "mixed": (Mixed(), torch.randn(4, 8)),
+    "branches": (Branching(), torch.randn(4, 8)),
 }
 
 
 def told(program: ExportedProgram) -> Any:
     places = ("nn_module_stack", "stack_trace")
-    nodes = [(n.op, n.name, n.target, str(n.args), str(n.kwargs)) for n in program.graph.nodes]
-    shapes = [getattr(n.meta.get("val"), "shape", None) for n in program.graph.nodes]
-    whence = [[str(n.meta.get(place)) for place in places] for n in program.graph.nodes]
+    every = [n for part in program.graph_module.modules() if isinstance(part, GraphModule) for n in part.graph.nodes]
+    nodes = [(n.op, n.name, n.target, str(n.args), str(n.kwargs)) for n in every]
+    shapes = [getattr(n.meta.get("val"), "shape", None) for n in every]
+    whence = [[str(n.meta.get(place)) for place in places] for n in every]
     return nodes, shapes, whence, program.graph_signature, sorted(program.state_dict), sorted(program.constants)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-import torch
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 _ARGUMENTS: Final = ("ep", "cia_to_decomp", "python_decomp_table", "joint_loss_index", "decompose_custom_triton_ops")
 
@@ -21,19 +22,25 @@ def functional(program: ExportedProgram) -> ExportedProgram:
     that is said, the method itself is called.
     """
     said = _in_parts()
-    if said is None:
-        return program.run_decompositions({})
-    decompose, is_composite, whole = said
-    called = {node.target for node in program.graph.nodes if isinstance(node.target, torch._ops.OpOverload)}
-    table = {operation: whole for operation in called if is_composite(operation)}
-    made: ExportedProgram = decompose(
+    made: ExportedProgram = program.run_decompositions({}) if said is None else _told_of_its_own(program, *said)
+    return made
+
+
+def _told_of_its_own(
+    program: ExportedProgram, decompose: Callable[..., Any], is_composite: Callable[[Any], bool], whole: Any
+) -> Any:
+    graphs = [
+        part.graph for part in program.graph_module.modules() if isinstance(part, GraphModule)
+    ]  # of branches, too
+    called = {node.target for graph in graphs for node in graph.nodes}
+    composite = [operation for operation in called if isinstance(operation, OpOverload) and is_composite(operation)]
+    return decompose(
         program,
-        cia_to_decomp=table,
+        cia_to_decomp=dict.fromkeys(composite, whole),
         python_decomp_table={},
         joint_loss_index=None,
         decompose_custom_triton_ops=False,
     )
-    return made
 
 
 @cache
