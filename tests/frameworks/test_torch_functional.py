@@ -12,7 +12,6 @@ from torch.fx import GraphModule
 
 from fanin.frameworks.torch.tracing import functional
 
-
 pytestmark = pytest.mark.filterwarnings(  # what the exporter says of itself, and of recurrent layers
     "ignore:`isinstance.treespec, LeafSpec.` is deprecated", "ignore:The tensor attributes self._flat_weights"
 )
