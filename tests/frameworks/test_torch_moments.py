@@ -269,3 +269,31 @@ def test_samples_of_a_device_come_together() -> None:
     samples.settle()
     for one, expected in zip(waiting, at_once, strict=True):
         assert one.spread == expected
+
+
+class InPlace(nn.Module):
+    """Writes over what it made, in a branch that asks for a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = x * 2
+        if h.sum() > -1e9:
+            h.mul_(3)
+        y: Tensor = self.layer(h)
+        return y
+
+
+@pytest.mark.parametrize("closer", [False, True])
+def test_what_waits_is_not_written_over(closer: bool) -> None:
+    """The program has functions in the place of what is done in place."""
+    torch.manual_seed(0)
+    model, x = InPlace(), torch.randn(3, 4)
+    traced = trace(model, x)
+    axes = predict(traced, model, (x,)).axes if closer else None
+    seen = observe(traced, model, (x,), lambda y: y.sum(), axes, {})
+    assert [seen.values[name].second_moment for name in ("mul", "mul_1")] == pytest.approx(
+        [float((times * x).square().mean()) for times in (2, 6)], rel=1e-6
+    )

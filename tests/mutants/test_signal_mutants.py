@@ -93,6 +93,11 @@ MUTANTS = (
         (f"{DRAWS}::test_a_gradient_has_the_chance_that_the_next_signal_has",),
     ),
     Mutant(
+        "a product of two leaves one of them out",
+        lambda patch: patch.setattr(Paths, "times", lambda self, sizes: (0.0, self)),
+        (f"{DRAWS}::test_a_product_is_the_sum_of_logarithms",),
+    ),
+    Mutant(
         "two signals of one past meet on paths of their own",
         put("fanin.signals.draws", "_alike", strangers),
         (f"{DRAWS}::test_two_signals_of_one_past_meet_on_the_same_paths",),

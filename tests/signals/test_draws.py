@@ -13,9 +13,9 @@ import fanin
 from fanin.signals import latent
 from fanin.signals.axes import usual
 from fanin.signals.bands import TENTH
-from fanin.signals.draws import NOTHING, together
+from fanin.signals.draws import NOTHING, multiplied, together
 from fanin.signals.latent import Array
-from fanin.signals.paths import Paths
+from fanin.signals.paths import Grid, Paths
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State, gaussian
 from fanin.testing import std_tolerance
@@ -76,6 +76,44 @@ def test_two_signals_of_one_past_meet_on_the_same_paths() -> None:
     shared = 0.3 - 0.2 / 8
     assert math.log(samples.pairs) == pytest.approx(-0.2 / 4, rel=0.1)  # E √(q₁q₂)/E q = exp(−apart/4)
     assert samples.along_pairs(samples) == pytest.approx(shared, rel=0.15)
+
+
+@pytest.mark.parametrize("samples", [1, 8])
+def test_a_product_is_the_sum_of_logarithms(samples: int) -> None:
+    """By the product of sizes, as by their logarithms, which are read from the sizes of a product of products.
+
+    Mutant: one of the two is left out.
+    """
+    past = NOTHING.with_own(0.25)
+    one, other = past.with_own(0.1, apart=0.05).followed(samples), past.with_own(0.2).followed(samples)
+    along, product = multiplied(one, other)
+    summed = together([(1.0, one), (1.0, other)])
+    assert along == pytest.approx(one.along(other), abs=1e-5)
+    assert product.variance == pytest.approx(summed.variance)
+    _, again = multiplied(product, one)
+    sums = together([(2.0, one), (1.0, other)])
+    assert again.paths is not None
+    assert sums.paths is not None
+    assert again.paths.logs == pytest.approx(sums.paths.logs, abs=1e-4)
+    assert multiplied(one, NOTHING)[0] == 0.0
+
+
+def test_samples_of_which_one_is_all_of_a_draw_have_next_to_nothing_in_common() -> None:
+    """What is left of (Σ √q)² − Σ q may be less than its rounding: no logarithm fails."""
+    logs = np.full((256, 8), -200.0, np.float32)
+    logs[:, 0] = 0.0
+    alone = NOTHING.with_own(0.3).followed(8).moved(Paths.of(logs)[1])
+    assert 0 < alone.pairs < 1e-6
+    for other in (alone, NOTHING, NOTHING.with_own(0.1)):
+        assert -math.inf < alone.along_pairs(other) < -10
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 3.0, 60.0])
+def test_a_grid_reaches_from_the_smallest_to_the_largest_path(spread: float) -> None:
+    """All logarithms between, ends included, where single precision places them on the last size or beyond it."""
+    logs = np.linspace(-spread, spread / 7, 256 * 32, dtype=np.float32).reshape(256, 32)
+    found = Grid(logs).along(5.0 * Grid(logs).sizes ** 3)
+    assert found == pytest.approx(math.log(5) + 3 * logs, abs=1e-5 * (1 + spread))
 
 
 def silu(v: Array) -> Array:

@@ -39,6 +39,14 @@ def test_the_result_is_frozen_too() -> None:
         replace(known(), scatter=0.1).scatter = 0.2  # type: ignore[misc]
 
 
+def test_one_field_is_enough() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class One:
+        width: int
+
+    assert replace(One(3), width=4) == One(4)
+
+
 @pytest.mark.parametrize("name", ["secnd", "terms", "values"])  # misspelt; not of the constructor; computed
 def test_a_name_that_the_constructor_does_not_take(name: str) -> None:
     with pytest.raises(TypeError, match=rf"State is made from across_positions, .*; got {name}\."):

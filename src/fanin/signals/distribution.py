@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fanin.signals.state import State
 
 Sizes = NDArray[np.int64]
+WHOLE: Final[Array] = np.ones(1)  # the share of all features in a single segment
 
 
 class Terms(NamedTuple):
@@ -104,7 +105,7 @@ class Distribution:
     @cached_property
     def features(self) -> int:
         """C."""
-        return int(self.sizes.sum())
+        return int(self.sizes[0]) if len(self.sizes) == 1 else int(self.sizes.sum())
 
     @cached_property
     def positions(self) -> int:
@@ -119,6 +120,8 @@ class Distribution:
     @cached_property
     def shares(self) -> Array:
         """Of all features, by segment."""
+        if len(self.sizes) == 1:
+            return WHOLE
         return np.asarray(self.sizes / self.sizes.sum(), dtype=np.float64)
 
     @property
@@ -147,7 +150,8 @@ class Distribution:
         if self.marginal is None:
             variance = self.variance
             safe = np.where(variance > 0, variance, 1.0)
-            return tuple(np.clip((k - self.mean**2) / safe, -1.0, 1.0) for k in both)  # type: ignore[return-value]
+            square = self.mean**2
+            return tuple(np.minimum(np.maximum((k - square) / safe, -1.0), 1.0) for k in both)  # type: ignore[return-value]
         return tuple(latent.correlation_of(self.marginal, k) for k in both)  # type: ignore[return-value]
 
     @cached_property
@@ -175,14 +179,14 @@ class Distribution:
 
         Reference: Hanin & Nica 2020 (β/n a layer).
         """
-        return self._spread(np.zeros(len(self.sizes)))[0]
+        return self._spread()[0]
 
     def _at_norm(self) -> Array:
         """What φ² has in common with z², E φ²(z) (z² − 1): no chance, where Σ z² over the features is what it is."""
         along = self.values**2 @ (latent.WEIGHTS * (latent.NODES**2 - 1))
         return np.asarray(np.broadcast_to(along**2 / 2, len(self.sizes)))
 
-    def _spread(self, left_out: Array) -> tuple[float, float]:
+    def _spread(self, left_out: Array | None = None) -> tuple[float, float]:
         """Var log of the average over a batch, and how far its samples lie apart; less a part of E x⁴.
 
         That goes with the square of the latents' correlation.
@@ -190,9 +194,11 @@ class Distribution:
         q = self.average(self.second)
         if self.fixed or q == 0:
             return 0.0, 0.0
-        one, two, other = self._of_squares
-        positions, samples = self.correlations
-        own, at_positions, at_samples = one - left_out, two - left_out * positions**2, other - left_out * samples**2
+        own, at_positions, at_samples = self._of_squares
+        if left_out is not None:
+            positions, samples = self.correlations
+            own, at_positions = own - left_out, at_positions - left_out * positions**2
+            at_samples = at_samples - left_out * samples**2
         n, p = self.samples * self.positions, self.positions
         of_one = (own + (p - 1) * at_positions) / p
         alike, apart = (p * of_one + (n - p) * at_samples) / n, of_one - at_samples
@@ -213,7 +219,7 @@ class Distribution:
     @cached_property
     def drawn(self) -> Draws:
         """And what the mean over its own features adds, for all that is made of them."""
-        return self.draws.with_own(*self._spread(np.zeros(len(self.sizes))))
+        return self.draws.with_own(*self._spread())
 
     def drawn_through(self, norms_kept: bool) -> Draws:
         """The same of what weights make of it, whether they keep norms or not."""

@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 from fanin.signals.paths import Paths
 
@@ -103,13 +104,15 @@ class Draws:
     def moved(self, to: Paths) -> Draws:
         """Of a function of q, which these are the paths of."""
         assert self.paths is not None
-        before, after = self.paths.batches, to.batches
-        size = float(np.std(after)) / (math.sqrt(self.variance) or 1.0)
-        sign = math.copysign(1.0, float(np.mean((before - before.mean()) * after)))
+        before, after = self.paths.around, to.around
+        size = math.sqrt(float(np.vdot(after, after)) / len(after) / (self.variance or 1.0))
+        sign = math.copysign(1.0, float(np.vdot(before, after)))
         return Draws(self.start, sign * size * self.amplitudes, self.apart, to)
 
     def along(self, other: Draws) -> float:
         """Log E q q'/(E q E q'): the covariance of both logarithms, where they are Gaussian."""
+        if not (len(self.amplitudes) and len(other.amplitudes)):
+            return 0.0
         if self.paths is not None or other.paths is not None:
             one, two = _alike(self, other)
             return one.along(two)
@@ -124,6 +127,8 @@ class Draws:
         """The same for two samples of a draw: log of the mean of √(q₁ q₂ q₁' q₂')."""
         if self.paths is None and other.paths is None:
             return self.along(other)
+        if not (len(self.amplitudes) and len(other.amplitudes)):
+            return math.log(self.pairs * other.pairs)  # one of them is 1
         one, two = _alike(self, other)
         return one.along_pairs(two)
 
@@ -133,7 +138,7 @@ NOTHING: Final = Draws()
 
 def _alike(*draws: Draws) -> list[Paths]:
     """The paths of each, of as many samples as those have that have paths."""
-    samples = max(d.paths.logs.shape[1] for d in draws if d.paths is not None)
+    samples = max(d.paths.sizes.shape[1] for d in draws if d.paths is not None)
     found = [d.followed(samples).paths for d in draws]
     return [p.like(samples) for p in found if p is not None]
 
@@ -141,14 +146,27 @@ def _alike(*draws: Draws) -> list[Paths]:
 def together(parts: Sequence[tuple[float, Draws]]) -> Draws:
     """Σ w log q, as of a product of powers, or of a sum with these shares."""
     there = [(w, d) for w, d in parts if len(d.amplitudes) and w]
-    if not there:
-        return NOTHING
-    start = min(d.start for _, d in there)
-    found = np.zeros(max(d.start + len(d.amplitudes) for _, d in there) - start)
-    for w, d in there:
-        found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
-    apart = sum(w**2 * d.apart for w, d in there)
     if all(d.paths is None for _, d in there):
-        return Draws(start, found, apart)
+        return _gaussian(there)
     logs = [w * p.logs for (w, _), p in zip(there, _alike(*(d for _, d in there)), strict=True)]
-    return Draws(start, found, apart, Paths.of(sum(logs[1:], logs[0]))[1])
+    return _gaussian(there, Paths.of(sum(logs[1:], logs[0]))[1])
+
+
+def _gaussian(parts: Sequence[tuple[float, Draws]], paths: Paths | None = None) -> Draws:
+    """The amplitudes of the same; paths, if there are any, are known."""
+    if not parts:
+        return NOTHING
+    start = min(d.start for _, d in parts)
+    found = np.zeros(max(d.start + len(d.amplitudes) for _, d in parts) - start)
+    for w, d in parts:
+        found[d.start - start : d.start - start + len(d.amplitudes)] += w * d.amplitudes
+    return Draws(start, found, sum(w**2 * d.apart for w, d in parts), paths)
+
+
+def multiplied(one: Draws, other: Draws) -> tuple[float, Draws]:
+    """Of the product of two: log E q q'/(E q E q'), as of `Draws.along`, and how it moves."""
+    if one.paths is None or other.paths is None or not (len(one.amplitudes) and len(other.amplitudes)):
+        return one.along(other), together([(1.0, one), (1.0, other)])
+    first, second = _alike(one, other)
+    along, paths = first.times(second.sizes)
+    return along, _gaussian([(1.0, one), (1.0, other)], paths)

@@ -74,8 +74,8 @@ def kept_apart(back: Gradient, seen: GradientMoments, x: State, *, alone: bool, 
     normed = seen.normed or Normed(1.0, 1.0, 0.0)
     owed = normed.by_features * (seen.owed if alone else 1.0)
     by = (normed.by_weights * (1.0 if alone else seen.owed)) ** -0.5
-    found = {carrier: replace(flow.times(by), owed=owed) for carrier, flow in back.items()}
+    found = {carrier: replace(flow.times(by), owed=owed, blind=None) for carrier, flow in back.items()}
     if not (alone and seen.normed):
-        return {carrier: replace(flow, blind=None) for carrier, flow in found.items()}
+        return found
     blind = {carrier: Blind(x.values, normed.along, border, flow.factor) for carrier, flow in found.items()}
     return {carrier: replace(flow, blind=blind[carrier]) for carrier, flow in found.items()}

@@ -39,6 +39,7 @@ def hermite(z: Array) -> Array:
 PROJECTION: Final[Array] = np.ascontiguousarray((hermite(NODES) * WEIGHTS).T)
 _EXPONENTS: Final = np.arange(TERMS + 1.0)
 _ORDERS: Final = np.arange(1.0, TERMS)
+_ONES: Final = np.ones(TERMS)
 
 
 def expectation(values: Array) -> Array:
@@ -62,7 +63,7 @@ def series(values: Array) -> Array:
     a = values @ PROJECTION
     squared = np.empty((*a.shape[:-1], TERMS + 1))
     np.multiply(a, a, out=squared[..., :-1])
-    squared[..., -1] = np.maximum((values * values) @ WEIGHTS - squared[..., :-1].sum(-1), 0.0)
+    squared[..., -1] = np.maximum((values * values) @ WEIGHTS - squared[..., :-1] @ _ONES, 0.0)
     return squared
 
 
@@ -71,12 +72,12 @@ def powers(rho: Array) -> Array:
     return np.asarray(rho)[..., None] ** _EXPONENTS
 
 
-def summed(squared: Array, rho: Array) -> Array:
-    """Σ a_k² ρ^k, row by row."""
-    power = powers(rho)
-    if len(power) == 1:
-        return np.asarray(squared @ power[0])
-    return np.asarray((squared * power).sum(-1))
+def summed(squared: Array, rhos: Sequence[Array]) -> tuple[Array, ...]:
+    """Σ a_k² ρ^k, row by row, for each of these correlations."""
+    if len(rhos[0]) == 1:
+        found = squared @ powers(np.concatenate(rhos)).T
+        return tuple(found[..., at] for at in range(len(rhos)))
+    return tuple((squared * powers(rho)).sum(-1) for rho in rhos)
 
 
 def summed_slope(squared: Array, rho: Array) -> Array:
@@ -99,8 +100,7 @@ def covariance(values: Array, rho: Array) -> Array:
 
 def covariances(values: Array, rhos: Sequence[Array]) -> tuple[Array, ...]:
     """The same for several correlations, the coefficients found once; axes in front are of several functions."""
-    squared = series(values)
-    return tuple(summed(squared, rho) for rho in rhos)
+    return summed(series(values), rhos)
 
 
 def correlation_of(values: Array, wanted: Array) -> Array:

@@ -128,7 +128,7 @@ def _typical(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 def _finite(values: Iterable[Value]) -> bool:
-    return all(math.isfinite(v.second.sum()) for v in values if isinstance(v, State))
+    return all(math.isfinite(v.average(v.second)) for v in values if isinstance(v, State))
 
 
 def _call(

@@ -42,7 +42,7 @@ class State(Distribution):
     def of(self, values: Array) -> State:
         """Another function of the same latent, with the moments that follow."""
         series = latent.series(values)
-        of_positions, of_samples = (latent.summed(series, rho) for rho in self.correlations)
+        of_positions, of_samples = latent.summed(series, self.correlations)
         if any(self.squares):
             at_positions, at_samples = self.squares
             of_positions, of_samples = (

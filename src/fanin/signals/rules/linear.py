@@ -65,7 +65,8 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         return _over_positions(x, x_name, weight, w_name, bias, n_in, n_out)
     kept = count(x.axes[:-1], Kind.FEATURE)  # heads, say, that share the weight
     sizes = _rows_out(weight, n_out, kept)
-    mean, second, positions, samples = _sum(*heard(x, weight), n_in, len(sizes))
+    taken, law = heard(x, weight)
+    mean, second, positions, samples = _sum(taken, law, n_in, len(sizes))
     b_mean, b_second = _bias(bias, sizes)
     out = gaussian(
         axes,
@@ -74,7 +75,7 @@ def _product(x: State, x_name: str, weight: Weight, w_name: str, bias: Any, shap
         second + 2 * mean * b_mean + b_second,
         positions + 2 * mean * b_mean + b_second,
         samples + 2 * mean * b_mean + b_second,
-        draws=heard(x, weight)[0].drawn_through(weight.keeps_norms),
+        draws=taken.drawn_through(weight.keeps_norms),
         marks=x.marks,
     ).moved_by(second)
     out = _shaped_by(bias, out)

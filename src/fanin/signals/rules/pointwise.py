@@ -74,17 +74,18 @@ def of_one(call: Call, name: str, function: Function, derivative: Function) -> O
     x = call.state(name)
     if not math.isfinite(x.second.sum()):
         raise NoRule("the signal is not finite")
-    over_draws = Response(x, function, derivative)
-    values, slope = _finite(over_draws.made), _finite(over_draws.slope)
-    out, slopes = over_draws.of(x.of(values)), None
-    if x.bins is not None:
-        with np.errstate(all="ignore"):
-            by_bin = x.bins.each(function), x.bins.each(derivative)
-        values, slopes = (_finite(v) for v in by_bin)
-        out = out.binned(x.bins.of(values))
+    over_draws, slopes = Response(x, function, derivative), None
+    with np.errstate(all="ignore"):
+        values, slope = _finite(over_draws.made), _finite(over_draws.slope)
+        out = over_draws.of(x.of(values))
+        if x.bins is not None:
+            values, slopes = (_finite(x.bins.each(f)) for f in (function, derivative))
+            out = out.binned(x.bins.of(values))
 
     def pull(gradients: Any) -> Pulled:
-        yield name, over_draws.back(scaled(gradients[0], slope, slopes), gradients[0], slope, out)
+        with np.errstate(all="ignore"):
+            back = over_draws.back(scaled(gradients[0], slope, slopes), gradients[0], slope, out)
+        yield name, back
 
     return Outcome((out,), pull)
 
