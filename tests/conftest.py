@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import runpy
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ HERE = Path(__file__).parent
 NO_BROWSER = "no Chromium or Chrome is installed; run: python scripts/ensure_browser.py"
 # Before PyTorch is imported. Several workers of pytest with a thread for every core each wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nearly all that tests ask of JAX is compiled once and run once; those of bits ask for the fixture below.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is first imported, by a test or a doctest
 # --no-sandbox for containers; the others keep the browser from talking to anyone on its own.
 BROWSER_ARGS = [
@@ -32,6 +35,14 @@ settings.load_profile("fanin")
 
 # Processes of their own, with flags of their own, run them; what they import may not be installed.
 collect_ignore = ["frameworks/eight_jax_devices.py", "frameworks/eight_jax_models.py", "frameworks/one_transformer.py"]
+
+
+def pytest_collection_finish() -> None:
+    """The frameworks' own objects, nearly a million, live until the end: no collection need look through them again."""
+    if gc.get_freeze_count() == 0:  # and not anew in the runs within a run that mutants make
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(700, 10, 100)  # what tests leave is little
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -51,6 +62,21 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def optimized_by_xla() -> Iterator[None]:
+    """JAX compiles as it does for users, who have their products and sums fused where they may be.
+
+    What others compiled, mutants among them, is not run here, nor what is compiled here elsewhere.
+    """
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_a_net_of_ones_own_file_is_found_by_every_process(folder: Path) -> None:
     assert found["net"] == "net.py:build"
     assert len(found["runs"]) == found["trained"] == 8
     (folder / "net.py").write_text(NET + "\n# changed\n")
-    again = facts(run_alone(folder, "spec.toml", "--json", "--workers", "1"))
+    again = facts(run(folder, "spec.toml", "--json", "--workers", "1"))
     assert again["trained"] == 8, "another file, another net"
 
 

@@ -42,13 +42,6 @@ def slow():
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "net.py").write_text(NET)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def init(*arguments: str) -> str:
     ended = CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False)
     assert ended.exit_code == 0, ended.output

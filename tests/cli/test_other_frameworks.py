@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from fanin.cli import app
 
+from .conftest import Called
+
 pytest.importorskip("keras")
 NET = """
 import keras, numpy as np
@@ -29,25 +31,13 @@ def number():
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "net.py").write_text(NET)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def called(*arguments: str) -> tuple[int, str]:
-    ended = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
-    return ended.exit_code, ended.output
-
-
-def test_a_plan_needs_no_example() -> None:
+def test_a_plan_needs_no_example(called: Called) -> None:
     code, shown = called("plan", "net.py:deep", "--recipe", "he")
     assert (code, "dense_20/kernel" in shown) == (0, True)
     assert "W" in called("plan", "net.py:arrays")[1]
 
 
-def test_a_start_is_written_as_pytorch_would_store_it(folder: Path) -> None:
+def test_a_start_is_written_as_pytorch_would_store_it(folder: Path, called: Called) -> None:
     load_file = pytest.importorskip("safetensors.torch").load_file
     for factory, name, shape in (("deep", "dense_20/kernel", (4, 32)), ("arrays", "W", (4, 8))):
         code, shown = called("init", f"net.py:{factory}", "--recipe", "he", "--out", "w.safetensors")
@@ -55,7 +45,7 @@ def test_a_start_is_written_as_pytorch_would_store_it(folder: Path) -> None:
         assert tuple(load_file(folder / "w.safetensors")[name].shape) == shape
 
 
-def test_a_check_finds_what_is_wrong_and_repairs_it() -> None:
+def test_a_check_finds_what_is_wrong_and_repairs_it(called: Called) -> None:
     code, shown = called("check", "net.py:deep", "--input", "32,32")
     assert (code, "vanishing activations" in shown) == (1, True)
     code, shown = called("check", "net.py:deep", "--input", "32,32", "--fix")
@@ -63,11 +53,12 @@ def test_a_check_finds_what_is_wrong_and_repairs_it() -> None:
     assert "keras" in shown
 
 
-def test_signals_of_a_plan_are_predicted() -> None:
+def test_signals_of_a_plan_are_predicted(called: Called) -> None:
     code, shown = called("plan", "net.py:deep", "--predict", "--input", "32,32")
     assert (code, "as it is built" in shown) == (0, True)
 
 
+@pytest.mark.usefixtures("folder")
 def test_what_is_no_model_and_what_lacks_an_example_is_explained() -> None:
     run = CliRunner().invoke(app, ["plan", "net.py:number"])
     assert "a net of NumPy arrays" in str(run.exception) + run.output

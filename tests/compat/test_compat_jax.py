@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,20 +24,13 @@ from fanin.stream import key, normal_law, sample, truncated_law
 from fanin.stream.gaussian import truncated_std
 from fanin.testing.tolerance import mean_tolerance, std_tolerance
 
+pytestmark = pytest.mark.usefixtures("optimized_by_xla")
 theirs = jax.nn.initializers
 NAMES = sorted(name for name in vars(theirs) if not name.startswith("_"))
 KEY = jax.random.key(0)
 SHAPE = (3, 3, 16, 32)  # height, width, in, out
 FANS = {"fan_in": 144, "fan_out": 288, "fan_avg": 216, "fan_geo_avg": math.sqrt(144 * 288)}
 KURTOSIS = {"normal": 3.0, "truncated_normal": 3.0, "uniform": 1.8}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_anew() -> Iterator[None]:
-    """What other tests compiled, mutants among them, is not run here, nor this elsewhere."""
-    jax.clear_caches()
-    yield
-    jax.clear_caches()
 
 
 @pytest.mark.parametrize("name", NAMES)

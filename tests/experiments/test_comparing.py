@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import random
+import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import builders
+import forked
 import numpy as np
 import pytest
 import torch
@@ -25,34 +25,13 @@ import fanin
 from fanin.errors import BadInput, ShapeMismatch, UnknownName
 from fanin.experiments import Study
 from fanin.experiments.conduct import Stopped
+from fanin.experiments.data import Data
 from fanin.experiments.engines import ENGINES
 from fanin.experiments.store import MARK
 from fanin.experiments.subject import subject
 
-HERE = Path(__file__).parent
 NET = "perceptron(depth=2, width=8)"
 FEW = {"seeds": 2, "learning_rates": [0.01, 0.1], "steps": 20, "batch_size": 16, "workers": 1, "progress": False}
-SCRIPT = f"""
-import sys
-sys.path.insert(0, {str(HERE)!r})
-import fanin
-if __name__ == "__main__":
-    study = fanin.compare("perceptron(depth=8, width=16)", "digits", recipes=["he", "xavier", "lecun"], seeds=6,
-        learning_rates=[0.01, 0.1], steps=60, to=sys.argv[1], workers=int(sys.argv[2]), progress=False)
-    print(study.trained, len(study.runs), flush=True)
-"""
-
-
-def builders() -> Any:
-    """Importable by its name in workers, too, as they are given this process's path."""
-    if "builders" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("builders", HERE / "builders.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules["builders"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["builders"])
-        sys.path.append(str(HERE))
-    return sys.modules["builders"]
 
 
 def compare(net: Any = NET, data: Any = "iris", **other: Any) -> Study:
@@ -121,7 +100,7 @@ def test_whatever_decides_a_trial_makes_another_one(change: dict[str, Any], tmp_
 
 
 def test_a_slope_that_no_weight_shows_makes_another_trial() -> None:
-    small = builders().small
+    small = builders.small
     one, other, same = (subject(partial(small, slope=s), "iris").digest["structure"] for s in (0.1, 0.2, 0.1))
     assert one == same != other
 
@@ -174,10 +153,10 @@ def test_runs_that_diverge_are_counted_and_come_last() -> None:
 def test_own_nets_and_arrays_are_taken() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 5))
-    classes = compare(builders().small, (x, (x[:, 0] > 0).astype(int)), steps=200, learning_rates=[0.1])
+    classes = compare(builders.small, (x, (x[:, 0] > 0).astype(int)), steps=200, learning_rates=[0.1])
     assert classes.net == "builders.small"
     assert all((r.accuracy or 0) > 0.85 for r in classes.runs)
-    numbers = compare(partial(builders().small, width=16), (x, x[:, 0], x[:50], x[:50, 0]), learning_rates=[0.05])
+    numbers = compare(partial(builders.small, width=16), (x, x[:, 0], x[:50], x[:50, 0]), learning_rates=[0.05])
     assert numbers.net == "builders.small(width=16)"
     assert all(r.accuracy is None and r.test_loss is not None for r in numbers.runs)
 
@@ -192,8 +171,8 @@ def test_plans_and_functions_are_recipes_too() -> None:
 
 
 def test_a_net_that_cannot_be_stacked_is_trained_one_by_one() -> None:
-    study = compare(builders().with_dropout)
-    assert losses(study) == losses(compare(builders().with_dropout))
+    study = compare(builders.with_dropout)
+    assert losses(study) == losses(compare(builders.with_dropout))
     assert not study.failed
 
 
@@ -207,11 +186,11 @@ def test_a_large_net_is_trained_alone_whatever_it_is_given_with(monkeypatch: pyt
 
 
 def test_buffers_are_each_models_own_and_the_test_uses_them() -> None:
-    study = compare(builders().with_batch_norm, "digits", steps=60, batch_size=32, learning_rates=[0.1])
+    study = compare(builders.with_batch_norm, "digits", steps=60, batch_size=32, learning_rates=[0.1])
     assert all((r.accuracy or 0) > 0.5 for r in study.runs)
     assert (
         losses(
-            compare(builders().with_batch_norm, "digits", steps=60, batch_size=32, seeds=[1], learning_rates=[0.1])
+            compare(builders.with_batch_norm, "digits", steps=60, batch_size=32, seeds=[1], learning_rates=[0.1])
         ).items()
         <= losses(study).items()
     )
@@ -219,13 +198,13 @@ def test_buffers_are_each_models_own_and_the_test_uses_them() -> None:
 
 def test_a_trial_that_raises_is_marked_and_the_others_go_on(tmp_path: Path) -> None:
     """It raises when the model is tested, which `torch.func` does one by one."""
-    study = compare(builders().Fragile, recipes=["lecun", "normal(std=100.0)"], to=tmp_path)
+    study = compare(builders.Fragile, recipes=["lecun", "normal(std=100.0)"], to=tmp_path)
     assert {(recipe, error) for recipe, _, error in study.failed} == {("normal(std=100.0)", "ValueError: too large")}
     assert len(study.failed) == 4
     assert [row.recipe for row in study.standings] == ["lecun"]
     assert "failed: ValueError: too large" in str(study)
     assert len(results(tmp_path)) == 4
-    assert len(compare(builders().Fragile, recipes=["lecun", "normal(std=100.0)"], to=tmp_path).failed) == 4
+    assert len(compare(builders.Fragile, recipes=["lecun", "normal(std=100.0)"], to=tmp_path).failed) == 4
 
 
 def test_a_recipe_that_cannot_serve_the_net_is_left_out() -> None:
@@ -271,12 +250,16 @@ def test_what_is_wrong_is_said_before_anything_runs(given: dict[str, Any], error
 
 def test_builders_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(BadInput, match=r"builders\.raising raised RuntimeError: no such file"):
-        compare(builders().raising)
+        compare(builders.raising)
     with pytest.raises(ShapeMismatch, match=r"answers \(2, 2\) to two samples of iris; expected \(2, 3\)"):
-        compare(builders().wrong_shape)
+        compare(builders.wrong_shape)
+
+    def of_this_process(data: Data) -> torch.nn.Module:
+        return builders.small(data)
+
     with pytest.raises(BadInput, match=r"cannot be found by other processes.*workers=1"):
-        compare(lambda data: builders().small(data), workers=2)
-    assert compare(lambda data: builders().small(data)).trained == 8
+        compare(of_this_process, workers=2)
+    assert compare(of_this_process).trained == 8
 
 
 def test_a_damaged_result_is_said_and_computed_again(tmp_path: Path) -> None:
@@ -292,7 +275,7 @@ def test_the_callers_random_state_and_threads_are_left_as_they_were() -> None:
     torch.manual_seed(0)
     threads, expected = torch.get_num_threads(), torch.rand(2)
     torch.manual_seed(0)
-    compare(builders().with_dropout)
+    compare(builders.with_dropout)
     assert torch.equal(torch.rand(2), expected)
     assert torch.get_num_threads() == threads
     assert float(torch.tensor(1e-40) * 1) > 0, "denormals"
@@ -309,92 +292,64 @@ def test_a_worker_that_dies_loses_its_job_only_if_it_dies_again(
     monkeypatch.setenv("FANIN_TEST_PARENT", str(os.getpid()))
     mark.write_text(str(deaths))
     monkeypatch.setattr("fanin.experiments.conduct.LARGEST_STACK", 4)
-    study = compare(builders().Deadly, recipes=["he"], seeds=4, workers=2, to=tmp_path / "runs")
+    study = compare(builders.Deadly, recipes=["he"], seeds=4, workers=2, to=tmp_path / "runs")
     assert len(study.runs) + len(study.failed) == 8
     if lost == 0:
         assert not study.failed
     else:
         assert all("exit code -9" in error for _, _, error in study.failed)
-    whole = compare(builders().Deadly, recipes=["he"], seeds=4, workers=1, to=tmp_path / "runs")
+    whole = compare(builders.Deadly, recipes=["he"], seeds=4, workers=1, to=tmp_path / "runs")
     assert whole.trained == len(study.failed)
-
-
-def script(folder: Path, workers: int = 1) -> subprocess.Popen[str]:
-    file = folder.parent / "script.py"
-    if not file.exists():
-        file.write_text(SCRIPT)
-    command = [sys.executable, str(file), str(folder), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_counted_twice(tmp_path: Path) -> None:
     """`kill -9` of the whole run, workers included or not, until it gets through; then as if nothing had been."""
-    folder, rng, kept = tmp_path / "runs", random.Random(0), 0
+    folder, outcome, rng, kept = tmp_path / "runs", tmp_path / "outcome", random.Random(0), 0
     for attempt in range(8):
-        running = script(folder, workers=1 + (attempt % 4 == 3))
+        running = forked.start(forked.compare_36, folder, 1 + (attempt == 3), outcome)
         deadline = time.monotonic() + 60
-        while len(results(folder)) <= kept and running.poll() is None and time.monotonic() < deadline:
+        while len(results(folder)) <= kept and running.is_alive() and time.monotonic() < deadline:
             time.sleep(rng.uniform(0, 0.1))
         time.sleep(rng.uniform(0, 0.2))
         running.kill()
-        running.communicate()
+        forked.wait(running)
         now = len(results(folder))
         assert now >= kept, "a result is gone"
         kept = now
-    last = script(folder)
-    out, err = last.communicate(timeout=300)
-    assert last.returncode == 0, err
-    trained, runs = map(int, out.split())
+    assert forked.wait(forked.start(forked.compare_36, folder, 1, outcome)) == 0
+    trained, runs = map(int, outcome.read_text().split())
     assert runs == 36 == len(results(folder))
     assert trained <= 36 - kept
-    whole = fanin.compare(
-        "perceptron(depth=8, width=16)",
-        "digits",
-        recipes=["he", "xavier", "lecun"],
-        seeds=6,
-        learning_rates=[0.01, 0.1],
-        steps=60,
-        workers=1,
-        progress=False,
-    )
-    stored = fanin.compare(
-        "perceptron(depth=8, width=16)",
-        "digits",
-        recipes=["he", "xavier", "lecun"],
-        seeds=6,
-        learning_rates=[0.01, 0.1],
-        steps=60,
-        workers=1,
-        progress=False,
-        to=folder,
-    )
+    stored = forked.study_of_36(to=folder, workers=1)
     assert stored.trained == 0
-    assert losses(stored) == losses(whole)
+    assert losses(stored) == losses(forked.study_of_36(workers=1))
 
 
 def test_two_runs_at_once_on_one_store_share_the_work(tmp_path: Path) -> None:
     """Mutant: without claims, both train all of it."""
-    both = [script(tmp_path / "runs") for _ in range(2)]
-    ended = [run.communicate(timeout=300) for run in both]
-    trained, runs = zip(*(map(int, out.split()) for out, _ in ended), strict=True)
+    outcomes = [tmp_path / "one", tmp_path / "other"]
+    both = [forked.start(forked.compare_36, tmp_path / "runs", 1, outcome) for outcome in outcomes]
+    assert [forked.wait(run) for run in both] == [0, 0]
+    trained, runs = zip(*(map(int, outcome.read_text().split()) for outcome in outcomes), strict=True)
     assert runs == (36, 36)
     assert sum(trained) == 36 == len(results(tmp_path / "runs"))
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
-    folder = tmp_path / "runs"
-    running = script(folder, workers=2)
-    while not results(folder) and running.poll() is None:
+    folder, outcome = tmp_path / "runs", tmp_path / "outcome"
+    running = forked.start(forked.compare_36, folder, 2, outcome)
+    while not results(folder) and running.is_alive():
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    if running.returncode == 0:
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGINT)
+    assert forked.wait(running, 60) == 0
+    said = outcome.read_text()
+    if re.fullmatch(r"\d+ \d+", said):
         pytest.skip("it was done before it was stopped")
-    assert "trials are done and kept in" in err
-    assert "The same call goes on from there." in err
+    assert "trials are done and kept in" in said
+    assert "The same call goes on from there." in said
     assert issubclass(Stopped, KeyboardInterrupt)
-    out, _ = script(folder).communicate(timeout=300)
-    assert out.split()[1] == "36"
+    assert len(forked.study_of_36(to=folder, workers=1).runs) == 36
 
 
 def test_the_study_is_plain_data_and_a_page(tmp_path: Path) -> None:

@@ -11,20 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 
 from fanin.errors import BadInput
 from fanin.experiments.store import MARK, Store, name_of
-
-WRITER = """
-import sys
-from pathlib import Path
-from fanin.experiments.store import Store
-store = Store(Path(sys.argv[1]))
-print("ready", flush=True)
-for seed in range(int(sys.argv[2])):
-    store.put({"seed": seed}, {"losses": [float(seed)] * 2000})
-"""
 
 
 @pytest.fixture
@@ -116,14 +107,12 @@ def test_a_writer_killed_at_any_moment_leaves_whole_results_only(store: Store) -
     """Thirty kills at random; the digest in each file would show a half or mixed one."""
     rng, count, kills = random.Random(0), 400, 0
     for _ in range(30):
-        command = [sys.executable, "-c", WRITER, str(store.folder), str(count)]
-        writer = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        with writer:
-            writer.stdout.readline()
-            time.sleep(rng.uniform(0, 0.1))
-            writer.kill()
-        kills += writer.returncode == -signal.SIGKILL
+        begun = forked.CONTEXT.Event()
+        writer = forked.start(forked.put_results, store.folder, count, begun)
+        assert begun.wait(60)
+        time.sleep(rng.uniform(0, 0.1))
+        writer.kill()
+        kills += forked.wait(writer) == -signal.SIGKILL
         names = [f for f in store.folder.rglob("*.json") if f.name != MARK]
         found = [store.get({"seed": seed}) for seed in range(count)]  # a warning is an error here
         assert sum(result is not None for result in found) == len(names)

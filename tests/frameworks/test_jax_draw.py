@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from fanin.stream import (
 from fanin.stream import words as stream_words
 from fanin.stream.reference import ROUNDED
 
+pytestmark = pytest.mark.usefixtures("optimized_by_xla")
 LAWS = {
     "normal": normal_law(0.02),
     "uniform, shifted": uniform_law(0.05, center=0.05),
@@ -40,14 +40,6 @@ LAWS = {
 }
 SHAPE = (257, 255)
 F32 = np.dtype("float32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compiled_anew() -> Iterator[None]:
-    """What other tests compiled, mutants among them, is not run here, nor this elsewhere."""
-    jax.clear_caches()
-    yield
-    jax.clear_caches()
 
 
 def bits(array: Any) -> npt.NDArray[Any]:

@@ -14,11 +14,10 @@ FILES = ("test_keras_models.py", "test_keras_signals.py")
 
 
 @pytest.mark.skipif(not (find_spec("keras") and find_spec("jax")), reason="Keras or JAX is not installed")
-@pytest.mark.parametrize("file", FILES)
-def test_the_same_tests_pass_on_jax(file: str) -> None:
+def test_the_same_tests_pass_on_jax() -> None:
     options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", str(Path(__file__).with_name(file)), *options],
+        [sys.executable, "-m", "pytest", *(str(Path(__file__).with_name(file)) for file in FILES), *options],
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,

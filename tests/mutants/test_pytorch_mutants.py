@@ -12,13 +12,14 @@ from noticing import Mutant, noticed, put
 
 from fanin.frameworks.compiled import alike, arrays, spread, summed
 from fanin.frameworks.torch.measuring import moments
+from fanin.frameworks.torch.tracing import functional
 from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
 from fanin.graph.layout import Layout
 from fanin.plans import Measured
 from fanin.signals.axes import Axes, Kind
 
-SAME_ELEMENTS, SUMS = same_elements, moments.sums
+SAME_ELEMENTS, SUMS, PARTS = same_elements, moments.sums, functional._in_parts
 EACH, LIMITS, SORTED = summed.summed_each, spread._limits, alike.sorted_by
 MOMENTS = "frameworks/test_torch_moments.py"
 
@@ -41,7 +42,19 @@ def read_at_once(x: torch.Tensor, *rest: Any, **options: Any) -> moments.Sums:
     return SUMS(x, *rest, **options)
 
 
+def none_left_whole() -> Any:
+    """PyTorch is told of no operation."""
+    parts = PARTS()
+    assert parts is not None
+    return parts[0], lambda operation: False, parts[2]
+
+
 MUTANTS = (
+    Mutant(
+        "composite operations are taken apart",
+        put("fanin.frameworks.torch.tracing.functional", "_in_parts", none_left_whole),
+        ("frameworks/test_torch_functional.py::test_a_program_is_the_one_of_the_public_method",),
+    ),
     Mutant(
         "sums that are read as soon as they are made",
         put("fanin.frameworks.torch.measuring.recorder", "sums", read_at_once),

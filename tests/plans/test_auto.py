@@ -24,10 +24,10 @@ def chain(act: str, depth: int, width: int = 64) -> nn.Sequential:
 X = torch.randn(256, 64, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("act", ["relu", "gelu", "silu"])
-def test_a_hundred_layers_hand_on_signals_and_gradients(act: str) -> None:
-    """Mutant: Gaussian weights of the same gain, whose gradients differ by orders of magnitude."""
-    net = chain(act, 100)
+@pytest.mark.parametrize(("act", "depth"), [("relu", 100), ("gelu", 30), ("silu", 30)])
+def test_deep_nets_hand_on_signals_and_gradients(act: str, depth: int) -> None:
+    """Mutant: Gaussian weights of the same gain, whose moments differ by far more."""
+    net = chain(act, depth)
     plan = fanin.plan(net, X)
     first, inner = plan["0.weight"].initializer, plan["2.weight"].initializer
     assert (first, inner) == (Mirrored(columns=False), Mirrored())

@@ -10,6 +10,7 @@ from fanin.errors import CannotTrace, FaninError
 from fanin.frameworks.torch.model.call import Call
 from fanin.frameworks.torch.model.failure import explain, first_line, where
 from fanin.frameworks.torch.model.output import Build, taken_apart
+from fanin.frameworks.torch.tracing.functional import functional
 from fanin.frameworks.torch.tracing.recorded_run import recorded_run
 from fanin.frameworks.torch.tracing.sizes import with_sizes
 
@@ -63,13 +64,13 @@ def _exported(model: torch.nn.Module, call: Call) -> Program:
         program = torch.export.export(model, call.args, call.keywords, strict=False)
     finally:
         hook.remove()
-    return Program(program.run_decompositions({}), builds[-1])
+    return Program(functional(program), builds[-1])
 
 
 def _of_one_run(model: torch.nn.Module, call: Call, at: str) -> Program:
     """Where the exporter stopped `at` some line."""
     run = recorded_run(model, call)
-    exported = torch.export.export(run.module, call.args, call.keywords, strict=False).run_decompositions({})
+    exported = functional(torch.export.export(run.module, call.args, call.keywords, strict=False))
     lines = f" at {', '.join(run.reads)}" if run.reads else at.removeprefix(",")
     note = (
         "recorded from one run on the example, since torch.export cannot follow the model: branches are as that run "
