@@ -74,3 +74,14 @@ def test_the_band_of_a_net_that_its_biases_feed_does_not_drift_away_with_depth()
     assert band is not None
     draws = second_moments(net, x, plan, seeds=20)
     assert sum(band[0] <= q <= band[1] for q in draws) >= 10
+
+
+def test_a_value_whose_fourth_moment_is_below_the_smallest_float_keeps_a_band() -> None:
+    """50 layers that divide by 400 each: q² of the 31st is 0 as a float64, and nothing was left to divide by."""
+    net = nn.Sequential(*[m for _ in range(50) for m in (nn.Linear(8, 8), nn.ReLU())])
+    x = torch.randn(4, 8)
+    found = fanin.predict(net, x, plan=fanin.plan(net, x, recipe="normal(std=0.001)"))
+    for moments in found.values.values():
+        assert moments.second_moment > 0
+        assert moments.band is not None
+        assert moments.band[0] <= moments.second_moment

@@ -192,7 +192,7 @@ class Distribution:
         That goes with the square of the latents' correlation.
         """
         q = self.average(self.second)
-        if self.fixed or q == 0:
+        if self.fixed or q * q < np.finfo(np.float64).tiny:  # no fourth moment can be said of what is that small
             return 0.0, 0.0
         own, at_positions, at_samples = self._of_squares
         if left_out is not None:
