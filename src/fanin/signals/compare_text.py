@@ -57,10 +57,10 @@ def node_cells(kind: str, row: Row) -> tuple[str, ...]:
     assert pair is not None
     inside = "" if pair.inside is None else "yes" if pair.inside else "no"
     numbers = (f"{pair.predicted:.4g}", f"{pair.measured:.4g}", f"{pair.ratio:.3g}")
-    return (kind, row.name, _operation(row.op), row.module, *numbers, inside, row.source)
+    return (kind, row.name, operation_name(row.op), row.module, *numbers, inside, row.source)
 
 
-def _operation(op: str) -> str:
+def operation_name(op: str) -> str:
     """As it is called by users: "_native_batch_norm_legit_functional" is a batch_norm."""
     return op.removeprefix("_native_").partition("_legit")[0]
 

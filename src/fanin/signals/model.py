@@ -12,6 +12,8 @@ from fanin.signals.axes import Axes
 from fanin.signals.detail import AttentionDetail, Detail, Stored
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from fanin.signals.compare import Comparison
 
 RANDOM_COTANGENT: Final = "⟨output, v⟩/batch with v ~ N(0, 1)"  # what is differentiated where no loss is given
@@ -120,6 +122,17 @@ class Signals:
             "gradients": {name: asdict(m) for name, m in self.gradients.items()},
             "parameters": {path: asdict(p) for path, p in self.parameters.items()},
         }
+
+    def __rich__(self) -> Group:
+        """The table of layers that `print` shows."""
+        from fanin.signals.text import table
+
+        return table(self)
+
+    def __str__(self) -> str:
+        from fanin.grid import plain
+
+        return plain(self)
 
     def _repr_html_(self) -> str:
         """In a notebook: values and gradients over depth."""
