@@ -105,6 +105,6 @@ def seen(second: float) -> Signals:
 def test_seeds_go_on_until_their_mean_is_known(predict: Any, spread: float, seeds: int) -> None:
     """Ln q is ± spread in turns: its standard error is spread/√(n − 1), at most 0.05 with so many seeds, or 64."""
     measured: list[Signals] = []
-    while not predict.enough(measured):
+    while not predict.enough(measured, most=64):
         measured.append(seen(math.exp(spread if len(measured) % 2 else -spread)))
     assert len(measured) == seeds

@@ -210,7 +210,7 @@ def test_vary_must_be_a_table_of_lists(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of another kind")
 def test_ctrl_c_ends_it_with_130_and_it_goes_on_from_there(folder: Path) -> None:
-    (folder / "spec.toml").write_text(SPEC.replace("steps = 20", "steps = 3000"))
+    (folder / "spec.toml").write_text(SPEC.replace("steps = 20", "steps = 100000"))
     running = subprocess.Popen(command("spec.toml", "--workers", "2"), cwd=folder, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(folder.glob("runs/spec/??/*.claim")) and time.monotonic() < deadline:

@@ -163,6 +163,7 @@ def test_a_library_that_skips_initialization_on_meta_does_not_skip_it(monkeypatc
     library.get_torch_context_manager_or_global_device = device
     library.PreTrainedModel = PreTrainedModel
     original = PreTrainedModel.init_weights
+    monkeypatch.delitem(sys.modules, library.__name__, raising=False)  # another test may have imported the real one
     with on_meta() as recorded:
         monkeypatch.setitem(sys.modules, library.__name__, library)
         nn.Linear(1, 1)

@@ -61,6 +61,7 @@ def noticed(mutants: Iterable[Mutant], needs: str = "torch") -> Callable[..., No
                 outcome = run(file)
         finally:
             forget_what_is_remembered()
+            leave_modes()
         assert outcome.failures, f"all {outcome.passed} tests of {file} pass with {mutant.defect}"
         assert isinstance(outcome.failures[0], AssertionError), "the defect should be noticed, not stumbled over"
 
@@ -101,3 +102,10 @@ def forget_what_is_remembered() -> None:
             for value in list(vars(module).values()):
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
+
+
+def leave_modes() -> None:
+    """A mode of PyTorch that a mutant did not leave would see all that this process runs from here on."""
+    torch = sys.modules.get("torch")
+    while torch is not None and (mode := torch.overrides._get_current_function_mode()) is not None:
+        mode.__exit__(None, None, None)
