@@ -11,7 +11,7 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python scripts/ensure_browser.py
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

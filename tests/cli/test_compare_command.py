@@ -47,7 +47,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from fanin.cli import main; main()", "compare", *arguments]
+    """In a process that hears Ctrl-C, which one that a shell runs in the background does not."""
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    return [sys.executable, "-c", f"{hears}from fanin.cli import main; main()", "compare", *arguments]
 
 
 class Ended(NamedTuple):

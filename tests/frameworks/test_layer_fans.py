@@ -180,7 +180,7 @@ def test_what_a_layer_packs_is_declared(name: str, parts: Parts | None) -> None:
 
 
 def test_attention_is_drawn_alike_packed_and_part_by_part() -> None:
-    case = CASES["packed attention"]
+    case = copy.deepcopy(CASES["packed attention"])
     graph = trace(case.model, *case.x).graph
     plan = make_plan(graph, overrides={"*in_proj_weight": "orthogonal"})
     entry = plan["a.in_proj_weight"]
