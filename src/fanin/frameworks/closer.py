@@ -1,7 +1,7 @@
 """A closer look at one pass whose tensors are arrays, NumPy's or JAX's: spread, dead units, alikeness, logits.
 
-What PyTorch's adapter sees on its tensors (`torch/closer.py`) is seen here by functions that both array libraries have,
-so that they run on the host, or inside `jax.jit`.
+What PyTorch's adapter sees on its tensors (`torch/measuring/closer.py`) is seen here by functions that both array
+libraries have, so that they run on the host, or inside `jax.jit`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from fanin.grid import Grid
 from fanin.signals.compare_text import operation_name
 from fanin.signals.model import RANDOM_COTANGENT, LayerSignal, Moments, ParameterSignal, Signals, by_depth
 
-LAYERS: Final = ("layer", "module", "operation", "E y²", "in 8 of 10 draws", "E δ²", "E (∂loss/∂w)²")
-NODES: Final = ("node", "E x²", "in 8 of 10 draws", "E (∂loss/∂x)²")
+BAND: Final = "in 8 of 10 draws"
+LAYERS: Final = ("layer", "module", "operation", "E y²", BAND, "E δ²", "E (∂loss/∂w)²")
+NODES: Final = ("node", "E x²", BAND, "E (∂loss/∂x)²")
 WORDS: Final = {"module", "operation", "node"}
 SHOWN: Final = 40  # rows; of more, the first and the last half of so many
 
@@ -23,11 +24,10 @@ def table(signals: Signals) -> Group:
     layers = by_depth(signals.graph, signals) if signals.graph else ()
     headers: tuple[str, ...] = LAYERS if layers else NODES
     rows = [_layer(seen, signals.parameters) for seen in layers] or [_node(name, signals) for name in signals.values]
-    if signals.origin == "measured":
-        left_out = headers.index("in 8 of 10 draws")
-        headers = _without(headers, left_out)
-        rows = [_without(row, left_out) for row in rows]
-    grid = Grid(headers, _some(rows, len(headers)), ["left" if name in WORDS else "right" for name in headers])
+    shown = [i for i, name in enumerate(headers) if name != BAND or signals.origin != "measured"]
+    columns = [headers[i] for i in shown]
+    cells = [[row[i] for i in shown] for row in _some(rows, headers)]
+    grid = Grid(columns, cells, ["left" if name in WORDS else "right" for name in columns])
     return Group(Text(_head(signals), "bold"), grid, *map(Text, _notes(signals, bool(layers))))
 
 
@@ -58,17 +58,13 @@ def _number(seen: Moments | None) -> str:
     return f"{seen.second_moment:.3g}" if seen else "–"
 
 
-def _without(cells: tuple[str, ...], place: int) -> tuple[str, ...]:
-    return cells[:place] + cells[place + 1 :]
-
-
-def _some(rows: Sequence[tuple[str, ...]], columns: int) -> list[tuple[str, ...]]:
-    """All, or those at both ends."""
+def _some(rows: Sequence[tuple[str, ...]], headers: Sequence[str]) -> list[tuple[str, ...]]:
+    """All, or those at both ends, with how many are between them under the first header of words."""
     if len(rows) <= SHOWN:
         return list(rows)
-    between = [*("…" for _ in range(columns))]
-    between[0 if columns < len(LAYERS) - 1 else 1] = f"{len(rows) - SHOWN} more"
-    return [*rows[: SHOWN // 2], tuple(between), *rows[-SHOWN // 2 :]]
+    names = next(i for i, name in enumerate(headers) if name in WORDS)
+    between = tuple(f"{len(rows) - SHOWN} more" if i == names else "…" for i in range(len(headers)))
+    return [*rows[: SHOWN // 2], between, *rows[-SHOWN // 2 :]]
 
 
 def _notes(signals: Signals, layers: bool) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from fanin.frameworks.torch.measuring.later import Later
-from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, here, waits
+from fanin.frameworks.torch.measuring.together import Together, by_dtype, here, waits
 
 DIGEST: Final = 1 << 12  # values of a parameter, evenly strided, that its digest is made of
 
@@ -40,7 +40,7 @@ def rows(x: torch.Tensor, small: Together[Rows]) -> Rows:
     count = len(x) if x.dim() > 1 and x.numel() else 0
     if waits(x):
         return small.add(x.contiguous(), Rows((), count))
-    if count < 2 or (here(x) and _differ(x[0], x[1])):  # the first two nearly always decide
+    if count < 2 or (here(x) and not torch.equal(x[0], x[1])):  # the first two nearly always decide
         return Rows((0.0,), count)
     return Rows((x == x[:1]).all().reshape(1), count)
 
@@ -56,9 +56,3 @@ def _look(tensors: Sequence[torch.Tensor], those: Sequence[Rows]) -> None:
     for arrays, some in by_dtype(tensors, those):
         for one, seen in zip(some, rows_each(arrays, [one.count for one in some], DIGEST), strict=True):
             one.numbers, one.distinct, one.digest = (float(seen.same),), seen.distinct, seen.digest
-
-
-def _differ(x: torch.Tensor, y: torch.Tensor) -> bool:
-    if x.dtype not in COMPILED:
-        return not torch.equal(x, y)
-    return bool((x.numpy() != y.numpy()).any())

@@ -29,9 +29,8 @@ def functional(program: ExportedProgram) -> ExportedProgram:
 def _told_of_its_own(
     program: ExportedProgram, decompose: Callable[..., Any], is_composite: Callable[[Any], bool], whole: Any
 ) -> Any:
-    graphs = [
-        part.graph for part in program.graph_module.modules() if isinstance(part, GraphModule)
-    ]  # of branches, too
+    # Those of branches, too.
+    graphs = [part.graph for part in program.graph_module.modules() if isinstance(part, GraphModule)]
     called = {node.target for graph in graphs for node in graph.nodes}
     composite = [operation for operation in called if isinstance(operation, OpOverload) and is_composite(operation)]
     return decompose(
