@@ -243,7 +243,24 @@ def test_dropout_drops_the_same_units_each_time() -> None:
     first = measured(model, x)
     torch.manual_seed(2)
     assert measured(model, x) == first
-    assert 0.3 < first.values["native_dropout"].zeros < 0.7  # 224 fair coins: 6 σ
+    assert 0.3 < first.values["dropout"].zeros < 0.7  # 224 fair coins: 6 σ
+
+
+def test_what_hands_back_its_input_has_a_gradient_of_its_own() -> None:
+    """Mutant: the tensor itself, whose gradient is that of all that reads it."""
+
+    class Forked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.inner(x)
+            return nn.functional.dropout(x, training=False) + 3 * x
+
+    found = measured(Forked(), torch.randn(4, 8)).gradients
+    one, both = found["dropout"].second_moment, found["linear"].second_moment
+    assert both == pytest.approx(16 * one)
 
 
 def test_huge_values_do_not_overflow() -> None:

@@ -12,7 +12,7 @@ from noticing import Mutant, noticed, put
 
 from fanin.frameworks.compiled import alike, arrays, spread, summed
 from fanin.frameworks.torch.measuring import moments
-from fanin.frameworks.torch.tracing import functional
+from fanin.frameworks.torch.tracing import functional, replay
 from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
 from fanin.graph.layout import Layout
@@ -22,6 +22,7 @@ from fanin.signals.axes import Axes, Kind
 SAME_ELEMENTS, SUMS, PARTS = same_elements, moments.sums, functional._in_parts
 EACH, LIMITS, SORTED = summed.summed_each, spread._limits, alike.sorted_by
 MOMENTS = "frameworks/test_torch_moments.py"
+FUNCTIONAL = "frameworks/test_torch_functional.py"
 
 
 def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
@@ -53,7 +54,22 @@ MUTANTS = (
     Mutant(
         "composite operations are taken apart",
         put("fanin.frameworks.torch.tracing.functional", "_in_parts", none_left_whole),
-        ("frameworks/test_torch_functional.py::test_a_program_is_the_one_of_the_public_method",),
+        (f"{FUNCTIONAL}::test_a_program_is_the_one_of_the_public_method",),
+    ),
+    Mutant(
+        "a program is made anew whatever it does",
+        put("fanin.frameworks.torch.tracing.functional", "_stays", lambda node, left_whole: False),
+        (f"{FUNCTIONAL}::test_a_program_that_overwrites_nothing_is_kept_and_computes_the_same",),
+    ),
+    Mutant(
+        "operations in place are kept",
+        put("fanin.frameworks.torch.tracing.functional", "_stays", lambda node, left_whole: True),
+        (f"{FUNCTIONAL}::test_what_is_overwritten_is_made_anew",),
+    ),
+    Mutant(
+        "what hands back its input has the gradient of all that reads it",
+        lambda patch: patch.setattr(replay.Replay, "call_function", torch.fx.Interpreter.call_function),
+        ("frameworks/test_torch_observe.py::test_what_hands_back_its_input_has_a_gradient_of_its_own",),
     ),
     Mutant(
         "sums that are read as soon as they are made",

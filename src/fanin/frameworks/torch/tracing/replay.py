@@ -19,7 +19,9 @@ class Replay(torch.fx.Interpreter):
         self.extra_traceback = False  # errors are explained by who runs it
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One operation; views as reshapes."""
-        if target in LAID_OUT:
-            return torch.reshape(*args, **kwargs)
-        return super().call_function(target, args, kwargs)
+        """One operation; views as reshapes, and a tensor of its own where it hands back what it was given.
+
+        The gradient of a result is that of what reads it, and not of all that reads the same memory.
+        """
+        made = torch.reshape(*args, **kwargs) if target in LAID_OUT else super().call_function(target, args, kwargs)
+        return made.view_as(made) if args and made is args[0] else made
