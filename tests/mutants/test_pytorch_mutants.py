@@ -67,6 +67,11 @@ MUTANTS = (
         (f"{FUNCTIONAL}::test_what_is_overwritten_is_made_anew",),
     ),
     Mutant(
+        "the mode in which a part runs is forgotten",
+        put("fanin.frameworks.torch.tracing.program", "with_detached", lambda program: program),
+        ("frameworks/test_torch_no_grad.py::test_gradients_end_where_the_model_lets_them_end",),
+    ),
+    Mutant(
         "what hands back its input has the gradient of all that reads it",
         lambda patch: patch.setattr(replay.Replay, "call_function", torch.fx.Interpreter.call_function),
         ("frameworks/test_torch_observe.py::test_what_hands_back_its_input_has_a_gradient_of_its_own",),
