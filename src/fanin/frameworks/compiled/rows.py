@@ -8,8 +8,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import njit
 
-from fanin.frameworks.compiled.arrays import Arrays, compiled, there
-
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF, _THIRD = np.uint64(17), np.uint64(29)
 
@@ -26,6 +24,12 @@ class Rows(NamedTuple):
     same: bool
     distinct: bool
     digest: int
+
+    @classmethod
+    def of(cls, row: Sequence[int]) -> Rows:
+        """From what `rows_of` writes."""
+        same, distinct, digest = row
+        return cls(bool(same), bool(distinct), digest)
 
 
 @njit(nogil=True)
@@ -65,24 +69,16 @@ def _digest(bits, sample):
     return np.int64(total >> np.uint64(1))
 
 
-@compiled
-def _rows_of_each(addresses, sizes, floats, bits, magnitude, infinity, counts, sample, found):
-    for i in range(sizes.size):
-        x, as_bits = there(addresses[i], sizes[i], floats), there(addresses[i], sizes[i], bits)
-        found[i, 0] = found[i, 1] = 0
-        if counts[i]:
-            length = sizes[i] // counts[i]
-            found[i, 0], found[i, 1] = _same(x, length), _distinct(as_bits, length)
-        found[i, 2] = _digest(as_bits, sample)
-
-
-def rows_each(arrays: Arrays, counts: Sequence[int], sample: int) -> list[Rows]:
-    """Of each of several arrays, in one call.
+@njit(nogil=True)
+def rows_of(x, bits, count, sample, row):
+    """Of one array: what `Rows` says, into a row.
 
     Args:
-        counts: of the rows; 0 where there are none.
+        count: how many rows there are; 0 where there are none.
         sample: of how many values, evenly strided, the digest is made at least.
     """
-    found = np.empty((len(counts), 3), np.int64)
-    _rows_of_each(*arrays, np.array(counts, np.int64), sample, found)
-    return [Rows(bool(same), bool(distinct), digest) for same, distinct, digest in found.tolist()]
+    row[0] = row[1] = 0
+    if count:
+        length = x.size // count
+        row[0], row[1] = _same(x, length), _distinct(bits, length)
+    row[2] = _digest(bits, sample)

@@ -5,13 +5,12 @@ What NumPy or PyTorch do in a call for each number is one call here, and every v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numba import njit
 
-from fanin.frameworks.compiled.arrays import BITS, Arrays, compiled, not_finite, there
+from fanin.frameworks.compiled.arrays import BITS, compiled, not_finite
 from fanin.stream.parallel import for_each
 
 PIECE: Final = 1 << 18  # values; pieces are added up in their order, so that a sum is the same on any number of cores
@@ -55,7 +54,8 @@ def _beyond(x, low, high):
 
 
 @njit(nogil=True)
-def _sums(x, bits, magnitude, infinity, low, high, row):
+def sums_of(x, bits, magnitude, infinity, low, high, row):
+    """What `summed` says, of one piece."""
     total, squares, zeros = 0.0, 0.0, 0
     largest, least = bits.dtype.type(0), bits.dtype.type(~bits.dtype.type(0))
     for start in range(0, x.size, _BLOCK):
@@ -72,26 +72,7 @@ def _sums(x, bits, magnitude, infinity, low, high, row):
 
 @compiled
 def _sums_of_one(x, bits, magnitude, infinity, low, high, row):
-    _sums(x, bits, magnitude, infinity, low, high, row)
-
-
-@compiled
-def _sums_of_each(addresses, sizes, floats, bits, magnitude, infinity, lows, highs, rows):
-    for i in range(sizes.size):
-        x, as_bits = there(addresses[i], sizes[i], floats), there(addresses[i], sizes[i], bits)
-        _sums(x, as_bits, magnitude, infinity, lows[i], highs[i], rows[i])
-
-
-def summed_each(arrays: Arrays, near: Sequence[tuple[float, float]]) -> list[tuple[float, ...]]:
-    """What `summed` says of each of several arrays, in one call.
-
-    Args:
-        near: below and above what values are counted, of each; infinite where none are.
-    """
-    lows, highs = np.array(near, arrays.floats.dtype).reshape(-1, 2).T.copy()
-    rows = np.empty((len(lows), 7))
-    _sums_of_each(*arrays, lows, highs, rows)
-    return [tuple(row) for row in rows.tolist()]
+    sums_of(x, bits, magnitude, infinity, low, high, row)
 
 
 def summed(x: np.ndarray, low: float = -np.inf, high: float = np.inf) -> tuple[float, ...]:

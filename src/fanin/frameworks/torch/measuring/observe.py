@@ -9,14 +9,12 @@ import torch
 
 from fanin.errors import BadInput
 from fanin.frameworks.measured import name_of
-from fanin.frameworks.torch.measuring.closer import Closer
+from fanin.frameworks.torch.measuring.closer import Closer, details
 from fanin.frameworks.torch.measuring.later import Later, read
-from fanin.frameworks.torch.measuring.moments import Sums, summed_together, sums
+from fanin.frameworks.torch.measuring.looks import Looks
 from fanin.frameworks.torch.measuring.recorder import Recorder
-from fanin.frameworks.torch.measuring.rows import Rows, rows, rows_together
 from fanin.frameworks.torch.measuring.scalar import Loss, own_outputs, random_cotangent, scalar_of
 from fanin.frameworks.torch.measuring.stored import told_apart
-from fanin.frameworks.torch.measuring.together import Together
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.names import naming
 from fanin.frameworks.torch.model.state import fixed_randomness, undisturbed
@@ -75,71 +73,58 @@ def observe(
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
-        small = summed_together()
+        looks = Looks()
         look = Closer(traced.graph, closer, classes or {}) if closer is not None else None
-        recorder = Recorder(traced, model, call, small, look)
+        recorder = Recorder(traced, model, call, looks, look)
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
         found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
         gradients = dict(zip(wanted, found, strict=True))
     values = {path: leaf.detach() for path, leaf in leaves.items()}
-    alike = rows_together()
-    seen = {path: _Parameter(value, gradients.get(path), small, alike) for path, value in values.items()}
-    if look:
-        look.parameters(values, {path: one.value for path, one in seen.items()})
-    small.settle()
-    alike.settle()
-    if look:
-        look.settle()
+    seen = {path: _Parameter(looks, x, gradients.get(path), closer is not None) for path, x in values.items()}
+    looks.settle()
     loss_seen = Later(scalar.detach().reshape(1))
-    read(
-        [
-            loss_seen,
-            *recorder.waiting(),
-            *(w for one in seen.values() for w in one.waiting()),
-            *(look.waiting() if look else ()),
-        ]
-    )
+    of_parameters = [later for one in seen.values() for later in one.waiting()]
+    read([loss_seen, *recorder.waiting(), *of_parameters, *(look.waiting() if look else ())])
     parameters = {path: one.signal() for path, one in seen.items()}
     if look:
-        sizes, of_rows = ({p: s.value.sizes for p, s in seen.items()}, {p: s.rows for p, s in seen.items()})
+        sizes, of_rows = ({p: s.value.sums.sizes for p, s in seen.items()}, {p: s.value.rows for p, s in seen.items()})
         parameters = told_apart(traced.graph, parameters, sizes, of_rows, values, gradients)
+    of_values, of_gradients = recorder.moments()
     return Signals(
-        values=recorder.values,
-        gradients=recorder.gradients,
+        values=of_values,
+        gradients=of_gradients,
         parameters=parameters,
         loss=float(loss_seen.numbers[0]),
         loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
         assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
         graph=traced.graph,
         axes=closer or {},
-        details=look.details if look else {},
-        gradient_details=look.gradient_details if look else {},
-        parameter_details=look.parameter_details if look else {},
+        details=look.details(recorder.values) if look else {},
+        gradient_details=details(recorder.gradients),
+        parameter_details=details({path: one.value for path, one in seen.items()}),
         attention=look.attention if look else {},
     )
 
 
 class _Parameter:
-    """What is summed over one parameter and its gradient, None where it has no influence."""
+    """What is kept of one parameter and its gradient, None where it has no influence."""
 
-    def __init__(
-        self, value: torch.Tensor, gradient: torch.Tensor | None, small: Together[Sums], alike: Together[Rows]
-    ) -> None:
-        self.value, self.rows = sums(value, small=small), rows(value, alike)
-        self._gradient = None if gradient is None else (sums(gradient, small=small), rows(gradient, alike))
+    def __init__(self, looks: Looks, value: torch.Tensor, gradient: torch.Tensor | None, closely: bool) -> None:
+        self.value = looks.at_rows(value, closely=closely)
+        self._gradient = None if gradient is None else looks.at_rows(gradient)
 
     def waiting(self) -> list[Later]:
         """What is to be read before it is a signal."""
-        return [self.value, self.rows, *(self._gradient or ())]
+        return self.value.waiting() + (self._gradient.waiting() if self._gradient else [])
 
     def signal(self) -> ParameterSignal:
         """Once it is read."""
-        gradient, its_rows = self._gradient or (None, None)
+        gradient = self._gradient
         return ParameterSignal(
             value=self.value.moments(),
             gradient=gradient.moments() if gradient else None,
-            same_rows=self.rows.same,
-            same_gradient_rows=its_rows.same if its_rows else False,
+            same_rows=self.value.rows.same,
+            same_gradient_rows=gradient.rows.same if gradient else False,
         )
