@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,20 +15,14 @@ class Rows(NamedTuple):
     """Of an array.
 
     Attributes:
-        same: there are several rows, and all are equal.
-        distinct: there are rows, and no two of them begin with the same value.
+        same: 1 where there are several rows, and all are equal.
+        distinct: 1 where there are rows, and no two of them begin with the same value.
         digest: a function of the bits of a sample, from 0 to 2⁶³ − 1.
     """
 
-    same: bool
-    distinct: bool
+    same: int
+    distinct: int
     digest: int
-
-    @classmethod
-    def of(cls, row: Sequence[int]) -> Rows:
-        """From what `rows_of` writes."""
-        same, distinct, digest = row
-        return cls(bool(same), bool(distinct), digest)
 
 
 @njit(nogil=True)
@@ -75,10 +68,10 @@ def rows_of(x, bits, count, sample, row):
 
     Args:
         count: how many rows there are; 0 where there are none.
-        sample: of how many values, evenly strided, the digest is made at least.
+        sample: of how many values, evenly strided, the digest is made at least; 0 where none is made, and nothing is
+            said of distinct rows.
     """
-    row[0] = row[1] = 0
-    if count:
-        length = x.size // count
-        row[0], row[1] = _same(x, length), _distinct(bits, length)
-    row[2] = _digest(bits, sample)
+    length = x.size // max(count, 1)
+    row[0] = _same(x, length) if count else 0
+    row[1] = _distinct(bits, length) if count and sample else 0
+    row[2] = _digest(bits, sample) if sample else 0

@@ -20,7 +20,7 @@ class Spread(NamedTuple):
         largest, smallest: of their sizes, the smallest of those that are not 0; 0 and infinite where there is none.
         finite: how many there are.
         reach: four root mean squares; 1 where these are 0.
-        below: how many are not 0 and smaller than each limit, and how many are not 0.
+        below: which share of those that are not 0 is smaller than each limit.
         counts: how many are in each bin from −reach to reach; what lies beyond is in the first or the last.
     """
 
@@ -28,7 +28,7 @@ class Spread(NamedTuple):
     smallest: float
     finite: float
     reach: float
-    below: list[int]
+    below: list[float]
     counts: list[int]
 
 
@@ -127,12 +127,13 @@ def spread_of(x, bits, magnitude, infinity, sample, limits, row, below, counts):
     Args:
         limits: of the sizes, as integers.
         row: for the first four of `Spread`.
-        below: for as many as there are limits, and one more.
+        below: for how many are smaller than each limit and not 0, and one more for how many are not 0.
         counts: for as many as there are bins, and one more.
     """
     step = max(1, x.size // sample)
     if x.size > sample:
-        x, bits = x[: sample * step : step].copy(), bits[: sample * step : step].copy()
+        x = x[: sample * step : step].copy()
+        bits = x.view(bits.dtype)
     _spread(x, bits, magnitude, infinity, limits, row, below, counts)
 
 

@@ -114,20 +114,20 @@ def _look(tensors: Sequence[torch.Tensor], looks: Sequence[Look]) -> None:
     from fanin.frameworks.compiled.looked import Wanted, look_at_each
 
     for arrays, some in by_dtype(tensors, looks):
-        wanted = [
-            Wanted(
-                one.sums.near,
-                one.sample is not None,
-                one.alikeness and one.alikeness.axes,
-                one.rows and one.rows.count,
-            )
-            for one in some
-        ]
-        for one, seen in zip(some, look_at_each(arrays, wanted, DIGEST), strict=True):
-            one.sums.numbers = seen.sums
-            if one.sample and seen.spread:
-                one.sample.spread = as_shown(*seen.spread)
-            if one.alikeness and seen.alike:
-                one.alikeness.numbers = seen.alike
-            if one.rows and seen.rows:
-                one.rows.numbers, one.rows.distinct, one.rows.digest = (float(seen.rows.same),), *seen.rows[1:]
+        seen = look_at_each(arrays, [Wanted(*_columns(one)) for one in some], DIGEST)
+        for one, numbers in zip(some, seen.sums, strict=True):
+            one.sums.numbers = numbers
+            if one.sample:
+                one.sample.spread = as_shown(*next(seen.spreads))
+            if one.alikeness:
+                one.alikeness.numbers = next(seen.alike)
+            if one.rows:
+                same, distinct, digest = next(seen.rows)
+                one.rows.numbers, one.rows.distinct = (float(same),), bool(distinct)
+                one.rows.digest = digest if one.sample else None
+
+
+def _columns(look: Look) -> tuple[tuple[float, float] | None, bool, Axes | None, int | None]:
+    """What is to be known, in the order of `Wanted`."""
+    alike, of_rows = look.alikeness, look.rows
+    return look.sums.near, look.sample is not None, alike and alike.axes, of_rows and of_rows.count

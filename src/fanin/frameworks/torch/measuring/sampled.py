@@ -14,7 +14,7 @@ import torch
 from fanin.frameworks import closer
 from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, compiles, here
 from fanin.signals import Histogram
-from fanin.signals.detail import OCTAVES, SAMPLE
+from fanin.signals.detail import SAMPLE
 
 _MOST_WAITING: Final = 256  # samples on a device: 16 MiB in float32
 _Array = npt.NDArray[np.floating]
@@ -81,19 +81,17 @@ def _look(tensors: Sequence[torch.Tensor], samples: Sequence[Sample]) -> None:
     from fanin.frameworks.compiled.looked import Wanted, look_at_each
 
     for arrays, some in by_dtype(tensors, samples):
-        for sample, seen in zip(some, look_at_each(arrays, [Wanted(spread=True)] * len(some)), strict=True):
-            assert seen.spread is not None  # which was wanted
-            sample.spread = as_shown(*seen.spread)
+        seen = look_at_each(arrays, [Wanted(closely=True)] * len(some))
+        for sample, one in zip(some, seen.spreads, strict=True):
+            sample.spread = as_shown(*one)
 
 
 def as_shown(
-    largest: float, smallest: float, finite: float, reach: float, below: Sequence[int], counts: Sequence[int]
+    largest: float, smallest: float, finite: float, reach: float, below: Sequence[float], counts: Sequence[int]
 ) -> Spread:
     """From what compiled loops count, see `compiled.spread`."""
-    *below, there = below
-    magnitudes = tuple([n / there for n in below]) if there else (0.0,) * len(OCTAVES)
     histogram = Histogram(-reach, reach, tuple(counts)) if finite else None
-    return Spread(largest if finite else math.inf, smallest, magnitudes, histogram)
+    return Spread(largest if finite else math.inf, smallest, tuple(below), histogram)
 
 
 def spread(x: _Array) -> Spread:
