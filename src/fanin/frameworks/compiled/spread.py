@@ -83,21 +83,23 @@ def _count(x, bits, magnitude, infinity, reach, counts):
     """
     width, bins = counts.size, counts.size - 1
     scale, half, last = 0.5 * bins / reach, 0.5 * bins, bins - 1.0
-    places = np.empty((x.size + 3) // 4 * 4, np.int32)
-    places[x.size :] = bins
+    signed = np.empty((x.size + 3) // 4 * 4, np.int32)  # what a vector of floats becomes
+    signed[x.size :] = bins
     for i in range(x.size):
         place = x[i] * scale + half
         place = place if place > 0.0 else 0.0
         place = place if place < last else last
-        places[i] = np.int32(place) if (bits[i] & magnitude) < infinity else np.int32(bins)
-    four = np.zeros(4 * width, np.int32)
+        signed[i] = np.int32(place) if (bits[i] & magnitude) < infinity else np.int32(bins)
+    places = signed.view(np.uint32)  # none is asked whether it counts from the end
+    four = np.zeros((4, width), np.int32)
+    first, second, third, fourth = four[0], four[1], four[2], four[3]
     for i in range(0, places.size, 4):
-        four[places[i]] += 1
-        four[places[i + 1] + width] += 1
-        four[places[i + 2] + 2 * width] += 1
-        four[places[i + 3] + 3 * width] += 1
+        first[places[i]] += 1
+        second[places[i + 1]] += 1
+        third[places[i + 2]] += 1
+        fourth[places[i + 3]] += 1
     for k in range(bins):
-        counts[k] = four[k] + four[k + width] + four[k + 2 * width] + four[k + 3 * width]
+        counts[k] = first[k] + second[k] + third[k] + fourth[k]
     counts[bins] = 0
 
 

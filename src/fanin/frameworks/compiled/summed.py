@@ -30,19 +30,28 @@ def _added(x):
 
 
 @njit(nogil=True)
-def _sizes(bits, magnitude, largest, least):
-    """How many are 0, the largest size, and the smallest less 1: 0 − 1 is the largest there is.
+def _extremes(bits, magnitude):
+    """The largest and the smallest size."""
+    largest, smallest = bits.dtype.type(0), bits.dtype.type(magnitude)
+    for i in range(bits.size):
+        size = bits.dtype.type(bits[i] & magnitude)
+        largest, smallest = max(largest, size), min(smallest, size)
+    return largest, smallest
+
+
+@njit(nogil=True)
+def _zeros(bits, magnitude):
+    """How many are 0, and the smallest size but 0 less 1: 0 − 1 is the largest there is.
 
     Unsigned integers have the order of the sizes that they stand for, and one type throughout fills a vector.
     """
     zero, one = bits.dtype.type(0), bits.dtype.type(1)
-    zeros = zero
+    zeros, least = zero, bits.dtype.type(~zero)
     for i in range(bits.size):
         size = bits.dtype.type(bits[i] & magnitude)
         zeros = bits.dtype.type(zeros + (one if size == zero else zero))
-        largest = max(largest, size)
         least = min(least, bits.dtype.type(size - one))
-    return zeros, largest, least
+    return zeros, least
 
 
 @njit(nogil=True)
@@ -57,11 +66,15 @@ def _beyond(x, low, high):
 def sums_of(x, bits, magnitude, infinity, low, high, row):
     """What `summed` says, of one piece."""
     total, squares, zeros = 0.0, 0.0, 0
+    one = bits.dtype.type(1)
     largest, least = bits.dtype.type(0), bits.dtype.type(~bits.dtype.type(0))
     for start in range(0, x.size, _BLOCK):
+        block = bits[start : start + _BLOCK]
         added, squared = _added(x[start : start + _BLOCK])
-        none, largest, least = _sizes(bits[start : start + _BLOCK], magnitude, largest, least)
+        large, small = _extremes(block, magnitude)
+        none, small = _zeros(block, magnitude) if small == 0 else (bits.dtype.type(0), bits.dtype.type(small - one))
         total, squares, zeros = total + added, squares + squared, zeros + none
+        largest, least = max(largest, large), min(least, small)
     broken = not_finite(bits, magnitude, infinity) if largest >= infinity else 0
     ends = np.empty(2, bits.dtype)
     ends[0], ends[1] = largest, infinity if least >= infinity else bits.dtype.type(least + bits.dtype.type(1))
