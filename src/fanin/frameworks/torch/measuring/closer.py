@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from fanin.frameworks.torch.measuring.alikeness import counted
-from fanin.frameworks.torch.measuring.attention_seen import AttentionSums, fused_scores, some_rows
+from fanin.frameworks.torch.measuring.attention_seen import AttentionSums, attentions_together, fused_scores, some_rows
 from fanin.frameworks.torch.measuring.later import Later
 from fanin.frameworks.torch.measuring.looks import Look
 from fanin.graph import Graph
@@ -33,7 +33,8 @@ class Closer:
         self._axes, self._classes = axes, classes
         self._attention: dict[str, AttentionSums] = {}
         self._over_classes: dict[str, Later] = {}  # the variance over classes, averaged over all else
-        self._attentions = {found.softmax: found.output for found in graph.structure.attentions}
+        self._scores = attentions_together()
+        self.attentions = {found.softmax: found.output for found in graph.structure.attentions}
         self._ops = {node.name: node.op for node in graph.nodes}
 
     def axes_of(self, name: str, x: torch.Tensor) -> Axes | None:
@@ -48,11 +49,14 @@ class Closer:
             self._over_classes[name] = Later(variance.reshape(1))
 
     def attends(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Called with what an operation is called with, before its result is thrown away."""
-        if name in self._attentions:
-            scores = fused_scores(*args, **kwargs) if "scaled_dot" in self._ops[name] else some_rows(args[0])
-            if scores is not None:
-                self._attention[self._attentions[name]] = AttentionSums.of(scores)
+        """Of one of `attentions`: with what it is called, before its result is thrown away."""
+        scores = fused_scores(*args, **kwargs) if "scaled_dot" in self._ops[name] else some_rows(args[0])
+        if scores is not None:
+            self._attention[self.attentions[name]] = self._scores.add(scores, AttentionSums(()))
+
+    def settle(self) -> None:
+        """Look at what still waits for more of its kind."""
+        self._scores.settle()
 
     def waiting(self) -> list[Later]:
         """What `read` must have read before anything is asked for."""

@@ -14,11 +14,12 @@ from fanin.frameworks.torch.measuring.later import Later, read
 from fanin.frameworks.torch.measuring.looks import Looks
 from fanin.frameworks.torch.measuring.recorder import Recorder
 from fanin.frameworks.torch.measuring.scalar import Loss, own_outputs, random_cotangent, scalar_of
-from fanin.frameworks.torch.measuring.stored import told_apart
+from fanin.frameworks.torch.measuring.stored import Apart, told_apart
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.names import naming
+from fanin.frameworks.torch.model.shards import is_sharded
 from fanin.frameworks.torch.model.state import fixed_randomness, undisturbed
-from fanin.frameworks.torch.model.whole import any_sharded, unwrapped
+from fanin.frameworks.torch.model.whole import unwrapped
 from fanin.frameworks.torch.tracing.custom_functions import unsure_gradients
 from fanin.frameworks.torch.tracing.program_inputs import flat_inputs
 from fanin.frameworks.torch.tracing.trace import Traced
@@ -52,14 +53,15 @@ def observe(
         BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
             model has no memory yet, or the example does not fit the traced program.
     """
-    if any_sharded(model):
+    model = unwrapped(model)
+    path_of = naming(model)
+    own = {path_of(path): p for path, p in model.named_parameters(remove_duplicate=False)}
+    if any(map(is_sharded, own.values())):
         raise BadInput(
             "The model is sharded, and signals are measured in one process. Measure it before it is sharded, or a "
             "smaller one of its kind."
         )
-    model = unwrapped(model)
-    path_of = naming(model)
-    stored = {path_of(path): p.detach() for path, p in model.named_parameters(remove_duplicate=False)}
+    stored = {path: p.detach() for path, p in own.items()}
     if on_meta := [path for path, p in stored.items() if p.is_meta]:
         raise BadInput(
             f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: "
@@ -84,18 +86,18 @@ def observe(
     values = {path: leaf.detach() for path, leaf in leaves.items()}
     seen = {path: _Parameter(looks, x, gradients.get(path), closer is not None) for path, x in values.items()}
     looks.settle()
+    if look:
+        look.settle()
     loss_seen = Later(scalar.detach().reshape(1))
     of_parameters = [later for one in seen.values() for later in one.waiting()]
     read([loss_seen, *recorder.waiting(), *of_parameters, *(look.waiting() if look else ())])
-    parameters = {path: one.signal() for path, one in seen.items()}
-    if look:
-        sizes, of_rows = ({p: s.value.sums.sizes for p, s in seen.items()}, {p: s.value.rows for p, s in seen.items()})
-        parameters = told_apart(traced.graph, parameters, sizes, of_rows, values, gradients)
+    kept = {path: one.value for path, one in seen.items()}
+    apart: dict[str, Apart] = told_apart(traced.graph, kept, values, gradients) if look else {}
     of_values, of_gradients = recorder.moments()
     return Signals(
         values=of_values,
         gradients=of_gradients,
-        parameters=parameters,
+        parameters={path: one.signal(apart.get(path, ())) for path, one in seen.items()},
         loss=float(loss_seen.numbers[0]),
         loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
         assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
@@ -103,7 +105,7 @@ def observe(
         axes=closer or {},
         details=look.details(recorder.values) if look else {},
         gradient_details=details(recorder.gradients),
-        parameter_details=details({path: one.value for path, one in seen.items()}),
+        parameter_details=details(kept),
         attention=look.attention if look else {},
     )
 
@@ -119,12 +121,13 @@ class _Parameter:
         """What is to be read before it is a signal."""
         return self.value.waiting() + (self._gradient.waiting() if self._gradient else [])
 
-    def signal(self) -> ParameterSignal:
-        """Once it is read."""
-        gradient = self._gradient
+    def signal(self, apart: Apart | tuple[()]) -> ParameterSignal:
+        """Once it is read; with what tells it apart, where that was looked for."""
+        own, gradient = self.value, self._gradient
         return ParameterSignal(
-            value=self.value.moments(),
-            gradient=gradient.moments() if gradient else None,
-            same_rows=self.value.rows.same,
-            same_gradient_rows=gradient.rows.same if gradient else False,
+            own.moments(),
+            gradient.moments() if gradient else None,
+            bool(own.rows and own.rows.same),
+            bool(gradient and gradient.rows and gradient.rows.same),
+            *apart,
         )

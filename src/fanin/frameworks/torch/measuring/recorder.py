@@ -66,7 +66,7 @@ class Recorder(Replay):
 
     def call(self, fx: FxNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One operation; an attention's scores are looked at before they are gone."""
-        if self._closer:
+        if self._closer and fx.name in self._closer.attentions:
             self._closer.attends(fx.name, args, kwargs)
         return super().call(fx, args, kwargs)
 

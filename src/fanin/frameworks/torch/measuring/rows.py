@@ -44,4 +44,4 @@ def rows(x: torch.Tensor) -> Rows:
 
 def count_of(x: torch.Tensor) -> int:
     """How many rows a tensor has; 0 where it has none."""
-    return len(x) if x.dim() > 1 and x.numel() else 0
+    return x.shape[0] if x.dim() > 1 and x.numel() else 0
