@@ -24,32 +24,41 @@ from fanin.signals.summary import bounds_of
 class Recorder(Replay):
     """Runs the program node by node; keeps sums, not tensors, and reads none of them."""
 
-    def __init__(
-        self, traced: Traced, model: torch.nn.Module, call: Call, looks: Looks, closer: Closer | None
-    ) -> None:
+    def __init__(self, traced: Traced, model: torch.nn.Module, call: Call, looks: Looks, closer: Closer | None) -> None:
         super().__init__(traced)
         self._looks, self._closer = looks, closer
         self.values: dict[str, Look] = {}  # of every node
         self.gradients: dict[str, Look] = {}  # of every node that a gradient arrived at
         self._rearranged: set[str] = set()  # of these, no activation made the elements
         self._bounds = bounds_of(traced.graph)
-        self._gradient_of: dict[str, str] = {}  # node → another with the same gradient, which arrives there before
         self._recorded = traced.graph.by_name
+        self._sources: dict[str, str] = {}  # node → another of which it has the elements
+        self._gradient_of: dict[str, str] = {}  # node → another with the same gradient, which arrives there before
+        for fx in traced.program.graph.nodes:
+            if fx.name in self._recorded:
+                self._sources[fx.name], gradient_of = same_elements(fx, self._recorded)
+                self._gradient_of |= gradient_of
+        self._next: dict[str, list[str]] = {}  # where the gradient of a node arrives as it is
+        for later, earlier in self._gradient_of.items():
+            self._next.setdefault(earlier, []).append(later)
         self._traced, self._model, self._call = traced, model, call
 
     def run_node(self, fx: FxNode) -> Any:
         """One node, and sums over its value; a hook waits for its gradient."""
+        name, closer = fx.name, self._closer
         try:
+            if closer and name in closer.attentions:  # its scores, before they are gone
+                closer.attends(name, self.read(fx.args), self.read(fx.kwargs))
             result = super().run_node(fx)
         except CALLS as error:
             if FITS.search(first_line(error)):
                 raise self._explained(fx, error) from error
             raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
-        if fx.name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
-            self._see_value(fx, tensor)
-            if tensor.requires_grad:
-                self._expect_gradient(fx.name, tensor)
+        if name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+            self._see_value(name, tensor)
+            if tensor.requires_grad and name not in self._gradient_of:
+                self._expect_gradient(name, tensor)
         return result
 
     def _explained(self, fx: FxNode, error: Exception) -> ShapeMismatch:
@@ -64,12 +73,6 @@ class Recorder(Replay):
         layer = dict(self._model.named_modules())[path]
         return misfit(path, layer, tuple(inputs), self._call, f"{cause}{f', at {source}' if source else ''}")
 
-    def call(self, fx: FxNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One operation; an attention's scores are looked at before they are gone."""
-        if self._closer and fx.name in self._closer.attentions:
-            self._closer.attends(fx.name, args, kwargs)
-        return super().call(fx, args, kwargs)
-
     def waiting(self) -> list[Later]:
         """What `read` must have read before anything is asked of the looks."""
         return [one for look in (*self.values.values(), *self.gradients.values()) for one in look.waiting()]
@@ -79,10 +82,8 @@ class Recorder(Replay):
         values = {name: look.moments(saturated=name not in self._rearranged) for name, look in self.values.items()}
         return values, {name: look.moments() for name, look in self.gradients.items()}
 
-    def _see_value(self, fx: FxNode, x: torch.Tensor) -> None:
-        name, closer = fx.name, self._closer
-        source, gradient_of = same_elements(fx, self._recorded)
-        self._gradient_of |= gradient_of
+    def _see_value(self, name: str, x: torch.Tensor) -> None:
+        source, closer = self._sources[name], self._closer
         if source in self.values:
             self.values[name] = self.values[source]
             self._rearranged.add(name)
@@ -104,8 +105,9 @@ class Recorder(Replay):
             self._see_gradient(name, gradient)
 
     def _see_gradient(self, name: str, gradient: torch.Tensor) -> None:
-        same = self._gradient_of.get(name, "")
-        if same in self.gradients:
-            self.gradients[name] = self.gradients[same]
-        else:
-            self.gradients[name] = self._looks.at(gradient, closely=self._closer is not None)
+        """Of a node, and of those that it arrives at later as it is."""
+        look = self._looks.at(gradient, closely=self._closer is not None)
+        arrives = [name]
+        while arrives:
+            self.gradients[node := arrives.pop()] = look
+            arrives += self._next.get(node, ())

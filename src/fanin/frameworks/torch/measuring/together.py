@@ -14,6 +14,7 @@ import torch
 T = TypeVar("T")
 COMPILED: Final = frozenset({torch.float32, torch.float64})  # what is passed over in one call on a CPU
 _NARROW: Final = frozenset({torch.float16, torch.bfloat16})  # what is widened for it
+_READ: Final = COMPILED | _NARROW
 _SMALL: Final = 1 << 18  # values; those of a larger tensor take longer than any call
 _HELD: Final = 1 << 22  # bytes that may wait; more would be taken from the system anew, in place of what was given back
 
@@ -55,7 +56,7 @@ class Together(Generic[T]):
 
 def waits(x: torch.Tensor) -> bool:
     """It is small, there are values that compiled loops read, and there is a compiler."""
-    return 0 < x.numel() <= _SMALL and here(x) and (x.dtype in COMPILED or x.dtype in _NARROW) and compiles()
+    return 0 < x.numel() <= _SMALL and here(x) and x.dtype in _READ and compiles()
 
 
 def here(x: torch.Tensor) -> bool:

@@ -39,20 +39,17 @@ class Replay:
         return result
 
     def run_node(self, fx: FxNode) -> Any:
-        """What one node gives."""
+        """What one node gives; views as reshapes."""
         if fx.op == "placeholder":
             return next(self._given)
         if fx.op == "get_attr":
             return attrgetter(str(fx.target))(self._program)
         if fx.op == "output":
-            return self._read(fx.args[0])
-        return self.call(fx, self._read(fx.args), self._read(fx.kwargs) if fx.kwargs else {})
-
-    def call(self, fx: FxNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One operation; views as reshapes."""
+            return self.read(fx.args[0])
         operation: Any = torch.reshape if fx.target in LAID_OUT else fx.target
-        return operation(*args, **kwargs)
+        args = self.read(fx.args)
+        return operation(*args, **self.read(fx.kwargs)) if fx.kwargs else operation(*args)
 
-    def _read(self, arguments: Any) -> Any:
+    def read(self, arguments: Any) -> Any:
         """Values in the place of the nodes that give them."""
         return map_arg(arguments, self.env.__getitem__)
