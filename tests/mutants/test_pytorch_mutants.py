@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from noticing import Mutant, noticed, put
 
-from fanin.frameworks.compiled import alike, arrays, spread, summed
+from fanin.frameworks.compiled import alike, arrays, looked, spread
 from fanin.frameworks.torch.measuring import moments
 from fanin.frameworks.torch.tracing import functional
 from fanin.frameworks.torch.tracing.same_elements import same_elements
@@ -20,7 +20,7 @@ from fanin.plans import Measured
 from fanin.signals.axes import Axes, Kind
 
 SAME_ELEMENTS, SUMS, PARTS = same_elements, moments.sums, functional._in_parts
-EACH, LIMITS, SORTED = summed.summed_each, spread._limits, alike.sorted_by
+EACH, LIMITS, SORTED = looked.look_at_each, spread.limits_of, alike.sorted_by
 MOMENTS = "frameworks/test_torch_moments.py"
 
 
@@ -34,6 +34,11 @@ def with_positions_of_samples(axes: Axes) -> Axes:
     """As if every sample were one more position."""
     kinds = {Kind.SAMPLE: Kind.POSITION}
     return tuple(tuple((kinds.get(kind, kind), size) for kind, size in axis) for axis in axes)
+
+
+def with_bounds_of_another(arrays: Any, wanted: Any, *rest: Any) -> looked.Looked:
+    """As if they had waited in another order."""
+    return EACH(arrays, [one._replace(near=other.near) for one, other in zip(wanted, wanted[::-1], strict=True)], *rest)
 
 
 def read_at_once(x: torch.Tensor, *rest: Any, **options: Any) -> moments.Sums:
@@ -57,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "sums that are read as soon as they are made",
-        put("fanin.frameworks.torch.measuring.recorder", "sums", read_at_once),
+        put("fanin.frameworks.torch.measuring.looks", "sums", read_at_once),
         (f"{MOMENTS}::test_nothing_is_read_before_both_passes_are_done",),
     ),
     Mutant(
@@ -76,22 +81,22 @@ MUTANTS = (
     ),
     Mutant(
         "octaves that are one too high",
-        put("fanin.frameworks.compiled.spread", "_limits", lambda octaves, of: np.roll(LIMITS(octaves, of), -1)),
+        put("fanin.frameworks.compiled.looked", "limits_of", lambda octaves, of: np.roll(LIMITS(octaves, of), -1)),
         (f"{MOMENTS}::test_the_compiled_spread_is_that_of_numpy",),
     ),
     Mutant(
         "sums of tensors that waited, with the bounds of another",
-        put("fanin.frameworks.compiled.summed", "summed_each", lambda arrays, near: EACH(arrays, near[::-1])),
+        put("fanin.frameworks.compiled.looked", "look_at_each", with_bounds_of_another),
         (f"{MOMENTS}::test_small_tensors_that_wait_have_the_sums_of_each",),
     ),
     Mutant(
         "samples taken for positions",
-        put("fanin.frameworks.compiled.alike", "sorted_by", lambda axes: SORTED(with_positions_of_samples(axes))),
+        put("fanin.frameworks.compiled.looked", "sorted_by", lambda axes: SORTED(with_positions_of_samples(axes))),
         (f"{MOMENTS}::test_the_compiled_look_at_axes_is_that_of_operations",),
     ),
     Mutant(
         "a digest that does not see where values stand",
-        put("fanin.frameworks.torch.measuring.rows", "DIGEST", 1),
+        put("fanin.frameworks.torch.measuring.looks", "DIGEST", 1),
         (f"{MOMENTS}::test_equal_values_have_equal_digests_in_any_layout",),
     ),
     Mutant(
