@@ -89,7 +89,7 @@ def look_at_each(arrays: Arrays, wanted: Sequence[Wanted], digest: int = 0) -> L
     shares = below[:, :-1] / np.maximum(below[:, -1:], 1)
     return Looked(
         sums.tolist(),
-        map(Spread, *ends.T.tolist(), shares.tolist(), counts[:, :BINS].tolist()),
+        map(Spread._make, zip(*ends.T.tolist(), shares.tolist(), counts[:, :BINS].tolist(), strict=True)),
         map(Alike._make, alike.tolist()),
         map(Rows._make, rows.tolist()),
     )

@@ -15,7 +15,7 @@ import torch
 from fanin.frameworks.torch.measuring.alikeness import counted
 from fanin.frameworks.torch.measuring.attention_seen import AttentionSums, attentions_together, fused_scores, some_rows
 from fanin.frameworks.torch.measuring.later import Later
-from fanin.frameworks.torch.measuring.looks import Look
+from fanin.frameworks.torch.measuring.looks import Look, said
 from fanin.graph import Graph
 from fanin.signals import AttentionDetail, Detail
 from fanin.signals.axes import Axes
@@ -76,7 +76,5 @@ class Closer:
 
 
 def details(looks: Mapping[str, Look]) -> dict[str, Detail]:
-    """Of what was looked at closely; what several names have in common is said once."""
-    each = {id(look): look for look in looks.values()}
-    said = {key: look.detail() for key, look in each.items()}
-    return {name: found for name, look in looks.items() if (found := said[id(look)])}
+    """Of what was looked at closely."""
+    return {name: detail for name, detail in said(looks, Look.detail).items() if detail}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -16,6 +17,8 @@ from fanin.frameworks.torch.measuring.sampled import Sample, Samples, as_shown
 from fanin.frameworks.torch.measuring.together import Together, as_it_lies, by_dtype, plain, waits
 from fanin.signals import Detail, Moments
 from fanin.signals.axes import Axes
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -58,6 +61,13 @@ class Look:
             units or None,
             self.alikeness.dead if self.alikeness and units else None,
         )
+
+
+def said(looks: Mapping[str, Look], say: Callable[[Look], T]) -> dict[str, T]:
+    """By name; of a look that several have in common it is said once."""
+    each = {id(look): look for look in looks.values()}
+    once = {key: say(look) for key, look in each.items()}
+    return {name: once[id(look)] for name, look in looks.items()}
 
 
 class Looks:

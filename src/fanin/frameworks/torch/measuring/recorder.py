@@ -11,7 +11,7 @@ from torch.fx.node import Node as FxNode
 from fanin.errors import ShapeMismatch
 from fanin.frameworks.torch.measuring.closer import Closer
 from fanin.frameworks.torch.measuring.later import Later
-from fanin.frameworks.torch.measuring.looks import Look, Looks
+from fanin.frameworks.torch.measuring.looks import Look, Looks, said
 from fanin.frameworks.torch.model.call import Call
 from fanin.frameworks.torch.model.failure import CALLS, FITS, first_line, misfit
 from fanin.frameworks.torch.tracing.replay import Replay
@@ -79,8 +79,10 @@ class Recorder(Replay):
 
     def moments(self) -> tuple[dict[str, Moments], dict[str, Moments]]:
         """Of values, and of gradients."""
-        values = {name: look.moments(saturated=name not in self._rearranged) for name, look in self.values.items()}
-        return values, {name: look.moments() for name, look in self.gradients.items()}
+        values = said(self.values, Look.moments)
+        bounded = [name for name in self._rearranged if self.values[name].sums.near]
+        values |= {name: self.values[name].moments(saturated=False) for name in bounded}
+        return values, said(self.gradients, Look.moments)
 
     def _see_value(self, name: str, x: torch.Tensor) -> None:
         source, closer = self._sources[name], self._closer
