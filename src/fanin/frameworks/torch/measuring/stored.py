@@ -89,15 +89,15 @@ def stored(x: torch.Tensor, seen: Sums) -> Stored | None:
     """How values came into memory; None where that is not looked for: complex ones, and those of eight bits."""
     if not x.is_floating_point() or x.dtype.itemsize < 2 or x.numel() == 0:
         return None
-    flat = x.reshape(-1)
     largest, smallest = seen.sizes
     if not math.isfinite(largest) or math.isnan(smallest):
-        largest, smallest = _sizes(flat)
+        largest, smallest = _sizes(x.reshape(-1))
     second, zeros = seen.second_moment, seen.numbers[2]
     rms = math.sqrt(second) if math.isfinite(second) else math.inf
-    torn = _torn(x, flat) if RUN <= zeros < seen.count and x.dim() > 1 else 0
+    torn = _torn(x, x.reshape(-1)) if RUN <= zeros < seen.count and x.dim() > 1 else 0
     if largest <= _FAR * rms:
         return Stored(largest, smallest, torn=torn)
+    flat = x.reshape(-1)
     there = flat == largest
     if not there.any():
         there = flat == -largest

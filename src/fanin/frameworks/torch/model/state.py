@@ -62,6 +62,7 @@ def _cuda_devices() -> range:
 
 def _restore(place: dict[str, Any], before: dict[str, Any]) -> None:
     """Write only where something changed, so that an untouched module is not touched."""
-    if list(place) != list(before) or any(map(is_not, place.values(), before.values())):
+    changed = len(place) != len(before) or any(map(is_not, place, before))
+    if changed or any(map(is_not, place.values(), before.values())):
         place.clear()
         place.update(before)
