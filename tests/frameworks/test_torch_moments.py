@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fanin.frameworks.compiled.summed import PIECE
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.measuring import alikeness, looks, moments, rows, sampled, together
+from fanin.frameworks.torch.measuring import alikeness, attention_seen, looks, moments, rows, sampled, together
 from fanin.frameworks.torch.measuring.later import Later, read
 from fanin.signals import Signals
 from fanin.signals.axes import Axes, Kind
@@ -219,6 +219,34 @@ def test_equal_values_have_equal_digests_in_any_layout() -> None:
     first, same, *others = (one.rows.digest for one in of if one.rows)
     assert first == same
     assert first not in others
+
+
+def test_attentions_that_are_added_up_together_have_the_sums_of_each() -> None:
+    """Mutant: of several that wait, the numbers of the first."""
+    torch.manual_seed(0)
+    causal = torch.full((5, 5), -math.inf).triu(1)
+    scores = [torch.randn(2, 3, 5, 5) + causal, torch.randn(2, 3, 5, 7), 4 * torch.randn(2, 3, 5, 5)]
+    together_, alone = attention_seen.attentions_together(), []
+    waiting = [together_.add(z, attention_seen.AttentionSums(())) for z in scores]
+    for z in scores:
+        one = attention_seen.attentions_together()
+        alone.append(one.add(z, attention_seen.AttentionSums(())))
+        one.settle()
+    together_.settle()
+    read([*waiting, *alone])
+    for one_of_several, by_itself in zip(waiting, alone, strict=True):
+        assert one_of_several.numbers == pytest.approx(by_itself.numbers, rel=1e-12)
+    p = torch.softmax(scores[2].double(), -1)
+    expected = float(-(p * p.log()).sum(-1).mean()) / math.log(5)
+    assert waiting[2].detail().entropy == pytest.approx(expected, rel=1e-9)
+    assert waiting[0].detail().keys == 3
+
+
+def test_scores_that_wait_do_not_keep_all_of_them() -> None:
+    z = torch.randn(4, 3, 8, 8)
+    some = attention_seen.some_rows(z)
+    assert some is not None
+    assert some.untyped_storage().data_ptr() != z.untyped_storage().data_ptr()
 
 
 class Attends(nn.Module):

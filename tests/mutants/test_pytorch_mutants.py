@@ -11,7 +11,7 @@ import torch
 from noticing import Mutant, noticed, put
 
 from fanin.frameworks.compiled import alike, arrays, looked, spread
-from fanin.frameworks.torch.measuring import moments
+from fanin.frameworks.torch.measuring import attention_seen, moments
 from fanin.frameworks.torch.tracing import functional
 from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
@@ -21,6 +21,7 @@ from fanin.signals.axes import Axes, Kind
 
 SAME_ELEMENTS, SUMS, PARTS = same_elements, moments.sums, functional._in_parts
 EACH, LIMITS, SORTED = looked.look_at_each, spread.limits_of, alike.sorted_by
+OF_SCORES = attention_seen._sums
 MOMENTS = "frameworks/test_torch_moments.py"
 
 
@@ -39,6 +40,11 @@ def with_positions_of_samples(axes: Axes) -> Axes:
 def with_bounds_of_another(arrays: Any, wanted: Any, *rest: Any) -> looked.Looked:
     """As if they had waited in another order."""
     return EACH(arrays, [one._replace(near=other.near) for one, other in zip(wanted, wanted[::-1], strict=True)], *rest)
+
+
+def of_the_other_end(several: Any) -> Any:
+    """Names as they come, and gradients from the last."""
+    return list(several) if isinstance(several, dict) else several[::-1]
 
 
 def read_at_once(x: torch.Tensor, *rest: Any, **options: Any) -> moments.Sums:
@@ -122,6 +128,16 @@ MUTANTS = (
             lambda n, recorded: (source := SAME_ELEMENTS(n, recorded)[0], {source: n.name} if source else {}),
         ),
         ("frameworks/test_torch_observe.py::test_views_and_copies_have_what_measuring_them_again_would_show",),
+    ),
+    Mutant(
+        "each gradient that was asked for taken for another node's",
+        put("fanin.frameworks.torch.measuring.recorder", "reversed", of_the_other_end),
+        ("frameworks/test_torch_observe.py::test_values_and_gradients_of_nodes_equal_those_of_hooks",),
+    ),
+    Mutant(
+        "of several attentions that wait, the numbers of the first",
+        put("fanin.frameworks.torch.measuring.attention_seen", "_sums", lambda z: OF_SCORES(z[:1].expand_as(z))),
+        (f"{MOMENTS}::test_attentions_that_are_added_up_together_have_the_sums_of_each",),
     ),
     Mutant(
         "starts compared by how their laws are written",

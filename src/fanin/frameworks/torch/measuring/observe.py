@@ -81,8 +81,9 @@ def observe(
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
-        found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
-        gradients = dict(zip(wanted, found, strict=True))
+        found = torch.autograd.grad(scalar, [*wanted.values(), *recorder.edges.values()], allow_unused=True)
+        gradients = dict(zip(wanted, found, strict=False))
+        recorder.see_edges(found[len(wanted) :])
     values = {path: leaf.detach() for path, leaf in leaves.items()}
     seen = {path: _Parameter(looks, x, gradients.get(path), closer is not None) for path, x in values.items()}
     looks.settle()

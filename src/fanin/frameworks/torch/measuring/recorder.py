@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
+from torch.autograd.graph import GradientEdge
 from torch.fx.node import Node as FxNode
 
 from fanin.errors import ShapeMismatch
@@ -20,6 +22,8 @@ from fanin.frameworks.torch.tracing.trace import Traced, innermost_module
 from fanin.signals import Moments
 from fanin.signals.summary import bounds_of
 
+KEPT: Final = 1 << 24  # bytes of gradients that may stay until the backward pass is done
+
 
 class Recorder(Replay):
     """Runs the program node by node; keeps sums, not tensors, and reads none of them."""
@@ -29,6 +33,8 @@ class Recorder(Replay):
         self._looks, self._closer = looks, closer
         self.values: dict[str, Look] = {}  # of every node
         self.gradients: dict[str, Look] = {}  # of every node that a gradient arrived at
+        self.edges: dict[str, GradientEdge] = {}  # nodes whose gradients are to be asked for beside the parameters'
+        self._kept = 0  # bytes of these gradients
         self._rearranged: set[str] = set()  # of these, no activation made the elements
         self._bounds = bounds_of(traced.graph)
         self._recorded = traced.graph.by_name
@@ -95,10 +101,23 @@ class Recorder(Replay):
         if closer:
             closer.classify(name, x)
 
+    def see_edges(self, found: Sequence[torch.Tensor | None]) -> None:
+        """The gradients of `edges`, None where none arrives."""
+        for name, gradient in zip(reversed(self.edges), reversed(found), strict=True):  # in the order of their arrival
+            if gradient is not None:
+                self._see_gradient(name, gradient)
+
     def _expect_gradient(self, name: str, x: torch.Tensor) -> None:
-        """Of the operation that made it, whose hooks cost half of what those of a tensor do."""
+        """Some are asked for; for others, which would hold memory, a hook of the operation that made them waits.
+
+        A hook is called between operations, when little of what it needs is in the caches: it takes as long as an
+        operation on a small tensor.
+        """
         if x.grad_fn is None:
             x.register_hook(partial(self._see_gradient, name))  # type: ignore[no-untyped-call]
+        elif self._kept + x.nbytes <= KEPT:
+            self._kept += x.nbytes
+            self.edges[name] = GradientEdge(x.grad_fn, x.output_nr)
         else:
             x.grad_fn.register_prehook(partial(self._see_gradients, name, x.output_nr))
 
