@@ -139,5 +139,5 @@ def _look(tensors: Sequence[torch.Tensor], looks: Sequence[Look]) -> None:
 
 def _columns(look: Look) -> tuple[tuple[float, float] | None, bool, Axes | None, int | None]:
     """What is to be known, in the order of `Wanted`."""
-    alike, of_rows = look.alikeness, look.rows
-    return look.sums.near, look.sample is not None, alike and alike.axes, of_rows and of_rows.count
+    axes = look.alikeness.axes if look.alikeness else None
+    return look.sums.near, look.sample is not None, axes, look.rows.count if look.rows else None

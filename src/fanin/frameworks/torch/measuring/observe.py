@@ -81,7 +81,8 @@ def observe(
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
-        found = torch.autograd.grad(scalar, [*wanted.values(), *recorder.edges.values()], allow_unused=True)
+        asked: list[Any] = [*wanted.values(), *recorder.edges.values()]
+        found = torch.autograd.grad(scalar, asked, allow_unused=True)
         gradients = dict(zip(wanted, found, strict=False))
         recorder.see_edges(found[len(wanted) :])
     values = {path: leaf.detach() for path, leaf in leaves.items()}
