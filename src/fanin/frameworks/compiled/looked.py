@@ -1,6 +1,7 @@
 """All that is to be known of arrays of floats, in one compiled call: each is gone over while it is in the cache.
 
-What is counted in one array is told by `summed`, `spread`, `alike` and `rows`.
+What is counted in one array is told by `summed`, `spread`, `alike` and `rows`. Numba compiles anew what is kept on disk
+when this file changes; after a change in one of those, touch this one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from fanin.frameworks.compiled.summed import sums_of
 from fanin.signals.axes import Axes
 from fanin.signals.detail import BINS, OCTAVES, SAMPLE
 
-_INTEGERS: Final = np.empty(0, np.int64)
 _NEVER: Final = (-np.inf, np.inf)
 
 

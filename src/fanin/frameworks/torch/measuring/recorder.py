@@ -50,7 +50,7 @@ class Recorder(Replay):
         self._traced, self._model, self._call = traced, model, call
 
     def run_node(self, fx: FxNode) -> Any:
-        """One node, and sums over its value; a hook waits for its gradient."""
+        """One node, and a look at its value; its gradient is waited for."""
         name, closer = fx.name, self._closer
         try:
             if closer and name in closer.attentions:  # its scores, before they are gone
