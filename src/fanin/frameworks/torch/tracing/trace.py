@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -40,6 +41,16 @@ class Traced:
     program: torch.export.ExportedProgram
     names: dict[str, str]  # FX node → the name by which the graph calls it: itself, or a parameter's path
     output: Build  # from the program's own outputs to what the model returns
+
+    @cached_property
+    def last_uses(self) -> dict[FxNode, list[FxNode]]:
+        """By node of the program, which others' values nobody needs after it."""
+        found: dict[FxNode, list[FxNode]] = {}
+        used: set[FxNode] = set()
+        for fx in reversed(self.program.graph.nodes):
+            found[fx] = [source for source in (fx, *fx.all_input_nodes) if source not in used]
+            used.update(found[fx])
+        return found
 
 
 def trace(model: torch.nn.Module, *example: Any) -> Traced:
