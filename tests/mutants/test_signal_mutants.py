@@ -142,6 +142,11 @@ MUTANTS = (
         (f"{SOURCES}::test_features_that_are_drawn_more_often_count_as_much_less",),
     ),
     Mutant(
+        "what features have of their own is spread evenly in rows, and not in columns",
+        put("fanin.frameworks.torch.predicting.loop_draws", "_one_each", lambda shape, few: shape == (few,)),
+        (f"{SOURCES}::test_a_column_of_one_number_a_feature_is_drawn_as_a_row_is",),
+    ),
+    Mutant(
         "over channels a depthwise convolution is Gaussian",
         put("fanin.signals.rules.convolution", "spread_over_channels", lambda out, *_: out),
         ("signals/rules/test_channels_apart.py::test_what_bends_a_depthwise_convolution_sees_how_channels_differ",),
