@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.frameworks.torch import trace
-from fanin.frameworks.torch.predicting.loops import _Whole as Whole
+from fanin.frameworks.torch.predicting.loop_whole import Whole
 from fanin.signals.loops import MARK, loops
 
 STEPS, WIDTH = 8, 48

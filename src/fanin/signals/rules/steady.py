@@ -5,6 +5,7 @@ So that norms that are written out, (x − mean x) · rsqrt(var x + ε), compose
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -23,7 +24,9 @@ STEADY: Final = 0.25  # variance beside that of the other operand, or beside its
 
 
 def is_steady(narrow: State, wide: State, other: State) -> bool:
-    """Whether an operand is made of means over the other's entries, and varies little."""
+    """Whether an operand is made of means over the other's entries, and varies little, or as their squares do."""
+    if _of_squares(other, narrow) is not None:
+        return True
     if narrow.root.averages is not other.root and (narrow.features > 1 or other.features == 1):
         return False
     if wide.bins is not None:  # at one position; from one to another it may vary
@@ -147,24 +150,32 @@ def same_everywhere(x: Bins, y: Bins, met: Array | None) -> Bins:
 def as_met(x: State, y: State) -> Array:
     """E x² y² over E x², y being made of a mean over entries of x; one a segment.
 
-    Of m = mean x² over entries that are alike, Σ x² y² is n m y² whatever y makes of m: E x² y² = E m y². So a norm that
-    is written out, y = 1/√(m + ε), leaves E m/(m + ε), as one operation would. Of other means, y² where it is halfway.
+    Of m = mean x² over entries that are alike, Σ x² y² is n m y² whatever y makes of m: E x² y² = E m y². So a norm
+    that is written out, y = 1/√(m + ε), leaves E m/(m + ε), as one operation would. Of other means, the median of y².
     """
-    mean = y.root.mean
-    if mean is not None and mean.mean_of is not None and _is_square(mean.mean_of.values, x.values):
-        return _met(mean.values, y.values)
-    return _halfway(y.values)
+    mean = _of_squares(x, y)
+    if mean is None:
+        return _median(y.values)
+    apart = x.draws.along(y.draws) if y.draws.paths is not None else 0.0  # else y² is that at the mean of q
+    return math.exp(apart) * _met(mean.values, y.values)
 
 
 def as_met_in_bins(x: Bins, y: State, own: Bins) -> Array:
     """The same, by bin; `own` has those of y."""
     mean = y.root.mean
     of = None if mean is None or mean.mean_of is None else mean.mean_of.bins
-    if mean is not None and of is not None and mean.bins is not None:
-        of, known = of.repeated(x.counts), mean.bins.repeated(x.counts)
-        if _is_square(of.at_nodes, x.at_nodes):
-            return _met(known.at_nodes, own.at_nodes)
-    return _halfway(own.at_nodes)
+    if mean is not None and mean.bins is not None and of is not None:
+        if _is_square(of.repeated(x.counts).at_nodes, x.at_nodes):
+            return _met(mean.bins.repeated(x.counts).at_nodes, own.at_nodes)
+    return _median(own.at_nodes)
+
+
+def _of_squares(x: State, y: State) -> State | None:
+    """The mean of x² that y is made of; None where it is made of something else."""
+    mean = y.root.mean
+    if mean is None or mean.mean_of is None or y.root.averages is not x.root:
+        return None
+    return mean if _is_square(mean.mean_of.values, x.values) else None
 
 
 def _is_square(averaged: Array, x: Array) -> bool:
@@ -181,6 +192,6 @@ def _met(mean: Array, y: Array) -> Array:
     return np.asarray(latent.expectation(mean * y**2) / latent.expectation(mean))
 
 
-def _halfway(y: Array) -> Array:
+def _median(y: Array) -> Array:
     middle = latent.COUNT // 2
     return np.asarray(y[:, middle - 1 : middle + 1].mean(1) ** 2)

@@ -70,6 +70,10 @@ class Draws:
         weights = torch.stack([w for _, w in pairs]).prod(0)
         return Points(torch.stack([p for p, _ in pairs]), weights / weights.mean())
 
+    def fewer(self, by: int) -> Draws:
+        """The first of the draws, so many times fewer."""
+        return replace(self, number=max(self.number // by, 1))
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """All draws of each argument; states of one root are functions of one noise."""
         generator = torch.Generator().manual_seed(self.seed)
