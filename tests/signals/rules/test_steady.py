@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,8 @@ def scaled_by_root(x: Tensor) -> Tensor:
 
 
 def over_length(x: Tensor) -> Tensor:
-    return FEATURES**0.5 * x / x.square().sum(-1, keepdim=True).sqrt()
+    length = x.square().sum(-1, keepdim=True).sqrt()
+    return math.sqrt(FEATURES) * x / length
 
 
 class Normed(nn.Module):

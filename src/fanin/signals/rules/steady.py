@@ -164,10 +164,10 @@ def as_met_in_bins(x: Bins, y: State, own: Bins) -> Array:
     """The same, by bin; `own` has those of y."""
     mean = y.root.mean
     of = None if mean is None or mean.mean_of is None else mean.mean_of.bins
-    if mean is not None and mean.bins is not None and of is not None:
-        if _is_square(of.repeated(x.counts).at_nodes, x.at_nodes):
-            return _met(mean.bins.repeated(x.counts).at_nodes, own.at_nodes)
-    return _median(own.at_nodes)
+    known = None if mean is None or of is None else mean.bins
+    if known is None or of is None or not _is_square(of.repeated(x.counts).at_nodes, x.at_nodes):
+        return _median(own.at_nodes)
+    return _met(known.repeated(x.counts).at_nodes, own.at_nodes)
 
 
 def _of_squares(x: State, y: State) -> State | None:
