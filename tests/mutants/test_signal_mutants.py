@@ -120,6 +120,11 @@ MUTANTS = (
         ("signals/test_loops.py::test_a_decay_is_slow_at_all_steps_or_at_none",),
     ),
     Mutant(
+        "gradients reach a loop in another order",
+        put("fanin.signals.propagate", "sorted", lambda names: sorted(names, reverse=True)),
+        ("signals/test_loops.py::test_gradients_reach_a_loop_in_an_order_of_its_own",),
+    ),
+    Mutant(
         "the features that a loop is run with send back for themselves only",
         put("fanin.frameworks.torch.predicting.loop_cut", "sent_back", lambda x, by: x),
         (

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import fanin
 from fanin.frameworks.torch import trace
+from fanin.frameworks.torch.predicting.loop_back import WayBack
 from fanin.frameworks.torch.predicting.loop_whole import Whole
 from fanin.signals.loops import MARK, loops
 
@@ -152,3 +153,32 @@ def test_zeros_to_start_from_do_not_say_what_axes_count() -> None:
     assert found.values[loop.last].second_moment > 0
     assert found.gradients[loop.last].second_moment > 0
     assert found.values[loop.last].across_positions is not None
+
+
+class TwoEnds(Average):
+    """Steps of which two tensors are read."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x, decay = self.enter(x), torch.exp(-3 * self.rate)
+        h, out, squares = torch.zeros_like(x[:, 0]), [], []
+        for t in range(STEPS):
+            h = decay * h + x[:, t]
+            out.append(h)
+            squares.append(h * h)
+        return torch.stack(out, 1), torch.stack(squares, 1)
+
+
+def test_gradients_reach_a_loop_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn for δ goes from end to end: in the order of a set, a process would find what no other does.
+
+    Mutant: another order.
+    """
+    seen, through = [], WayBack.through
+
+    def noted(back: WayBack, reached: Any) -> Any:
+        seen.extend(reached)
+        return through(back, reached)
+
+    monkeypatch.setattr(WayBack, "through", noted)
+    fanin.predict(TwoEnds(), noise())
+    assert seen == ["stack", "stack_1"]
