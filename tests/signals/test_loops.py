@@ -155,8 +155,12 @@ def test_zeros_to_start_from_do_not_say_what_axes_count() -> None:
     assert found.values[loop.last].across_positions is not None
 
 
-class TwoEnds(Average):
+class TwoEnds(nn.Module):
     """Steps of which two tensors are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.rate = nn.Linear(WIDTH, WIDTH, bias=False), nn.Parameter(torch.linspace(0.0, 1.0, WIDTH))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x, decay = self.enter(x), torch.exp(-3 * self.rate)
