@@ -508,7 +508,8 @@ def test_a_spectrum_that_is_written_in_part_has_gradients() -> None:
             seen = torch.fft.rfft(x)
             made = torch.zeros_like(seen)
             made[:, :, :3] = torch.einsum("bim,iom->bom", seen[:, :, :3], self.weight)
-            return torch.fft.irfft(made, n=x.shape[-1])
+            out: torch.Tensor = torch.fft.irfft(made, n=x.shape[-1])
+            return out
 
     model, x = Spectral(), torch.randn(2, 4, 16)
     found = measured(model, x)

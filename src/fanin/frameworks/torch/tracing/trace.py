@@ -19,6 +19,7 @@ from fanin.errors import BadInput
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.devices import require_one_device
 from fanin.frameworks.torch.model.failure import line_in
+from fanin.frameworks.torch.model.layer import given
 from fanin.frameworks.torch.model.names import checked_parameters, named_parameters, naming, owned_by, owners
 from fanin.frameworks.torch.model.output import Build
 from fanin.frameworks.torch.model.quiet import quiet
@@ -60,7 +61,7 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     recorded (`taken_apart`).
 
     Raises:
-        BadInput: not a module, no example was given, or it is on another device than the model.
+        BadInput: not a module, no example was given or an empty one, or it is on another device than the model.
         NoParameters: the model has none.
         ShapeMismatch: the example does not fit; the message names the layer, expected and got.
         CannotTrace: the forward pass cannot be recorded; the message names the line.
@@ -70,6 +71,9 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     checked_parameters(model)
     model, sharded = unwrapped(model), any_sharded(model)
     call = call_of(model, example)
+    tensors = [leaf for leaf in call.leaves if isinstance(leaf, torch.Tensor)]
+    if tensors and not any(tensor.numel() for tensor in tensors):
+        raise BadInput(f"The example is empty: {given(call.values)}. Give one sample at least.")
     require_one_device(model, call.leaves)
     on_meta = {tensor.is_meta for tensor in (*model.parameters(), *model.buffers())}
     if sharded or any(on_meta):  # then only shapes and dtypes are known
