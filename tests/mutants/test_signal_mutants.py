@@ -15,9 +15,10 @@ from noticing import Mutant, noticed, put
 from fanin.frameworks.torch.predicting.loop_cut import Cut
 from fanin.frameworks.torch.predicting.loop_draws import Draws, Points
 from fanin.signals import draws, gradient
+from fanin.signals.gradient import total
 from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
-from fanin.signals.rules import norms
+from fanin.signals.rules import affine, norms
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State
 
@@ -165,6 +166,15 @@ MUTANTS = (
         "moments of a gradient are kept, whatever state they are asked for at",
         put("fanin.signals.gradient", "_moments", at_the_first_state(gradient._moments)),
         ("signals/test_gradient.py::test_moments_are_those_at_the_state_that_is_asked_for",),
+    ),
+    Mutant(
+        "of a gradient and a normalised signal only covariances are known",
+        put(
+            "fanin.signals.rules.affine",
+            "_along",
+            lambda flow, hat, out: affine._product(total({0: flow}, out), hat, out),
+        ),
+        ("signals/rules/test_scales.py",),
     ),
     Mutant(
         "no tap of a kernel misses a position",

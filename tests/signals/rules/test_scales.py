@@ -1,0 +1,48 @@
+"""Gradients of the scales of batch norms in front of an activation, against what is measured over many draws."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+import fanin
+
+DRAWS, CHANNELS = 48, 64
+
+
+@cache
+def ratios(activation: type[nn.Module]) -> dict[str, float]:
+    """Predicted over measured: another norm stands behind the first scale, a mean over the map behind the last."""
+    net = nn.Sequential(
+        nn.Conv2d(16, CHANNELS, 3, padding=1, bias=False),
+        nn.BatchNorm2d(CHANNELS),
+        activation(),
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False),
+        nn.BatchNorm2d(CHANNELS),
+        activation(),
+        nn.AdaptiveAvgPool2d(1),
+    )
+    x = torch.randn(8, 16, 12, 12, generator=torch.Generator().manual_seed(0))
+    plan = fanin.plan(net, x, recipe="he")
+    comparison = fanin.predict(net, x, plan=plan).compare(fanin.measure(net, x, plan=plan, seeds=range(DRAWS)))
+    return {row.name: row.gradient.ratio for row in comparison.parameters if row.gradient}
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.SiLU, nn.Tanh])
+def test_a_scale_behind_which_another_norm_stands_gets_what_varies_of_its_activation(
+    activation: type[nn.Module],
+) -> None:
+    """Σ δ is 0 behind the activation, so that of φ'(z) z only what differs from its mean counts.
+
+    48 draws of 64 scales each, which scatter by √2: 5 · √(2/(48 · 64)) = 13 %. The mutant: 1.5 (ReLU), 4.6 (tanh).
+    """
+    assert ratios(activation)["1.weight"] == pytest.approx(1, rel=0.13)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.SiLU])
+def test_a_scale_in_front_of_a_mean_over_the_map_gets_the_mean_of_its_activation(activation: type[nn.Module]) -> None:
+    """There δ is alike at all positions, and E φ'(z) z adds up. The mutant has not a tenth of it."""
+    assert ratios(activation)["4.weight"] == pytest.approx(1, rel=0.13)
