@@ -20,7 +20,9 @@ from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
 from fanin.signals.rules import affine, norms
 from fanin.signals.rules.over_draws import Response
+from fanin.signals.rules.smaller_layer import SmallerLayer
 from fanin.signals.state import State
+from fanin.signals.taps import flat
 
 DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
@@ -66,6 +68,13 @@ def unshared(rule: Any) -> Any:
         return rule(replace(call, values=values), **options)
 
     return forgetful
+
+
+def spread_over_steps(below: list[Any], ways: Any, *, follows: bool, common: bool) -> Any:
+    """What is handed down, known by its average over steps."""
+    second = np.mean([(array**2).mean() for array in below], keepdims=True)
+    seen = gradient.GradientMoments(second, np.zeros(1), np.zeros(1))
+    return [[run.behind(at, [seen], common=common) for at in range(run.draws)] for run in ways]
 
 
 MUTANTS = (
@@ -227,14 +236,29 @@ MUTANTS = (
         ("signals/rules/test_narrow.py::test_a_stack_of_recurrent_layers_sees_how_the_layer_below_changes_in_time",),
     ),
     Mutant(
-        "what samples have in common at the last step is spread over all steps",
-        put("fanin.signals.rules.smaller_layer", "_over_pairs", lambda sizes: (1.0, 1.0)),
-        (f"{LAST_STEP}::test_gradients_of_biases_behind_many_samples_are_within_a_factor_of_three",),
+        "all steps are equally large",
+        put("fanin.signals.rules.pieces", "_as_large_as_there", lambda part, *_, **__: part),
+        (f"{LAST_STEP}::test_the_last_step_is_as_large_as_it_is",),
     ),
     Mutant(
-        "samples have in common what eight of them have by chance",
-        put("fanin.signals.rules.smaller_layer", "SURE", 0.0),
-        (f"{LAST_STEP}::test_what_cannot_be_told_from_chance_does_not_count_a_square_of_times",),
+        "a recurrent layer does not say at which steps it has sent something back",
+        put("fanin.signals.rules.recurrent_back", "_handed_down", spread_over_steps),
+        (f"{LAST_STEP}::test_gradients_of_all_parameters_are_those_that_are_measured",),
+    ),
+    Mutant(
+        "both directions of a recurrent layer have the same weights",
+        put("fanin.signals.rules.recurrent", "SmallerLayer", lambda *args, at, **kw: SmallerLayer(*args, at=0, **kw)),
+        (f"{LAST_STEP}::test_gradients_of_all_parameters_are_those_that_are_measured",),
+    ),
+    Mutant(
+        "what comes back to samples has nothing in common",
+        put("fanin.signals.rules.recurrent", "in_common", lambda seen, steps: 0.0),
+        (f"{LAST_STEP}::test_what_samples_have_in_common_adds_up",),
+    ),
+    Mutant(
+        "what comes back at the last step is spread over all steps",
+        put("fanin.signals.rules.smaller_layer", "fitting", lambda profile, sizes: flat(sizes)),
+        (f"{LAST_STEP}::test_gradients_of_all_parameters_are_those_that_are_measured",),
     ),
     Mutant(
         "all of a second moment moves with the layers before it, the part of a bias too",
