@@ -18,7 +18,7 @@ from fanin.signals import draws, gradient
 from fanin.signals.gradient import total
 from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
-from fanin.signals.rules import affine, norms
+from fanin.signals.rules import affine, batch_norms, norms
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.rules.smaller_layer import SmallerLayer
 from fanin.signals.state import State
@@ -28,6 +28,7 @@ DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
 SOURCES = "signals/test_loop_sources.py"
+FLATTENED = batch_norms._flattened
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
@@ -68,6 +69,11 @@ def unshared(rule: Any) -> Any:
         return rule(replace(call, values=values), **options)
 
     return forgetful
+
+
+def as_a_kernel_leaves_it(x: State, taken: Any) -> Any:
+    """A profile without the mean, as if x had lost as many taps as its square says."""
+    return FLATTENED(x if x.profile is None else State._also(replace(x), reach=x.profile), taken)
 
 
 def spread_over_steps(below: list[Any], ways: Any, *, follows: bool, common: bool) -> Any:
@@ -184,6 +190,11 @@ MUTANTS = (
             lambda flow, hat, out: affine._product(total({0: flow}, out), hat, out),
         ),
         ("signals/rules/test_scales.py",),
+    ),
+    Mutant(
+        "what features have in common with their mean is as small at borders as their square",
+        put("fanin.signals.rules.batch_norms", "_flattened", as_a_kernel_leaves_it),
+        ("signals/rules/test_borders.py",),
     ),
     Mutant(
         "no tap of a kernel misses a position",

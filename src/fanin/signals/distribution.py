@@ -77,6 +77,8 @@ class Distribution:
             terms that read the same inputs are large together, whatever their sign.
         shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
+        reach: how E x m, m the mean of a feature, is spread along each axis of positions, as long as x is fresh: a
+            border takes taps from both. Otherwise it goes with the size of x.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
     """
@@ -99,6 +101,7 @@ class Distribution:
     squares: tuple[float, float] = (0.0, 0.0)
     shared: float = 0.0
     terms: Terms | None = field(default=None, init=False)
+    reach: Profile | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
 

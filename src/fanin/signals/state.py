@@ -125,9 +125,9 @@ class State(Distribution):
         )
         return out if self.bins is None else out.beside(self)
 
-    def of_terms(self, terms: Terms) -> State:
-        """With features that are sums of few terms."""
-        return self._also(replace(self), terms=terms, bins=self.bins)
+    def of_terms(self, terms: Terms, reach: Profile | None = None) -> State:
+        """With features that are sums of few terms, of which a border takes some."""
+        return self._also(replace(self), terms=terms, bins=self.bins, reach=reach)
 
     def noted(self, note: Any) -> State:
         """With a note."""

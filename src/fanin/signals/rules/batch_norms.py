@@ -23,7 +23,7 @@ from fanin.signals.orthogonal import Normed
 from fanin.signals.rules.affine import affine_of, call_name, further
 from fanin.signals.rules.sizes import Sizes, freedom, inverse_moment, tails
 from fanin.signals.state import State
-from fanin.signals.taps import Profile
+from fanin.signals.taps import Profile, fitting
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled
 
 
@@ -173,15 +173,17 @@ def _without_sum(x: State) -> tuple[float, float]:
 
 
 def _flattened(x: State, taken: Array) -> Profile | None:
-    """How second moments are spread over positions once each feature's mean m is gone.
+    """How second moments are spread over positions once each feature's mean m is gone: q_t − 2 E x_t m + E m².
 
-    At a border, where a share p of the taps is inside, x has the share p of its second moment q and of its product with
-    m: E (x_t − m)² = p q − 2 p E m² + E m².
+    At a border, where a share p of the taps is inside, x has the share p of its second moment and of E x_t m. What is
+    only smaller there, as behind kernels of one tap, has √p of that.
     """
     q, k = x.average(x.second), x.average(taken - x.mean**2)
     if x.profile is None or not q > k:
         return None
-    return tuple(np.maximum(p * (q - 2 * k) + k, 0.0) / (q - k) for p in x.profile)
+    roots = [np.sqrt(p) for p in x.profile]
+    reach = fitting(x.reach, [len(p) for p in x.profile]) if x.reach is not None else [r / r.mean() for r in roots]
+    return tuple(np.maximum(p * q - 2 * r * k + k, 0.0) / (q - k) for p, r in zip(x.profile, reach, strict=True))
 
 
 def _buffer(value: Any, otherwise: float) -> float:

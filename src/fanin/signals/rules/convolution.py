@@ -79,7 +79,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
     if terms.alone and not transposed:
         out = replace(out, squares=(_large_together(x, met), 0.0)).beside(out)
         out = spread_over_channels(out, x, weight, call["bias"])
-    out = out.of_terms(terms)
+    out = out.of_terms(terms, _reach(met, x.profile))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -138,6 +138,12 @@ def _border(met: Sequence[Taps]) -> float:
     meetings = [np.bincount(t.taps, minlength=t.kernel).astype(float) for t in met]
     squares, sums = (math.prod(float((m**e).sum()) for m in meetings) for e in (2, 1))
     return 1 - squares / (sums * math.prod(t.size_out for t in met)) if sums else 0.0
+
+
+def _reach(met: Sequence[Taps], profile: Profile | None) -> Profile:
+    """How what an output has in common with the mean over all is spread: as the sizes of those taps that are inside."""
+    sums = [t.gathered(np.sqrt(p)) for t, p in zip(met, fitting(profile, [t.size_in for t in met]), strict=True)]
+    return tuple(s / s.mean() if s.any() else s for s in sums)
 
 
 def _large_together(x: State, met: Sequence[Taps]) -> float:
