@@ -20,8 +20,9 @@ from fanin.signals.flow import Gradient
 from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Normed
+from fanin.signals.places import Places
 from fanin.signals.rules.affine import affine_of, call_name, further
-from fanin.signals.rules.sizes import Sizes, freedom, inverse_moment, tails
+from fanin.signals.rules.sizes import Sizes, freedom, freedom_of_inverse, inverse_moment, tails
 from fanin.signals.state import State
 from fanin.signals.taps import Profile, fitting
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled
@@ -35,14 +36,15 @@ def batch_norm(call: Call) -> Outcome:
 
     Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
     """
-    x = _of_one_scale(_channels(call.state("input")))
+    given = _channels(call.state("input"))
+    x = _of_one_scale(given)
     eps = call.get("eps", 1e-5)
     v = x.second - x.channel_second + eps
     hat = _normalised(x, v, (x.channel_second,) * 3)
-    own = np.maximum(x.second - x.across_positions, 0.0)
-    of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
-    sizes = Sizes(x, freedom((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own)))
+    sizes = Sizes(x, _of_batch(x, given.places))
     hat = _heavy(hat, x.terms)
+    if given.places is not None:
+        hat = hat.with_places(given.places.changed((given.places.second - x.channel_second) / np.maximum(v, 1e-300)))
     out, affine = affine_of(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -55,6 +57,19 @@ def batch_norm(call: Call) -> Outcome:
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *further(call, out)), pull)
+
+
+def _of_batch(x: State, places: Places | None) -> Array:
+    """Degrees of freedom of a variance over a batch: of means of samples, of positions, and of the map that all share."""
+    b, p = x.samples, x.positions
+    own = np.maximum(x.second - x.across_positions, 0.0)
+    of_samples = (b - 1, np.maximum(own + p * (x.across_positions - x.across_samples), 0.0))
+    if places is None or b == 1 or p == 1:
+        return freedom(of_samples, (b * (p - 1), own))
+    of_map = np.clip(p * (places.second - x.across_samples), 0.0, (p - 1) * own)
+    modes = min(places.modes, p - 1.0)
+    rest = own - of_map / (p - 1)
+    return freedom_of_inverse(of_samples, (b * (p - 1) - modes, rest), (modes, rest + b * of_map / modes))
 
 
 def _of_one_scale(x: State) -> State:

@@ -19,6 +19,7 @@ from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.gradient_forms import kept_apart, leaning
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
+from fanin.signals.places import Places, modes_behind
 from fanin.signals.rules.channels_apart import spread_over_channels
 from fanin.signals.state import State, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
@@ -80,6 +81,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         out = replace(out, squares=(_large_together(x, met), 0.0)).beside(out)
         out = spread_over_channels(out, x, weight, call["bias"])
     out = out.of_terms(terms, _reach(met, x.profile))
+    out = out.with_places(_places(call.state("input"), x, weight, gather, met, groups, n_out, added, transposed))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -138,6 +140,33 @@ def _border(met: Sequence[Taps]) -> float:
     meetings = [np.bincount(t.taps, minlength=t.kernel).astype(float) for t in met]
     squares, sums = (math.prod(float((m**e).sum()) for m in meetings) for e in (2, 1))
     return 1 - squares / (sums * math.prod(t.size_out for t in met)) if sums else 0.0
+
+
+def _places(
+    given: State,
+    x: State,
+    weight: Weight,
+    gather: Meeting,
+    met: Sequence[Taps],
+    groups: int,
+    n_out: int,
+    added: Array,
+    transposed: bool,
+) -> Places | None:
+    """What samples have in common at one position behind a kernel."""
+    if weight.centred or weight.pairs[1] or weight.mean.any() or x.positions == 1 or x.samples == 1:
+        return None
+    of_one = x.across_samples if given.places is None else given.places.second
+    if len(of_one) != len(x.sizes):
+        return None
+    alone = replace(x, across_samples=of_one)
+    second = _sums(alone, weight, replace(gather, any_two=gather.same), met, groups, n_out, transposed)[-1] + added
+    if given.places is not None and math.prod(weight.shape[2:]) == 1:
+        return given.places.changed(second)
+    own, any_two = x.average(of_one), x.average(x.across_samples)
+    others = (x.positions * any_two - own) / (x.positions - 1)  # of two positions that differ
+    apart = (own - others) / others if others > 1e-3 * abs(own) else 1e3
+    return Places(second, modes_behind(met, fitting(x.profile, [t.size_in for t in met]), max(apart, 0.0)))
 
 
 def _reach(met: Sequence[Taps], profile: Profile | None) -> Profile:
