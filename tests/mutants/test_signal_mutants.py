@@ -20,6 +20,7 @@ from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
 from fanin.signals.rules import affine, batch_norms, norms
 from fanin.signals.rules.over_draws import Response
+from fanin.signals.rules.sizes import freedom
 from fanin.signals.rules.smaller_layer import SmallerLayer
 from fanin.signals.state import State
 from fanin.signals.taps import flat
@@ -28,7 +29,7 @@ DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
 SOURCES = "signals/test_loop_sources.py"
-FLATTENED = batch_norms._flattened
+FLATTENED, OF_BATCH = batch_norms._flattened, batch_norms._of_batch
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
@@ -195,6 +196,16 @@ MUTANTS = (
         "what features have in common with their mean is as small at borders as their square",
         put("fanin.signals.rules.batch_norms", "_flattened", as_a_kernel_leaves_it),
         ("signals/rules/test_borders.py",),
+    ),
+    Mutant(
+        "samples have no map in common that borders make",
+        put("fanin.signals.rules.batch_norms", "_of_batch", lambda x, places: OF_BATCH(x, None)),
+        ("signals/test_places.py::test_a_norm_divides_by_what_differs_from_place_to_place",),
+    ),
+    Mutant(
+        "few large eigenvalues are as many of their mean size",
+        put("fanin.signals.rules.sizes", "freedom_of_inverse", freedom),
+        ("signals/test_places.py::test_the_inverse_of_a_sum_of_unlike_squares_is_that_of_draws",),
     ),
     Mutant(
         "no tap of a kernel misses a position",

@@ -1,8 +1,9 @@
 """What all samples have in common at one position, which zero padding makes differ from that at another.
 
-A kernel at a corner has four of its nine taps inside, and other ones than at the next corner. Where what it reads has a
-mean, each feature has then a map that is the same for all samples. A batch norm divides by the variance of that as well,
-which has few degrees of freedom: as many as the map has modes, and not as many as the batch has samples.
+A kernel at a corner has four of its nine taps inside, and other ones than at the next corner. If what it reads has a
+mean, each feature has a map that is the same for all samples. A batch norm divides by the variance of that as well. It
+has few degrees of freedom, as many as the map has modes, however many samples there are: on maps of 2 × 2 a third of
+all variance has three.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def batch_norm(call: Call) -> Outcome:
 
 
 def _of_batch(x: State, places: Places | None) -> Array:
-    """Degrees of freedom of a variance over a batch: of means of samples, of positions, and of the map that all share."""
+    """ν of a variance over a batch: of means of samples, of positions beside them, and of the map that all share."""
     b, p = x.samples, x.positions
     own = np.maximum(x.second - x.across_positions, 0.0)
     of_samples = (b - 1, np.maximum(own + p * (x.across_positions - x.across_samples), 0.0))

@@ -41,7 +41,7 @@ def freedom(*spectrum: tuple[float, Array]) -> Array:
 
 
 def freedom_of_inverse(*spectrum: tuple[float, Array]) -> Array:
-    """The ν at which E v E 1/v is that of this spectrum: few large eigenvalues make v small less often than their ν says.
+    """The ν at which E v E 1/v is that of this spectrum: beside a few large eigenvalues the others keep v from being 0.
 
     E 1/v = ∫ E e^{−s v} ds = ∫ Π (1 + 2 s λ/Σ λ)^{−1/2} ds, in units of E v.
 
