@@ -29,7 +29,7 @@ DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
 SOURCES = "signals/test_loop_sources.py"
-FLATTENED, OF_BATCH = batch_norms._flattened, batch_norms._of_batch
+FLATTENED, OF_BATCH, PROJECTED = batch_norms._flattened, batch_norms._of_batch, batch_norms._projected
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
@@ -208,8 +208,13 @@ MUTANTS = (
         ("signals/test_places.py::test_the_inverse_of_a_sum_of_unlike_squares_is_that_of_draws",),
     ),
     Mutant(
+        "a norm takes from a gradient what one that knows nothing of the signal has along it",
+        put("fanin.signals.rules.batch_norms", "_projected", lambda *args, **_: PROJECTED(*args)),
+        ("signals/rules/test_scales.py::test_what_a_norm_takes_of_a_gradient_is_what_its_scale_gets",),
+    ),
+    Mutant(
         "no tap of a kernel misses a position",
-        put("fanin.signals.rules.convolution", "_border", lambda met: 0.0),
+        put("fanin.signals.rules.convolution", "border", lambda met: 0.0),
         (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
     ),
     Mutant(
@@ -221,7 +226,7 @@ MUTANTS = (
     ),
     Mutant(
         "two positions have no more in common than their correlation",
-        put("fanin.signals.rules.convolution", "_large_together", lambda x, met: 0.0),
+        put("fanin.signals.rules.convolution", "large_together", lambda x, met: 0.0),
         (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
     ),
     Mutant(
@@ -244,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "all positions behind a causal convolution are alike",
-        put("fanin.signals.rules.convolution", "_by_border", lambda *_: None),
+        put("fanin.signals.rules.convolution", "by_border", lambda *_: None),
         ("signals/rules/test_narrow.py::test_the_first_position_behind_a_causal_convolution_sees_one_tap_of_four",),
     ),
     Mutant(

@@ -32,7 +32,8 @@ def ratios(activation: type[nn.Module]) -> dict[str, float]:
     x = torch.randn(8, 16, 12, 12, generator=torch.Generator().manual_seed(0))
     plan = fanin.plan(net, x, recipe="he")
     comparison = fanin.predict(net, x, plan=plan).compare(fanin.measure(net, x, plan=plan, seeds=range(DRAWS)))
-    return {row.name: row.gradient.ratio for row in comparison.parameters if row.gradient}
+    rows = (*comparison.rows, *comparison.parameters)
+    return {row.name: row.gradient.ratio for row in rows if row.gradient}
 
 
 def test_a_scale_behind_which_another_norm_stands_gets_what_varies_of_its_activation(ratios: dict[str, float]) -> None:
@@ -46,3 +47,12 @@ def test_a_scale_behind_which_another_norm_stands_gets_what_varies_of_its_activa
 def test_a_scale_in_front_of_a_mean_over_the_map_gets_the_mean_of_its_activation(ratios: dict[str, float]) -> None:
     """There δ is alike at all positions, and E φ'(z) z adds up. The mutant has not a tenth of it for ReLU."""
     assert ratios["4.weight"] == pytest.approx(1, rel=0.13)
+
+
+def test_what_a_norm_takes_of_a_gradient_is_what_its_scale_gets(ratios: dict[str, float]) -> None:
+    """δ loses x̂ mean(δ x̂), 5 % of it in front of a mean over the map. The mutant takes δ and x̂ for independent: 1.07.
+
+    From one gradient to the next, which have their draws in common.
+    """
+    behind = ratios["_native_batch_norm_legit_functional_1"]
+    assert ratios["conv2d_1"] / behind == pytest.approx(1, rel=0.025)

@@ -52,7 +52,8 @@ def batch_norm(call: Call) -> Outcome:
         squares = affine.squares(gradients[0], out, hat)
         yield from affine.weights(squares)
         along = float(np.mean(affine.second * (eps / v) ** 2 * sizes.inverse_square)) * squares[0]
-        left = _projected(affine.back(seen), hat, x.positions, x.samples).times(sizes.inverse / v)
+        taken = x.average(affine.second) * squares[0] / (x.samples * x.positions) ** 2
+        left = _projected(affine.back(seen), hat, x.positions, x.samples, taken=taken).times(sizes.inverse / v)
         left = replace(left, normed=Normed(sizes.by_weights, sizes.by_features, along), owed=seen.owed)
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
@@ -132,16 +133,24 @@ def group_norm(call: Call) -> Outcome:
     return Outcome((out, *further(call, out)), pull)
 
 
-def _projected(seen: GradientMoments, hat: State, p: int, b: int, c: float = 1) -> GradientMoments:
+def _projected(
+    seen: GradientMoments, hat: State, p: int, b: int, c: float = 1, taken: float | None = None
+) -> GradientMoments:
     """δ − mean δ − x̂ mean(δ x̂) over a population of c features, p positions and b samples.
 
     From covariances only the first mean is taken: x̂ is alike at near positions, of which δ is not known to be.
+
+    Args:
+        taken: E mean(δ x̂)², which is that of the gradient of a scale; without it, as if both were independent.
     """
     n = p * b * c
     g, h, s = seen.second, seen.across_positions, seen.across_samples
     others = (b - 1) * p
     of_mean = (g + (p - 1) * h + others * s) / n
     along = (g * hat.second + (p - 1) * h * hat.across_positions + others * s * hat.across_samples) / n
+    if taken is not None:
+        known = hat.average(along)
+        along = along * (taken / known) if known > 0 else np.full_like(along, taken)
     left = seen.become(np.maximum(g - of_mean - along, 0.0), h - of_mean, s - of_mean if b > 1 else s * (1 - 1 / c))
     return replace(left, profile=seen.profile)  # the positions are the same
 
