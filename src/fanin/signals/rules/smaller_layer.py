@@ -38,10 +38,11 @@ class _Sizes:
     units: int
     hidden: int  # of h: smaller than the units with a projection
     inputs: int
+    read: int  # inputs of the smaller one: as many as the layer below has made
 
     @property
     def small(self) -> _Sizes:
-        return _Sizes(*(min(n, UNITS) for n in (self.units, self.hidden, self.inputs)))
+        return _Sizes(min(self.units, UNITS), min(self.hidden, UNITS), self.read, self.read)
 
 
 class SmallerLayer:
@@ -66,12 +67,14 @@ class SmallerLayer:
         self.biased = len(self.laws) >= 4
         self.projects = len(self.laws) in (3, 5)
         gates = CELLS[op].gates
-        self.sizes = _Sizes(self.laws[0].shape[0] // gates, self.laws[1].shape[1], self.laws[0].shape[1])
+        inputs = self.laws[0].shape[1]
+        read = before[0].shape[2] if before else min(inputs, UNITS)
+        self.sizes = _Sizes(self.laws[0].shape[0] // gates, self.laws[1].shape[1], inputs, read)
         self.samples = min(max(x.samples, 1), SAMPLES)
         self.small = _small(x, self.samples, self.sizes.small.inputs)
         self.random = np.random.default_rng(at)
         self.tapes: list[Tape] = []
-        self.follows = bool(before) and before[0].shape[2] == self.sizes.small.inputs
+        self.follows = bool(before)
         for one in range(self.draws):
             weights = self._weights()
             steps = self._in_order(before[one]) if self.follows else self._steps(draw(self.small, self.random))
