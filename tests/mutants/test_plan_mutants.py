@@ -37,6 +37,11 @@ def quotient_turned(*arguments: Any) -> Objective:
 
 MUTANTS = (
     Mutant(
+        "the end of an adapter is drawn as that of any branch",
+        put("fanin.plans.recipes.auto", "adapters", lambda graph: {}),
+        ("plans/test_low_rank.py::test_what_is_pretrained_is_not_changed_and_adapters_can_learn",),
+    ),
+    Mutant(
         "rows of tables have unit entries, though their products make the output",
         put("fanin.plans.recipes.auto", "factors", lambda graph: {}),
         ("plans/test_dot_products.py::test_scores_have_a_second_moment_of_a_quarter",),

@@ -55,10 +55,10 @@ class Alarm:
 
     code: str
     name: str
-    summary: str
-    page: str = field(repr=False)  # signatures in `help` are to be read
-    find: Callable[[Alarm, History], Finding | None]
-    remedy: str
+    summary: str = field(repr=False)  # signatures in `help` are to be read
+    page: str = field(repr=False)
+    find: Callable[[Alarm, History], Finding | None] = field(repr=False)
+    remedy: str = field(repr=False)
 
     def finding(
         self,

@@ -25,6 +25,7 @@ from fanin.plans.by_role import PLAIN, by_role
 from fanin.plans.dot_products import factors
 from fanin.plans.feeding import gain_for
 from fanin.plans.isometry import chain_is_deep, keeps_isometry
+from fanin.plans.low_rank import adapters
 from fanin.plans.model import Decision
 from fanin.plans.tuned import LOGITS
 
@@ -58,7 +59,7 @@ def auto(graph: Graph) -> Mapping[str, Decision]:
             Orthogonal(), "unit gain through time, for every direction", "Saxe et al. 2014"
         ),
     }
-    return by_role(graph, rules) | _gates(graph) | factors(graph)
+    return by_role(graph, rules) | _gates(graph) | factors(graph) | adapters(graph)
 
 
 def _gains_of_queries(graph: Graph) -> dict[str, float]:
