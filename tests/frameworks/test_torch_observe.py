@@ -246,6 +246,27 @@ def test_dropout_drops_the_same_units_each_time() -> None:
     assert 0.3 < first.values["native_dropout"].zeros < 0.7  # 224 fair coins: 6 σ
 
 
+class Skipped(nn.Module):
+    """A stochastic depth that writes its mask into memory it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) * torch.empty(len(x), 1, dtype=x.dtype).bernoulli_(0.5)
+
+
+def test_memory_that_nothing_has_been_written_to_is_not_measured() -> None:
+    x = torch.randn(8, 4)
+    traced = trace(Skipped(), x)
+    empty = {node.name for node in traced.graph.nodes if node.op.startswith("empty")}
+    seen = observe(traced, Skipped(), (x,))
+    assert empty
+    assert not empty & seen.values.keys()
+    assert seen.values.keys() | empty == {node.name for node in traced.graph.nodes}
+
+
 def test_huge_values_do_not_overflow() -> None:
     assert moments(torch.full((5,), 1e30)).second_moment == pytest.approx(1e60)  # mutant: squares in float32
     model: Any = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))

@@ -20,11 +20,13 @@ from fanin.signals.paths import Paths
 from fanin.signals.rules import norms
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State
+from fanin.signals.values import Constant
 
 DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
 SOURCES = "signals/test_loop_sources.py"
+WINDOWS = "signals/rules/test_windows.py"
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
@@ -68,6 +70,21 @@ def unshared(rule: Any) -> Any:
 
 
 MUTANTS = (
+    Mutant(
+        "a model's own list of indices counts samples",
+        put("fanin.frameworks.torch.predicting.known", "Constant", lambda array, own: Constant(array)),
+        (f"{WINDOWS}::test_what_comes_back_to_a_bias_by_relative_position",),
+    ),
+    Mutant(
+        "zeros like a signal are never known",
+        put("fanin.frameworks.torch.predicting.known", "_FILLED", frozenset()),
+        (f"{WINDOWS}::test_a_mask_that_is_filled_in_is_known",),
+    ),
+    Mutant(
+        "memory that nothing wrote to is measured",
+        put("fanin.frameworks.torch.measuring.recorder", "UNWRITTEN", frozenset()),
+        ("frameworks/test_torch_observe.py::test_memory_that_nothing_has_been_written_to_is_not_measured",),
+    ),
     Mutant(
         "branches of a stream are drawn independently",
         put("fanin.signals.rules.sums", "together", independently),

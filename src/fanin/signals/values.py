@@ -21,9 +21,14 @@ from fanin.signals.state import State
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor whose values are known: a mask, a rotary table, a scalar. Integers count here, too."""
+    """A tensor whose values are known: a mask, a rotary table, a scalar. Integers count here, too.
+
+    Attributes:
+        own: it is made of the model's buffers and of numbers alone, so that nobody's samples are in it.
+    """
 
     array: NDArray[Any]
+    own: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.fx.node import Node as FxNode
@@ -20,6 +20,11 @@ from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.frameworks.torch.tracing.trace import Traced, innermost_module
 from fanin.signals import Moments
 from fanin.signals.summary import bounds_of
+
+# Memory that nothing has been written to: whatever it happens to hold says nothing of the model.
+UNWRITTEN: Final = frozenset(
+    {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"}
+)
 
 
 class Recorder(Replay):
@@ -48,7 +53,8 @@ class Recorder(Replay):
                 raise self._explained(n, error) from error
             raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
-        if n.name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+        node = self._recorded.get(n.name)
+        if node and node.op not in UNWRITTEN and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
             self._see_value(n, tensor)
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
