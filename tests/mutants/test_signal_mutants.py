@@ -14,6 +14,7 @@ from noticing import Mutant, noticed, put
 
 from fanin.frameworks.torch.predicting.loop_cut import Cut
 from fanin.frameworks.torch.predicting.loop_draws import Draws, Points
+from fanin.frameworks.torch.predicting.made import OfParameters
 from fanin.signals import draws, gradient
 from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
@@ -25,6 +26,7 @@ from fanin.signals.values import Constant
 DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
+MADE = "frameworks/test_torch_predict_made.py"
 SOURCES = "signals/test_loop_sources.py"
 WINDOWS = "signals/rules/test_windows.py"
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
@@ -70,6 +72,16 @@ def unshared(rule: Any) -> Any:
 
 
 MUTANTS = (
+    Mutant(
+        "what is made of parameters is run operation by operation",
+        lambda patch: patch.setattr(OfParameters, "holds", lambda self, fx: False),
+        (f"{MADE}::test_a_weight_that_is_computed_has_the_law_of_what_is_computed",),
+    ),
+    Mutant(
+        "singular vectors stay those of values that were overwritten",
+        put("fanin.frameworks.torch.predicting.made", "followers", lambda model: {}),
+        (f"{MADE}::test_singular_vectors_are_those_of_the_values_that_a_plan_draws",),
+    ),
     Mutant(
         "a model's own list of indices counts samples",
         put("fanin.frameworks.torch.predicting.known", "Constant", lambda array, own: Constant(array)),

@@ -152,7 +152,7 @@ def _call(
 
     for name, argument in node.arguments.items():
         look(name, argument)
-    return Call(node, tensors, plain), sources
+    return Call(node, tensors, plain, known), sources
 
 
 def _value(ref: Ref, known: Mapping[str, Value], values: Mapping[str, tuple[Value, ...]]) -> Value:

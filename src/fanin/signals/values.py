@@ -154,11 +154,13 @@ class Call:
         node: which operation, where.
         values: the tensors among the arguments.
         plain: all other arguments.
+        known: parameters by path, and inputs and constants by name: what there is before any signal flows.
     """
 
     node: Node
     values: Mapping[str, Value]
     plain: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         """A tensor's value, a number, or None."""

@@ -60,10 +60,10 @@ def known_tensors(traced: Traced, call: Call) -> dict[str, Value]:
         else:
             found[fx.name] = Unknown(tuple(value.shape), _name(value.dtype), usual(tuple(value.shape)))
     _evaluate(program.graph, real)
-    return found | _constants(real, _own(program))
+    return found | _constants(real, own_nodes(program))
 
 
-def _own(program: torch.export.ExportedProgram) -> set[FxNode]:
+def own_nodes(program: torch.export.ExportedProgram) -> set[FxNode]:
     """What is made of the model's own tensors and of numbers alone."""
     kinds = torch.export.graph_signature.InputKind
     placeholders = program.graph.find_nodes(op="placeholder")
@@ -117,7 +117,7 @@ def _evaluate(graph: torch.fx.Graph, real: dict[FxNode, Any]) -> None:
         for fx in graph.nodes:
             if fx.op == "call_function" and _is_constant(fx, real):
                 try:
-                    real[fx] = _result(fx, real)
+                    real[fx] = call_on_cpu(fx, real)
                 except Exception:  # noqa: BLE001  # no kernel on the CPU, say: then it is no constant
                     continue
             for i in fx.all_input_nodes:
@@ -136,7 +136,8 @@ def _is_constant(fx: FxNode, real: Mapping[FxNode, Any]) -> bool:
     return all(i in real and not isinstance(real[i], _Forgotten) for i in inputs) and max(sizes, default=0) <= LARGEST
 
 
-def _result(fx: FxNode, real: Mapping[FxNode, Any]) -> Any:
+def call_on_cpu(fx: FxNode, real: Mapping[FxNode, Any]) -> Any:
+    """The result of an operation whose arguments have values; of what it is only filled like, the shape counts."""
     args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda n: real[n] if n in real else _alike(n))
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("cpu")}
