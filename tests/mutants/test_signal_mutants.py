@@ -21,6 +21,7 @@ from fanin.signals.paths import Paths
 from fanin.signals.rules import norms
 from fanin.signals.rules.over_draws import Response
 from fanin.signals.state import State
+from fanin.signals.twins import Kin
 from fanin.signals.values import Constant
 
 DRAWS = "signals/test_draws.py"
@@ -72,6 +73,16 @@ def unshared(rule: Any) -> Any:
 
 
 MUTANTS = (
+    Mutant(
+        "two calls of one module know nothing of each other",
+        put("fanin.signals.values", "covariance", lambda x, y: None),
+        ("signals/test_twins.py::test_what_two_branches_have_in_common",),
+    ),
+    Mutant(
+        "two calls of one module are twins whatever their inputs",
+        lambda patch: patch.setattr(Kin, "twin_of", lambda self, other: self.function == other.function),
+        ("signals/test_twins.py::test_twins_share_all_weights_and_not_their_inputs",),
+    ),
     Mutant(
         "what is made of parameters is run operation by operation",
         lambda patch: patch.setattr(OfParameters, "holds", lambda self, fx: False),
