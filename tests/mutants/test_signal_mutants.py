@@ -28,6 +28,7 @@ DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
 MADE = "frameworks/test_torch_predict_made.py"
+SAMPLED = "frameworks/test_torch_predict_sampled.py"
 SOURCES = "signals/test_loop_sources.py"
 WINDOWS = "signals/rules/test_windows.py"
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
@@ -73,6 +74,11 @@ def unshared(rule: Any) -> Any:
 
 
 MUTANTS = (
+    Mutant(
+        "signals that were drawn independently have a band all the same",
+        put("fanin.signals.summary", "APART", ""),
+        (f"{SAMPLED}::test_no_band_is_said_of_signals_that_were_drawn_independently",),
+    ),
     Mutant(
         "two calls of one module know nothing of each other",
         put("fanin.signals.values", "covariance", lambda x, y: None),

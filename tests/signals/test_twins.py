@@ -51,7 +51,7 @@ JOINED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def test_what_two_branches_have_in_common(joined: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Taken for independent the moments are off by factors of 2 to 100; a mean over 8 draws is within a third.
 
-    The gradient is within 1.7: behind a norm that is written out it has a part along the signal that it should not have.
+    The gradient is within 1.7: behind a norm that is written out it has a part along the signal, which it should not.
     """
     traced = trace(Branches(joined), *INPUTS)
     (result,) = (ref.name for ref in traced.graph.outputs)
