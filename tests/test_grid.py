@@ -29,3 +29,17 @@ def test_sentences_move_below_where_they_would_not_be_read() -> None:
     assert plain(grid, 100).splitlines()[0].split() == ["parameter", "std", "why"]
     assert plain(grid, 40).splitlines()[0].split() == ["parameter", "std"]
     assert sentence.split() == plain(grid, 40).split()[-len(sentence.split()) :]
+
+
+@pytest.mark.parametrize("width", [60, 110])
+def test_every_row_begins_with_its_name_however_long(width: int) -> None:
+    """Mutant: a long name is taken for a sentence, and put below the numbers that it names."""
+    name = "encoder.layers.some_submodule.attention.projection.weight"
+    grid = Grid(
+        ["parameter", "std", "why"], [[name, "0.125", "a sentence that is long " * 3]], ["left", "right", "left"]
+    )
+    first, rule, printed, *_ = plain(grid, width).splitlines()
+    assert first.split()[:2] == ["parameter", "std"]
+    assert name.startswith(printed.split()[0])
+    assert "0.125" in printed.split()
+    assert set(rule) == {"─"}

@@ -15,13 +15,17 @@ def check_target(path: str | os.PathLike[str], example: str = "report.html") -> 
     """The path as one that can be written to, as far as that can be known before the work is done.
 
     Raises:
-        BadInput: the folder does not exist, or `path` is a folder.
+        BadInput: the folder does not exist or cannot be written to, or `path` is a folder.
     """
     target = Path(path)
     if target.is_dir():
         raise BadInput(f"{target} is a folder. Give the name of a file, such as {target / example}.")
-    if not target.parent.is_dir():
-        raise BadInput(f"Cannot write {target}: the folder {target.parent} does not exist. Create it, or give another.")
+    folder = target.parent
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise BadInput(f"Cannot write {target}: the folder {folder} {what}. Create it, or give another.")
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"Cannot write {target}: the folder {folder} cannot be written to. Give another.")
     return target
 
 

@@ -29,15 +29,16 @@ class Grid:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         every = range(len(self.headers))
-        sentences = [c for c in every if any(len(row[c]) > SENTENCE for row in self.rows)]
+        sentences = [c for c in every if c and any(len(row[c]) > SENTENCE for row in self.rows)]
         short = [c for c in every if c not in sentences]
         if sum(map(self._width, short)) + (ROOM + GAP) * len(sentences) <= options.max_width:
             yield self._table(every, sentences)
             return
         for columns in self._pages(short, options.max_width):
-            yield self._table(columns, sentences=[])
+            yield self._table(columns, sentences=[], names=max(options.max_width // 2, 1))
         for c in sentences:
             below = Table.grid(padding=(0, GAP, 0, 0))
+            below.add_column(overflow="fold", max_width=max(options.max_width // 2, 1))
             for row in self.rows:
                 below.add_row(Text(row[0]), Text(row[c]))
             yield Text(self.headers[c], "bold")
@@ -46,8 +47,9 @@ class Grid:
     def _pages(self, columns: Sequence[int], room: int) -> Iterator[list[int]]:
         """The columns in groups that fit, each led by the first: a number is never cut to make a table narrower."""
         first, page = columns[0], [columns[0]]
+        names = min(self._width(first), room // 2)
         for c in columns[1:]:
-            if len(page) > 1 and sum(map(self._width, [*page, c])) > room:
+            if len(page) > 1 and names + sum(map(self._width, [*page[1:], c])) > room:
                 yield page
                 page = [first]
             page.append(c)
@@ -56,11 +58,17 @@ class Grid:
     def _width(self, column: int) -> int:
         return max(cell_len(text) for text in (self.headers[column], *(row[column] for row in self.rows))) + GAP
 
-    def _table(self, columns: Sequence[int], sentences: Sequence[int]) -> Table:
+    def _table(self, columns: Sequence[int], sentences: Sequence[int], names: int | None = None) -> Table:
+        """Names, which come first, fold where they are wider than is left to them."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         for c in columns:
+            room = names if c == 0 and names is not None and self._width(0) > names else None
             table.add_column(
-                Text(self.headers[c]), justify=self.justify[c], overflow="fold", no_wrap=c not in sentences
+                Text(self.headers[c]),
+                justify=self.justify[c],
+                overflow="fold",
+                no_wrap=c not in sentences and room is None,
+                max_width=room,
             )
         for row in self.rows:
             table.add_row(*(Text(row[c]) for c in columns))

@@ -254,12 +254,16 @@ def test_builders_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(ShapeMismatch, match=r"answers \(2, 2\) to two samples of iris; expected \(2, 3\)"):
         compare(builders.wrong_shape)
 
+    with pytest.raises(BadInput, match=r"a function that builds the model anew.*got a Linear that is built"):
+        compare(torch.nn.Linear(4, 3))
+
     def of_this_process(data: Data) -> torch.nn.Module:
         return builders.small(data)
 
     with pytest.raises(BadInput, match=r"cannot be found by other processes.*workers=1"):
         compare(of_this_process, workers=2)
     assert compare(of_this_process).trained == 8
+    assert compare(lambda: torch.nn.Linear(4, 3)).trained == 8  # that the data need not be taken
 
 
 def test_a_damaged_result_is_said_and_computed_again(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fanin.call import bind
+from fanin.errors import BadInput
 from fanin.experiments.data import DATA, IGNORED, Loss, digits
+from fanin.experiments.data.given import given
 from fanin.experiments.data.text import PRINTABLE
 
 
@@ -75,3 +77,12 @@ def test_chance_is_the_loss_of_the_best_constant() -> None:
     assert data.chance == pytest.approx(-np.log(shares[data.targets]).mean())
     whole = DATA["reconstruction"]()
     assert whole.chance == pytest.approx(np.square(whole.targets - whole.targets.mean(0)).mean(), rel=1e-5)
+
+
+def test_own_data_that_no_net_could_learn_are_refused() -> None:
+    inputs, targets = np.zeros((9, 4)), np.zeros(9, np.int64)
+    inputs[2, 1] = np.nan
+    with pytest.raises(BadInput, match=r"inputs: expected finite numbers; got nan at index \[2, 1\], 1 in all"):
+        given((inputs, targets), DATA)
+    with pytest.raises(BadInput, match=r"inputs: expected an array of numbers, and only one; got tuple"):
+        given(((np.zeros((9, 4)), np.zeros((9, 3))), targets), DATA)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import fanin
 from fanin.errors import BadInput, CannotTrace, ShapeMismatch
 from fanin.frameworks.torch import trace
 
@@ -181,3 +182,22 @@ def test_an_example_that_cannot_be_passed_is_bad_input(
 ) -> None:
     with pytest.raises(BadInput, match=re.escape(message)):
         trace(model, *example)
+
+
+def test_an_empty_example_is_bad_input() -> None:
+    with pytest.raises(BadInput, match=r"The example is empty: shape \(0, 4\)\. Give one sample at least\."):
+        trace(nn.Linear(4, 5), z(0, 4))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_what_torchscript_has_compiled_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="RecursiveScriptModule: it is compiled by TorchScript"):
+        trace(torch.jit.script(nn.Linear(4, 5)), z(3, 4))
+    with pytest.raises(BadInput, match="its part '0' is compiled by TorchScript"):
+        trace(nn.Sequential(torch.jit.script(nn.Linear(4, 5))), z(3, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_a_wrong_dtype_is_what_is_expected_and_got(dtype: torch.dtype) -> None:
+    with pytest.raises(ShapeMismatch, match=f"expected dtype float32, got dtype {str(dtype)[6:]}"):
+        fanin.measure(nn.Linear(4, 5), torch.zeros(3, 4, dtype=dtype))

@@ -1,4 +1,4 @@
-"""Programs are those of `run_decompositions({})`, node by node, although fewer operations were readied for it."""
+"""Programs are those of `run_decompositions({})`, node by node, or compute the same without having been made anew."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram, export
 from torch.fx import GraphModule
 
@@ -77,12 +78,57 @@ def test_a_program_is_the_one_of_the_public_method(name: str, training: bool) ->
     """Mutant: no operation is left whole."""
     model, x = MODELS[name]
     program = export(model.train(training), (x,), strict=False)
-    assert told(functional.functional(program)) == told(program.run_decompositions({}))
+    assert told(functional.decomposed(program)) == told(program.run_decompositions({}))
+
+
+class Reshaped(nn.Module):
+    """Composite operations that may hand back what they are given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = x.flatten(1).contiguous().chunk(2, 1)
+        y = nn.functional.dropout(one.to(torch.float64) * other, 0.5, self.training)
+        unused = y.exp()
+        del unused
+        z: Tensor = y.reshape(2, -1, 4).movedim(1, 0).mT.reshape(-1, 2, 2, 2).narrow(1, 0, 1)
+        return z
+
+
+UNTOUCHED: dict[str, tuple[nn.Module, Tensor]] = {
+    **{name: MODELS[name] for name in ("layers", "attention", "recurrent")},
+    "reshaped": (Reshaped(), IMAGE),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_a_program_that_overwrites_nothing_is_kept_and_computes_the_same(name: str, training: bool) -> None:
+    """Mutant: nothing stays."""
+    model, x = UNTOUCHED[name]
+    program = export(model.train(training), (x,), strict=False)
+    anew = functional.decomposed(program)
+    kept = functional.functional(program)
+    assert kept is program
+    assert not [n for n in kept.graph.nodes if n.op == "call_function" and not (n.users or "assert" in n.name)]
+    found = []
+    for each in (kept, anew):
+        torch.manual_seed(0)
+        found.append(each.module()(x))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["mixed", "images", "branches"])
+def test_what_is_overwritten_is_made_anew(name: str) -> None:
+    """Mutant: everything stays."""
+    model, x = MODELS[name]
+    program = export(model.train(), (x,), strict=False)
+    made = functional.functional(program)
+    assert told(made) == told(functional.decomposed(program))
+    assert not any(n.target._schema.is_mutable for n in made.graph.nodes if isinstance(n.target, OpOverload))
 
 
 def test_where_pytorch_has_changed_the_public_method_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     program = export(nn.Linear(16, 4), (SEQUENCE,), strict=False)
-    expected = told(functional.functional(program))
+    expected = told(functional.decomposed(program))
     monkeypatch.setattr(functional, "_ARGUMENTS", ("of a later release",))
     functional._in_parts.cache_clear()
     try:

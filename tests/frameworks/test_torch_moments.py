@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fanin.frameworks.compiled.summed import PIECE
 from fanin.frameworks.torch import observe, predict, trace
-from fanin.frameworks.torch.measuring import alikeness, moments, rows, sampled, together
+from fanin.frameworks.torch.measuring import alikeness, attention_seen, looks, moments, rows, sampled, together
 from fanin.frameworks.torch.measuring.later import Later, read
 from fanin.signals import Signals
 from fanin.signals.axes import Axes, Kind
@@ -30,7 +30,7 @@ EDGES = [0.0, -0.0, 1.0, -2.5, 1e-45, -1e-40, 3e38, math.inf, -math.inf, math.na
 def elsewhere(name: str, answer: bool = False) -> Iterator[None]:
     """As on a device (`here`), or where numba cannot be imported (`compiles`)."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (moments, rows, sampled, together):
+        for module in (alikeness, looks, moments, rows, sampled, together):
             if hasattr(module, name):
                 patch.setattr(module, name, lambda *_: answer)
         yield
@@ -85,15 +85,16 @@ def test_small_tensors_that_wait_have_the_sums_of_each(dtype: torch.dtype) -> No
     torch.manual_seed(0)
     tensors = [torch.randn(n, 3).to(dtype) for n in (1, 5, 400)] + [torch.randn(8, 6).to(dtype).T[1:4]]
     bounds = [None, (-1.0, 1.0), None, (0.0, 0.5)]
-    small = moments.summed_together()
-    waiting = [moments.sums(x, near, small) for x, near in zip(tensors, bounds, strict=True)]
-    assert all(len(one.numbers) == 0 for one in waiting)
-    small.settle()
+    both = looks.Looks()
+    waiting = [both.at(x, near) for x, near in zip(tensors, bounds, strict=True)]
+    assert all(len(one.sums.numbers) == 0 for one in waiting)
+    both.settle()
     for one, x, near in zip(waiting, tensors, bounds, strict=True):
         alone = moments.sums(x.double(), near).moments()
         seen = one.moments()
         assert (seen.mean, seen.second_moment) == pytest.approx((alone.mean, alone.second_moment), rel=1e-9)
         assert (seen.zeros, seen.saturated) == (alone.zeros, alone.saturated)
+        assert one.detail() is None
 
 
 def test_what_waits_is_looked_at_before_it_is_much() -> None:
@@ -104,6 +105,11 @@ def test_what_waits_is_looked_at_before_it_is_much() -> None:
     assert 80 < len(looked) < 100
     small.settle()
     assert looked == list(range(100))
+    for i in range(100):
+        small.add(torch.zeros(1 << 16), i, lasts=True)
+    assert len(looked) == 100  # what somebody else keeps takes no memory while it waits
+    small.settle()
+    assert looked == [*range(100)] * 2
 
 
 def spread_of(x: Any) -> sampled.Spread:
@@ -154,15 +160,15 @@ def test_the_compiled_look_at_axes_is_that_of_operations(name: str, turned: bool
     if turned:
         back = list(reversed(range(x.dim())))
         x = x.permute(back).contiguous().permute(back)
-    small = alikeness.alike_together()
-    found = alikeness.alikeness(x, axes, small)
-    small.settle()
-    with elsewhere("compiles"):
-        expected = alikeness.alikeness(x, axes, small)
+    both = looks.Looks()
+    found = both.at(x, axes=axes)
+    both.settle()
+    assert found.alikeness
+    expected = alikeness.alikeness(x, axes)
     read([expected])
-    assert found.numbers == pytest.approx(expected.numbers, rel=1e-12)
-    seen = moments.moments(x)
-    assert found.beside(seen).across_samples == pytest.approx(expected.beside(seen).across_samples, nan_ok=True)
+    assert found.alikeness.numbers == pytest.approx(expected.numbers, rel=1e-12)
+    of_operations = looks.Look(moments.sums(x), None, expected).moments()
+    assert found.moments().across_samples == pytest.approx(of_operations.across_samples, nan_ok=True)
 
 
 ROWS = {
@@ -178,26 +184,69 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("where", ["here", "on a device", "without a compiler"])
 def test_equal_rows_are_seen_everywhere(name: str, where: str) -> None:
-    small, x = rows.rows_together(), ROWS[name]
+    both, x = looks.Looks(), ROWS[name]
     with elsewhere({"here": "none", "on a device": "here", "without a compiler": "compiles"}[where]):
-        found = rows.rows(x, small)
-    small.settle()
-    read([found])
+        look = both.at_rows(x, closely=True)
+    both.settle()
+    read(look.waiting())
+    found = look.rows
+    assert found
     assert found.same is (name == "equal")
     assert found.distinct is (where == "here" and name in ("different", "one"))
+
+
+def test_rows_are_told_apart_only_closely() -> None:
+    both = looks.Looks()
+    some = [both.at_rows(x, closely=closely) for x in ROWS.values() for closely in (False, True)]
+    both.settle()
+    for one, closer in zip(some[::2], some[1::2], strict=True):
+        assert one.rows
+        assert closer.rows
+        assert one.rows.same is closer.rows.same
+        assert one.moments() == closer.moments()
+        assert (one.rows.distinct, one.rows.digest, one.detail()) == (False, None, None)
+        assert closer.rows.digest is not None
 
 
 def test_equal_values_have_equal_digests_in_any_layout() -> None:
     """Mutant: a digest that does not see where values stand."""
     torch.manual_seed(0)
     x = torch.randn(9, 7)
-    small = rows.rows_together()
+    both = looks.Looks()
     like = (x, x.T.contiguous().T, x.flip(0), x.clone().index_fill(0, torch.tensor(8), 0.0))
-    of = [rows.rows(one, small) for one in like]
-    small.settle()
-    first, same, *others = (one.digest for one in of)
+    of = [both.at_rows(one, closely=True) for one in like]
+    both.settle()
+    first, same, *others = (one.rows.digest for one in of if one.rows)
     assert first == same
     assert first not in others
+
+
+def test_attentions_that_are_added_up_together_have_the_sums_of_each() -> None:
+    """Mutant: of several that wait, the numbers of the first."""
+    torch.manual_seed(0)
+    causal = torch.full((5, 5), -math.inf).triu(1)
+    scores = [torch.randn(2, 3, 5, 5) + causal, torch.randn(2, 3, 5, 7), 4 * torch.randn(2, 3, 5, 5)]
+    together_, alone = attention_seen.attentions_together(), []
+    waiting = [together_.add(z, attention_seen.AttentionSums(())) for z in scores]
+    for z in scores:
+        one = attention_seen.attentions_together()
+        alone.append(one.add(z, attention_seen.AttentionSums(())))
+        one.settle()
+    together_.settle()
+    read([*waiting, *alone])
+    for one_of_several, by_itself in zip(waiting, alone, strict=True):
+        assert one_of_several.numbers == pytest.approx(by_itself.numbers, rel=1e-12)
+    p = torch.softmax(scores[2].double(), -1)
+    expected = float(-(p * p.log()).sum(-1).mean()) / math.log(5)
+    assert waiting[2].detail().entropy == pytest.approx(expected, rel=1e-9)
+    assert waiting[0].detail().keys == 3
+
+
+def test_scores_that_wait_do_not_keep_all_of_them() -> None:
+    z = torch.randn(4, 3, 8, 8)
+    some = attention_seen.some_rows(z)
+    assert some is not None
+    assert some.untyped_storage().data_ptr() != z.untyped_storage().data_ptr()
 
 
 class Attends(nn.Module):

@@ -121,8 +121,14 @@ def test_parameters_and_their_gradients_equal_those_of_backward(build: Callable[
     assert signals.loss == pytest.approx(float(mean_square(plain(x)).detach()), rel=RELATIVE)
 
 
+@pytest.mark.parametrize("kept", [None, 300, 0])
 @pytest.mark.parametrize("build", [mlp, cnn])
-def test_values_and_gradients_of_nodes_equal_those_of_hooks(build: Callable[[], nn.Module]) -> None:
+def test_values_and_gradients_of_nodes_equal_those_of_hooks(
+    build: Callable[[], nn.Module], kept: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All gradients asked for, some, none. Mutant: each is taken for that of another node."""
+    if kept is not None:
+        monkeypatch.setattr("fanin.frameworks.torch.measuring.recorder.KEPT", kept)
     torch.manual_seed(0)
     model, x = build(), torch.randn(4, 9) if build is mlp else torch.randn(4, 3, 12, 12)
     plain, outputs = copy.deepcopy(model), {}
@@ -174,6 +180,34 @@ def test_views_and_copies_have_what_measuring_them_again_would_show(
         for name, seen in all_.items():
             assert some[name].second_moment == pytest.approx(seen.second_moment, rel=1e-12)
             assert (some[name].zeros, some[name].saturated) == (seen.zeros, seen.saturated)
+
+
+class Chunked(nn.Module):
+    """Several results, of which the first stands for all, a view of a view, and an output that nothing changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.unused = nn.Linear(9, 8), nn.Linear(9, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = self.layer(x).chunk(2, -1)
+        return a.t().reshape(2, -1) * b.reshape(2, -1), self.unused(x)
+
+
+def test_it_does_not_matter_how_gradients_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, x = Chunked(), torch.randn(4, 9)
+
+    def seen() -> Signals:
+        return observe(trace(model, x), model, (x,), lambda y: y[0].square().mean())
+
+    asked = seen()
+    monkeypatch.setattr("fanin.frameworks.torch.measuring.recorder.KEPT", 0)
+    hooked = seen()
+    assert asked.gradients == hooked.gradients
+    assert asked.parameters == hooked.parameters
+    assert len(asked.gradients) >= 5
+    assert asked.parameters["unused.weight"].gradient is None
 
 
 def test_a_residual_stream_collects_the_gradient_of_all_its_branches() -> None:
@@ -243,7 +277,24 @@ def test_dropout_drops_the_same_units_each_time() -> None:
     first = measured(model, x)
     torch.manual_seed(2)
     assert measured(model, x) == first
-    assert 0.3 < first.values["native_dropout"].zeros < 0.7  # 224 fair coins: 6 σ
+    assert 0.3 < first.values["dropout"].zeros < 0.7  # 224 fair coins: 6 σ
+
+
+def test_what_hands_back_its_input_has_a_gradient_of_its_own() -> None:
+    """Mutant: the tensor itself, whose gradient is that of all that reads it."""
+
+    class Forked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.inner(x)
+            return nn.functional.dropout(x, training=False) + 3 * x
+
+    found = measured(Forked(), torch.randn(4, 8)).gradients
+    one, both = found["dropout"].second_moment, found["linear"].second_moment
+    assert both == pytest.approx(16 * one)
 
 
 class Skipped(nn.Module):
@@ -254,7 +305,8 @@ class Skipped(nn.Module):
         self.linear = nn.Linear(4, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) * torch.empty(len(x), 1, dtype=x.dtype).bernoulli_(0.5)
+        skipped = torch.empty(len(x), 1, dtype=x.dtype).bernoulli_(0.5)
+        return torch.as_tensor(self.linear(x) * skipped)
 
 
 def test_memory_that_nothing_has_been_written_to_is_not_measured() -> None:
@@ -464,3 +516,25 @@ def test_a_closer_look_sees_how_values_gradients_and_weights_are_spread() -> Non
     assert sum(inside) > 0.9 * 64 * 64
     assert set(signals.gradient_details) <= set(signals.details)
     assert not observe(trace(net, x), net, (x,)).parameter_details
+
+
+def test_a_spectrum_that_is_written_in_part_has_gradients() -> None:
+    """`slice_scatter`, as which the assignment is recorded, cannot be differentiated for complex numbers."""
+
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 4, 3, dtype=torch.complex64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = torch.fft.rfft(x)
+            made = torch.zeros_like(seen)
+            made[:, :, :3] = torch.einsum("bim,iom->bom", seen[:, :, :3], self.weight)
+            out: torch.Tensor = torch.fft.irfft(made, n=x.shape[-1])
+            return out
+
+    model, x = Spectral(), torch.randn(2, 4, 16)
+    found = measured(model, x)
+    gradient = found.parameters["weight"].gradient
+    assert gradient is not None
+    assert gradient.second_moment > 0

@@ -222,7 +222,7 @@ class Filling(nn.Module):
         x = self.linear(x)
         mask = x.new_zeros(4, 4)
         mask[:2] = 1.0
-        return (x + torch.zeros_like(x)) * mask[self.order].sum()
+        return (x + torch.zeros_like(x)) * mask[self.get_buffer("order")].sum()
 
 
 def test_what_is_filled_like_a_signal_is_known_where_only_constants_read_it() -> None:

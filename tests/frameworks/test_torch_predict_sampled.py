@@ -341,6 +341,7 @@ def test_no_band_is_said_of_signals_that_were_drawn_independently() -> None:
     """How they hang together decides how far a draw is off, and nothing is known of it."""
     x = torch.randn(16, 64)
     predicted = predict(trace(Meeting(), x), Meeting(), (x,))
+    assert predicted.graph
     assert {node.op for node in predicted.graph.nodes if node.name in predicted.sampled} == {"hypot"}
     assert predicted.values["linear"].band is not None
     for name in ("hypot", "linear_2"):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from noticing import Mutant, noticed, put
 
-from fanin.frameworks.compiled import alike, arrays, spread, summed
-from fanin.frameworks.torch.measuring import moments
+from fanin.frameworks.compiled import alike, arrays, looked, spread
+from fanin.frameworks.torch.measuring import attention_seen, moments
 from fanin.frameworks.torch.tracing import functional
 from fanin.frameworks.torch.tracing.same_elements import same_elements
 from fanin.graph import fans
@@ -20,8 +20,10 @@ from fanin.plans import Measured
 from fanin.signals.axes import Axes, Kind
 
 SAME_ELEMENTS, SUMS, PARTS = same_elements, moments.sums, functional._in_parts
-EACH, LIMITS, SORTED = summed.summed_each, spread._limits, alike.sorted_by
+EACH, LIMITS, SORTED = looked.look_at_each, spread.limits_of, alike.sorted_by
+OF_SCORES = attention_seen._sums
 MOMENTS = "frameworks/test_torch_moments.py"
+FUNCTIONAL = "frameworks/test_torch_functional.py"
 
 
 def as_even_as_can_be(positions: range, parts: int, index: int) -> range:
@@ -34,6 +36,16 @@ def with_positions_of_samples(axes: Axes) -> Axes:
     """As if every sample were one more position."""
     kinds = {Kind.SAMPLE: Kind.POSITION}
     return tuple(tuple((kinds.get(kind, kind), size) for kind, size in axis) for axis in axes)
+
+
+def with_bounds_of_another(arrays: Any, wanted: Any, *rest: Any) -> looked.Looked:
+    """As if they had waited in another order."""
+    return EACH(arrays, [one._replace(near=other.near) for one, other in zip(wanted, wanted[::-1], strict=True)], *rest)
+
+
+def of_the_other_end(several: Any) -> Any:
+    """Names as they come, and gradients from the last."""
+    return list(several) if isinstance(several, dict) else several[::-1]
 
 
 def read_at_once(x: torch.Tensor, *rest: Any, **options: Any) -> moments.Sums:
@@ -53,11 +65,31 @@ MUTANTS = (
     Mutant(
         "composite operations are taken apart",
         put("fanin.frameworks.torch.tracing.functional", "_in_parts", none_left_whole),
-        ("frameworks/test_torch_functional.py::test_a_program_is_the_one_of_the_public_method",),
+        (f"{FUNCTIONAL}::test_a_program_is_the_one_of_the_public_method",),
+    ),
+    Mutant(
+        "a program is made anew whatever it does",
+        put("fanin.frameworks.torch.tracing.functional", "_stays", lambda node, left_whole: False),
+        (f"{FUNCTIONAL}::test_a_program_that_overwrites_nothing_is_kept_and_computes_the_same",),
+    ),
+    Mutant(
+        "operations in place are kept",
+        put("fanin.frameworks.torch.tracing.functional", "_stays", lambda node, left_whole: True),
+        (f"{FUNCTIONAL}::test_what_is_overwritten_is_made_anew",),
+    ),
+    Mutant(
+        "the mode in which a part runs is forgotten",
+        put("fanin.frameworks.torch.tracing.program", "with_detached", lambda program: program),
+        ("frameworks/test_torch_no_grad.py::test_gradients_end_where_the_model_lets_them_end",),
+    ),
+    Mutant(
+        "what hands back its input has the gradient of all that reads it",
+        put("fanin.frameworks.torch.tracing.replay", "of_its_own", lambda made, args: made),
+        ("frameworks/test_torch_observe.py::test_what_hands_back_its_input_has_a_gradient_of_its_own",),
     ),
     Mutant(
         "sums that are read as soon as they are made",
-        put("fanin.frameworks.torch.measuring.recorder", "sums", read_at_once),
+        put("fanin.frameworks.torch.measuring.looks", "sums", read_at_once),
         (f"{MOMENTS}::test_nothing_is_read_before_both_passes_are_done",),
     ),
     Mutant(
@@ -76,22 +108,22 @@ MUTANTS = (
     ),
     Mutant(
         "octaves that are one too high",
-        put("fanin.frameworks.compiled.spread", "_limits", lambda octaves, of: np.roll(LIMITS(octaves, of), -1)),
+        put("fanin.frameworks.compiled.looked", "limits_of", lambda octaves, of: np.roll(LIMITS(octaves, of), -1)),
         (f"{MOMENTS}::test_the_compiled_spread_is_that_of_numpy",),
     ),
     Mutant(
         "sums of tensors that waited, with the bounds of another",
-        put("fanin.frameworks.compiled.summed", "summed_each", lambda arrays, near: EACH(arrays, near[::-1])),
+        put("fanin.frameworks.compiled.looked", "look_at_each", with_bounds_of_another),
         (f"{MOMENTS}::test_small_tensors_that_wait_have_the_sums_of_each",),
     ),
     Mutant(
         "samples taken for positions",
-        put("fanin.frameworks.compiled.alike", "sorted_by", lambda axes: SORTED(with_positions_of_samples(axes))),
+        put("fanin.frameworks.compiled.looked", "sorted_by", lambda axes: SORTED(with_positions_of_samples(axes))),
         (f"{MOMENTS}::test_the_compiled_look_at_axes_is_that_of_operations",),
     ),
     Mutant(
         "a digest that does not see where values stand",
-        put("fanin.frameworks.torch.measuring.rows", "DIGEST", 1),
+        put("fanin.frameworks.torch.measuring.looks", "DIGEST", 1),
         (f"{MOMENTS}::test_equal_values_have_equal_digests_in_any_layout",),
     ),
     Mutant(
@@ -117,6 +149,16 @@ MUTANTS = (
             lambda n, recorded: (source := SAME_ELEMENTS(n, recorded)[0], {source: n.name} if source else {}),
         ),
         ("frameworks/test_torch_observe.py::test_views_and_copies_have_what_measuring_them_again_would_show",),
+    ),
+    Mutant(
+        "each gradient that was asked for taken for another node's",
+        put("fanin.frameworks.torch.measuring.recorder", "reversed", of_the_other_end),
+        ("frameworks/test_torch_observe.py::test_values_and_gradients_of_nodes_equal_those_of_hooks",),
+    ),
+    Mutant(
+        "of several attentions that wait, the numbers of the first",
+        put("fanin.frameworks.torch.measuring.attention_seen", "_sums", lambda z: OF_SCORES(z[:1].expand_as(z))),
+        (f"{MOMENTS}::test_attentions_that_are_added_up_together_have_the_sums_of_each",),
     ),
     Mutant(
         "starts compared by how their laws are written",

@@ -31,6 +31,7 @@ MADE = "frameworks/test_torch_predict_made.py"
 SAMPLED = "frameworks/test_torch_predict_sampled.py"
 SOURCES = "signals/test_loop_sources.py"
 WINDOWS = "signals/rules/test_windows.py"
+STEADY = "signals/rules/test_steady.py"
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
@@ -165,6 +166,11 @@ MUTANTS = (
         ("signals/test_loops.py::test_a_decay_is_slow_at_all_steps_or_at_none",),
     ),
     Mutant(
+        "gradients reach a loop in another order",
+        put("fanin.signals.propagate", "sorted", lambda names: sorted(names, reverse=True)),
+        ("signals/test_loops.py::test_gradients_reach_a_loop_in_an_order_of_its_own",),
+    ),
+    Mutant(
         "the features that a loop is run with send back for themselves only",
         put("fanin.frameworks.torch.predicting.loop_cut", "sent_back", lambda x, by: x),
         (
@@ -186,6 +192,21 @@ MUTANTS = (
         "features that are drawn more often count as the others",
         lambda patch: patch.setattr(Draws, "points", property(counted_alike)),
         (f"{SOURCES}::test_features_that_are_drawn_more_often_count_as_much_less",),
+    ),
+    Mutant(
+        "an entry knows nothing of the mean that it is part of",
+        put("fanin.signals.rules.steady", "_is_square", lambda averaged, x: False),
+        (f"{STEADY}::test_a_norm_that_is_written_out_leaves_one",),
+    ),
+    Mutant(
+        "draws that make a divisor large make the quotient large",
+        put("fanin.signals.rules.factors", "_inverted", lambda x: x.of(1 / x.values)),
+        (f"{STEADY}::test_a_norm_that_is_written_out_leaves_one",),
+    ),
+    Mutant(
+        "what features have of their own is spread evenly in rows, and not in columns",
+        put("fanin.frameworks.torch.predicting.loop_draws", "_one_each", lambda shape, few: shape == (few,)),
+        (f"{SOURCES}::test_a_column_of_one_number_a_feature_is_drawn_as_a_row_is",),
     ),
     Mutant(
         "over channels a depthwise convolution is Gaussian",

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fanin
-from fanin.errors import BadInput
+from fanin.errors import BadInput, UnknownName
 
 
 def randn(*shape: int) -> Tensor:
@@ -69,3 +69,17 @@ def test_a_batch_of_zeros_changes_nothing_and_one_that_does_not_fit_is_refused()
     other = nn.Sequential(nn.Linear(8, 6))
     with pytest.raises(BadInput, match="not for this model"):
         fanin.calibrate(other, torch.ones(4, 8), plan=he, how="predicted")
+
+
+def test_a_loss_of_output_and_target_has_the_target_behind_the_example() -> None:
+    net, x, labels = nn.Linear(16, 4), randn(32, 16), torch.arange(32) % 4
+    plan = fanin.plan(net, x, recipe="he")
+    alone = fanin.calibrate(net, x, plan=plan, how="gradinit", loss=lambda out: F.cross_entropy(out, labels), steps=5)
+    both = fanin.calibrate(net, x, labels, plan=plan, how="gradinit", loss=F.cross_entropy, steps=5)
+    assert both == alone
+
+
+def test_a_misspelled_method_is_told_all_of_them() -> None:
+    net = nn.Linear(16, 4)
+    with pytest.raises(UnknownName, match=r"Did you mean 'lsuv'.*gradinit, lsuv, metainit, predicted"):
+        fanin.calibrate(net, randn(2, 16), plan=fanin.plan(net, randn(2, 16)), how="lsvu")

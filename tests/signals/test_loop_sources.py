@@ -16,6 +16,7 @@ from fanin.signals.loops import loops
 from fanin.signals.values import Weight
 
 STEPS, INPUTS, WIDTH, STATES = 6, 256, 16, 4
+LOW, HIGH = np.log(0.001), np.log(0.1)
 
 
 class Selective(nn.Module):
@@ -92,14 +93,24 @@ def test_a_sum_over_a_part_of_the_features_varies_as_that_over_all() -> None:
     assert float((whole**4).mean()) == pytest.approx(3 * (1 + 5 / n), rel=0.04)
 
 
-def test_features_that_are_drawn_more_often_count_as_much_less() -> None:
-    """E e^{2 b} of a b that is even between log 0.001 and log 0.1, drawn four times as often at its upper end."""
-    low, high = np.log(0.001), np.log(0.1)
-    marginal = low + (high - low) * (np.cumsum(latent.WEIGHTS) - latent.WEIGHTS / 2)
-    bias = Weight("bias", (4,), np.array([0.0]), np.array([1.0]), np.array([4]), marginal=marginal[None])
+def drawn_steps(*shape: int) -> Draws:
+    """Of a b, one a feature, that is even between log 0.001 and log 0.1, drawn four times as often at its upper end."""
+    marginal = LOW + (HIGH - LOW) * (np.cumsum(latent.WEIGHTS) - latent.WEIGHTS / 2)
+    bias = Weight("bias", shape, np.array([0.0]), np.array([1.0]), np.array([4]), marginal=marginal[None])
     shares = torch.cat([torch.full((LEVELS // 2,), 1.0), torch.full((LEVELS // 2,), 4.0)])[None]
-    drawn = Draws({"bias": bias}, 256, 4, shares / shares.sum())
+    return Draws({"bias": bias}, 256, 4, shares / shares.sum())
+
+
+def test_features_that_are_drawn_more_often_count_as_much_less() -> None:
+    """E e^{2 b} of such a b."""
+    drawn = drawn_steps(4)
     squares = (2 * drawn.tensors()["bias"]).exp()
-    exact = (0.1**2 - 0.001**2) / (2 * (high - low))
+    exact = (0.1**2 - 0.001**2) / (2 * (HIGH - LOW))
     assert float((drawn.points.weights * squares).mean()) == pytest.approx(exact, rel=0.01)
     assert float((drawn.points.weights * (squares / exact - 1) ** 2).mean()) == pytest.approx(3.6, rel=0.1)
+
+
+def test_a_column_of_one_number_a_feature_is_drawn_as_a_row_is() -> None:
+    """Mutant: only a row is spread evenly, and drawn where most comes from."""
+    row, column = (drawn_steps(*shape).tensors()["bias"] for shape in ((4,), (4, 1)))
+    assert torch.equal(column, row[..., None])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
-from fanin.errors import BadInput
+from fanin.api.signals import batch
+from fanin.call import parse_call
+from fanin.errors import BadInput, UnknownName
 from fanin.frameworks import adapter_of
 from fanin.plans import Plan, tuned
-from fanin.plans.learned import Method, free, learned, method
+from fanin.plans.learned import METHODS, Method, free, learned, method
+
+SWEEPS: Final = ("lsuv", "predicted")  # layer by layer; the others descend
 
 
 def calibrate(
@@ -17,7 +21,7 @@ def calibrate(
     *example: Any,
     plan: Plan,
     how: str | Method = "lsuv",
-    loss: Callable[[Any], Any] | None = None,
+    loss: Callable[..., Any] | None = None,
     seed: int = 0,
     keep: Sequence[str] = (),
     steps: int = 200,
@@ -72,7 +76,10 @@ def calibrate(
     References: Mishkin & Matas 2016, "All you need is a good init", algorithm 1; Zhu et al. 2021, "GradInit";
     Dauphin & Schoenholz 2019, "MetaInit".
     """
+    if isinstance(how, str) and (name := parse_call(how)[0]) not in (*SWEEPS, *METHODS):
+        raise UnknownName("method", name, (*SWEEPS, *METHODS))
     adapter = adapter_of(model, "sweep")
+    example, loss = batch(adapter, model, example, loss)
     traced = adapter.trace(model, *example)
     kept = frozenset(
         p.path for p in traced.graph.parameters if any(fnmatchcase(n, k) for n in (p.path, *p.also) for k in keep)

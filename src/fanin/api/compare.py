@@ -42,8 +42,8 @@ def compare(
     whatever, goes on where it was, and one with more recipes or seeds trains those only (docs/compare.md).
 
     Args:
-        net: a name with arguments, such as "perceptron(depth=30)" (`fanin list nets`), or a function of a module, from
-            `fanin.experiments.data.Data` to a `torch.nn.Module`.
+        net: a name with arguments, such as "perceptron(depth=30)" (`fanin list nets`), or a function of a module that
+            builds a `torch.nn.Module`; one that takes an argument is given the `fanin.experiments.data.Data`.
         data: a name, such as "digits" (`fanin list data`); or (inputs, targets), of which a fifth is kept for the test;
             or (inputs, targets, test_inputs, test_targets). Whole numbers as targets are classes.
         recipes: whatever `fanin.plan` takes, or plans; a list, or by names of your own. One that cannot serve the net

@@ -52,7 +52,7 @@ def measure(
         (True, 0.0)
     """
     adapter = adapter_of(model, "observe")
-    example, loss = _batch(adapter, model, example, loss)
+    example, loss = batch(adapter, model, example, loss)
     traced = adapter.trace(model, *example)
     if plan is None:
         if seeds is not None:
@@ -68,7 +68,7 @@ def measure(
     return averaged(passes)
 
 
-def _batch(adapter: Any, model: Any, example: tuple[Any, ...], loss: Any) -> tuple[tuple[Any, ...], Any]:
+def batch(adapter: Any, model: Any, example: tuple[Any, ...], loss: Any) -> tuple[tuple[Any, ...], Any]:
     """What the model is called with, and the loss of the output alone; one with a target has it behind the example."""
     if loss is None or not hasattr(adapter, "batches_of"):
         return example, loss
@@ -121,6 +121,6 @@ def predict(
     from fanin.signals.rules import RULES
 
     known = {**RULES, **(rules or {})}
-    example, loss = _batch(adapter, model, example, loss)
+    example, loss = batch(adapter, model, example, loss)
     signals: Signals = adapter.predict(adapter.trace(model, *example), model, example, plan, loss, known)
     return signals

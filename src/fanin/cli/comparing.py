@@ -148,7 +148,7 @@ def load_net(spec: Spec) -> Any:
 
 @dataclass(frozen=True)
 class FromFile:
-    """A function from data to a model, named as FILE.py:function, which any process can load."""
+    """A function that builds a model, named as FILE.py:function, which any process can load."""
 
     reference: str
 

@@ -122,9 +122,11 @@ def load_loss(name: str | None, reference: str, model: Any) -> Callable[..., Any
     """
     if name is None:
         return None
-    if ":" in name:
-        return _factory(name)[1]
     file, _, _ = reference.rpartition(":")
+    elsewhere, _, own = name.rpartition(":")
+    if elsewhere and Path(elsewhere).resolve() != Path(file).resolve():
+        return _factory(name)[1]
+    name = own  # a file is run once, whatever is taken from it
     losses = getattr(adapter_of(model), "LOSSES", "torch.nn.functional")
     found = getattr(sys.modules[_module_name(Path(file))], name, None)
     found = getattr(importlib.import_module(losses), name, None) if found is None else found

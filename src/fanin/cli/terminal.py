@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def console(*, quiet: bool = False) -> Console:
-    """Standard output; in a pipe or a file 110 columns, where rich would take 80."""
+    """Standard output; in a pipe or a file as wide as COLUMNS says, or 110, where rich would take 80."""
     from rich.console import Console
 
     here = Console(quiet=quiet)
-    return here if here.is_terminal else Console(quiet=quiet, width=110)
+    return here if here.is_terminal or "COLUMNS" in os.environ else Console(quiet=quiet, width=110)
 
 
 @contextmanager

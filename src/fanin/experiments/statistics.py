@@ -85,8 +85,9 @@ def bootstrap(values: Sequence[float], level: float = 0.95) -> Interval:
     """The mean with its expanded percentile interval: of few values, plain percentiles are too narrow.
 
     The percentiles are those that make the interval as wide as Student's t would for normal values: with n values
-    Φ(−√(n/(n−1)) t), t the quantile of n − 1 degrees of freedom (Hesterberg 2015, §5.3). One value says nothing. Where
-    some are infinite, so is the end of the interval on their side.
+    Φ(−√(n/(n−1)) t), t the quantile of n − 1 degrees of freedom (Hesterberg 2015, §5.3). Means of resamples lie between
+    the least and the largest value: where those are not as far out, a chance of n⁻ⁿ, it is Student's interval itself.
+    One value says nothing. Where some are infinite, so is the end of the interval on their side.
 
     Example:
         >>> bootstrap([1.0]).high, bootstrap([2.0, 2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
@@ -99,7 +100,11 @@ def bootstrap(values: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(mean, -math.inf, math.inf)
     drawn = np.random.default_rng(SEED).integers(n, size=(RESAMPLES, n))
     means = x[drawn].mean(1)
-    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * student_quantile((1 + level) / 2, n - 1))
+    t = student_quantile((1 + level) / 2, n - 1)
+    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * t)
+    if tail < n**-n and np.isfinite(x).all():
+        half = t * float(x.std(ddof=1)) / math.sqrt(n)
+        return Interval(mean, mean - half, mean + half)
     # A value that occurs, not one between two: between 1 and ∞ there is none.
     low, high = np.quantile(means, (tail, 1 - tail), method="inverted_cdf")
     return Interval(mean, float(low), float(high))

@@ -22,7 +22,7 @@ from fanin.frameworks.torch import Traced, constrained, seen, sweep, trace
 from fanin.graph import Graph
 from fanin.plans import Plan, make_plan
 
-Build = Callable[[Data], nn.Module]
+Build = Callable[..., nn.Module]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Subject:
     """A net and its data as the caller names them; built, traced and digested once in every process.
 
     Attributes:
-        net: of `NETS`, with its arguments, or a function from data to a model.
+        net: of `NETS`, with its arguments, or a function that builds a model, from its data or without.
     """
 
     net: str | Build
@@ -49,7 +49,7 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                built = build(self.data)
+                built = build(self.data) if _takes_data(build) else build()
             except FaninError:
                 raise
             except Exception as error:
@@ -131,12 +131,25 @@ def subject(net: str | Build, data: Any) -> Subject:
         UnknownName: no net or data of that name.
         BadInput: something else.
     """
-    if not isinstance(net, str) and not callable(net):
+    if isinstance(net, nn.Module) or not (isinstance(net, str) or callable(net)):
+        got = f"a {type(net).__name__} that is built" if isinstance(net, nn.Module) else repr(net)
         raise BadInput(
-            f"net: expected a name such as 'perceptron(depth=30)', or a function from data to a model; got {net!r}."
+            "net: expected a name such as 'perceptron(depth=30)', or a function that builds the model anew in every "
+            f"process, such as build in def build(): return MyNet(); got {got}."
         )
     found = given(data, DATA)
     return Subject(net, found, data if isinstance(data, str) else found.name)
+
+
+def _takes_data(build: Callable[..., Any]) -> bool:
+    """Whether a function that builds a model can be called with the data."""
+    try:
+        inspect.signature(build).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # nothing is known of it
+        pass
+    return True
 
 
 def name_of_function(build: Any) -> str:

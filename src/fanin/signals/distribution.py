@@ -47,10 +47,11 @@ class Root:
 
     Args:
         averages: that of the state over whose entries this one is averaged: what is made of it varies with those.
+        mean: that average itself, a function of the same latent.
     """
 
-    def __init__(self, averages: Root | None = None) -> None:
-        self.averages = averages
+    def __init__(self, averages: Root | None = None, mean: State | None = None) -> None:
+        self.averages, self.mean = averages, mean
 
 
 @dataclass(frozen=True, eq=False)

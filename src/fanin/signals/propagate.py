@@ -206,7 +206,7 @@ class _Backward:
 
     def through_all(self, loop: Loop, joint: Joint) -> None:
         """From all nodes of a loop that something outside reads, to its arguments."""
-        reached = {name: merged(self.parts.pop(name)) for name in loop.results & self.parts.keys()}
+        reached = {name: merged(self.parts.pop(name)) for name in sorted(loop.results & self.parts.keys())}
         returned = joint.pull(reached)
         for node in loop.nodes:
             self.found.gradients[node.name] = tuple(returned.inside.get(name, {}) for name in results_of(node))

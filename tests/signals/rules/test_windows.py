@@ -32,7 +32,7 @@ class Shifted(nn.Module):
         seen = torch.roll(x, -WINDOW // 2, 1).reshape(BATCH * WINDOWS, WINDOW, WIDTH)
         parts = self.qkv(seen).reshape(-1, WINDOW, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
         q, k, v = parts[0], parts[1], parts[2]
-        bias = self.table[self.relative].reshape(WINDOW, WINDOW, HEADS).permute(2, 0, 1)
+        bias = self.table[self.get_buffer("relative")].reshape(WINDOW, WINDOW, HEADS).permute(2, 0, 1)
         scores = q @ k.transpose(-2, -1) / (WIDTH // HEADS) ** 0.5 + bias.unsqueeze(0)
         region = x.new_zeros(WINDOW * WINDOWS)
         region[-WINDOW // 2 :] = 1.0  # what the shift has brought next to the others' end

@@ -60,12 +60,19 @@ def given(data: Any, known: Any) -> Data:
 
 def _array(name: str, x: Any) -> Table:
     """float32, or int64 for whole numbers."""
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError:  # several of different shapes
+        array = np.asarray(None)
     if array.dtype.kind in "iub":
         return np.ascontiguousarray(array, np.int64)
     if array.dtype.kind == "f":
+        if len(wrong := np.argwhere(~np.isfinite(array))):
+            at = tuple(map(int, wrong[0]))
+            raise BadInput(f"{name}: expected finite numbers; got {array[at]} at index {[*at]}, {len(wrong)} in all.")
         return np.ascontiguousarray(array, np.float32)
-    raise BadInput(f"{name}: expected an array of numbers; got one of {array.dtype}.")
+    got = type(x).__name__ if array.dtype.kind == "O" else f"one of {array.dtype}"
+    raise BadInput(f"{name}: expected an array of numbers, and only one; got {got}.")
 
 
 def _same_length(inputs: Table, targets: Table) -> None:

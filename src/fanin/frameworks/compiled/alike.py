@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import njit
 
-from fanin.frameworks.compiled.arrays import Arrays, compiled, there
+from fanin.frameworks.compiled.arrays import there
 from fanin.signals.axes import Axes, Kind
 
 _F64 = np.float64
-_STARTS: Final = np.empty(0, np.int64)
+_INTEGERS: Final = np.empty(0, np.int64)
 
 
 class Alike(NamedTuple):
@@ -60,7 +60,7 @@ class Sorted(NamedTuple):
     @property
     def numbers(self) -> tuple[int, ...]:
         """Of all three, in their order."""
-        return (*self.means.numbers, *self.units.numbers, *self.means_in_units.numbers)
+        return tuple(number for places in self for number in places.numbers)
 
 
 @lru_cache(1 << 10)
@@ -130,38 +130,34 @@ def _silent(x, places, starts):
     return silent
 
 
-@njit(nogil=True)
-def _zeros(x):
-    count = 0
-    for i in range(x.size):
-        count += x[i] == 0
-    return count
-
-
 @njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _mean_square(sums, over):
     total = 0.0
     for i in range(sums.size):
-        total += sums[i] * sums[i]
+        total += _F64(sums[i]) * _F64(sums[i])
     return total / (sums.size * over * over)
 
 
-@compiled
-def _alike_of_each(addresses, sizes, floats, bits, magnitude, infinity, places, integers, rows):
-    for i in range(sizes.size):
-        means, units, means_in_units = places[i, :5], places[i, 5:10], places[i, 10:]
-        x = there(addresses[i], sizes[i], floats)
-        sums = _added(x, means, there(means[0], means[1], integers))
-        together = _added(sums, means_in_units, there(means_in_units[0], means_in_units[1], integers))
-        rows[i, 0], rows[i, 1] = _mean_square(sums, x.size / sums.size), _mean_square(together, x.size / together.size)
-        rows[i, 2] = 0.0
-        if _zeros(x):
-            rows[i, 2] = _silent(x, units, there(units[0], units[1], integers)) / together.size
+@njit(nogil=True)
+def _mean_squares(x, of_means, means_in_units):
+    """Of means over positions, which are the values where there is one position, and of those over samples, too."""
+    together = _added(of_means, means_in_units, there(means_in_units[0], means_in_units[1], _INTEGERS))
+    return _mean_square(of_means, x.size / of_means.size), _mean_square(together, x.size / together.size)
 
 
-def alike_each(arrays: Arrays, axes: Sequence[Axes]) -> list[Alike]:
-    """Of each of several arrays, in one call."""
-    places = np.array([sorted_by(one).numbers for one in axes], np.int64)
-    rows = np.empty((len(axes), 3))
-    _alike_of_each(*arrays, places, _STARTS, rows)
-    return [Alike(*row) for row in rows.tolist()]
+@njit(nogil=True)
+def alike_of(x, zeros, places, row):
+    """Of one array: what `Alike` says, into a row.
+
+    Args:
+        zeros: how many values are 0.
+        places: the numbers of `Sorted`.
+    """
+    means, units, means_in_units = places[:5], places[5:10], places[10:]
+    if means[4] == x.size:
+        row[0], row[1] = _mean_squares(x, x, means_in_units)
+    else:
+        sums = _added(x, means, there(means[0], means[1], _INTEGERS))
+        row[0], row[1] = _mean_squares(x, sums, means_in_units)
+    silent = _silent(x, units, there(units[0], units[1], _INTEGERS)) if zeros else 0
+    row[2] = silent / units[4]

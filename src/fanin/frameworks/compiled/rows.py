@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
-
-from fanin.frameworks.compiled.arrays import Arrays, compiled, there
 
 _PRIME: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF, _THIRD = np.uint64(17), np.uint64(29)
@@ -18,13 +15,13 @@ class Rows(NamedTuple):
     """Of an array.
 
     Attributes:
-        same: there are several rows, and all are equal.
-        distinct: there are rows, and no two of them begin with the same value.
+        same: 1 where there are several rows, and all are equal.
+        distinct: 1 where there are rows, and no two of them begin with the same value.
         digest: a function of the bits of a sample, from 0 to 2⁶³ − 1.
     """
 
-    same: bool
-    distinct: bool
+    same: int
+    distinct: int
     digest: int
 
 
@@ -65,24 +62,16 @@ def _digest(bits, sample):
     return np.int64(total >> np.uint64(1))
 
 
-@compiled
-def _rows_of_each(addresses, sizes, floats, bits, magnitude, infinity, counts, sample, found):
-    for i in range(sizes.size):
-        x, as_bits = there(addresses[i], sizes[i], floats), there(addresses[i], sizes[i], bits)
-        found[i, 0] = found[i, 1] = 0
-        if counts[i]:
-            length = sizes[i] // counts[i]
-            found[i, 0], found[i, 1] = _same(x, length), _distinct(as_bits, length)
-        found[i, 2] = _digest(as_bits, sample)
-
-
-def rows_each(arrays: Arrays, counts: Sequence[int], sample: int) -> list[Rows]:
-    """Of each of several arrays, in one call.
+@njit(nogil=True)
+def rows_of(x, bits, count, sample, row):
+    """Of one array: what `Rows` says, into a row.
 
     Args:
-        counts: of the rows; 0 where there are none.
-        sample: of how many values, evenly strided, the digest is made at least.
+        count: how many rows there are; 0 where there are none.
+        sample: of how many values, evenly strided, the digest is made at least; 0 where none is made, and nothing is
+            said of distinct rows.
     """
-    found = np.empty((len(counts), 3), np.int64)
-    _rows_of_each(*arrays, np.array(counts, np.int64), sample, found)
-    return [Rows(bool(same), bool(distinct), digest) for same, distinct, digest in found.tolist()]
+    length = x.size // max(count, 1)
+    row[0] = _same(x, length) if count else 0
+    row[1] = _distinct(bits, length) if count and sample else 0
+    row[2] = _digest(bits, sample) if sample else 0

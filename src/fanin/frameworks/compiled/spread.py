@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from fanin.frameworks.compiled.arrays import BITS, Arrays, compiled, there
+from fanin.frameworks.compiled.arrays import BITS
 
 _F64 = np.float64
 
@@ -20,7 +20,7 @@ class Spread(NamedTuple):
         largest, smallest: of their sizes, the smallest of those that are not 0; 0 and infinite where there is none.
         finite: how many there are.
         reach: four root mean squares; 1 where these are 0.
-        below: how many are not 0 and smaller than each limit, and how many are not 0.
+        below: which share of those that are not 0 is smaller than each limit.
         counts: how many are in each bin from −reach to reach; what lies beyond is in the first or the last.
     """
 
@@ -28,12 +28,21 @@ class Spread(NamedTuple):
     smallest: float
     finite: float
     reach: float
-    below: list[int]
+    below: list[float]
     counts: list[int]
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _squares(x, bits, magnitude, infinity):
+def _squares(x):
+    total = 0.0
+    for i in range(x.size):
+        v = _F64(x[i])
+        total += v * v
+    return total
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _finite_squares(x, bits, magnitude, infinity):
     total = 0.0
     for i in range(x.size):
         v = _F64(x[i]) if (bits[i] & magnitude) < infinity else 0.0
@@ -53,46 +62,57 @@ def _smaller(bits, magnitude, limit):
 
 @njit(nogil=True)
 def _ends(bits, magnitude, infinity):
-    """The largest finite size, and the smallest but 0 less 1, as the bits of a float."""
+    """How many are 0 and how many finite; the largest finite size, and the smallest but 0 less 1, as a float's bits."""
     zero, one = bits.dtype.type(0), bits.dtype.type(1)
-    largest, least = zero, bits.dtype.type(~zero)
+    zeros, finite, largest, least = zero, zero, zero, bits.dtype.type(~zero)
     for i in range(bits.size):
         size = bits.dtype.type(bits[i] & magnitude)
+        zeros = bits.dtype.type(zeros + (one if size == zero else zero))
+        finite = bits.dtype.type(finite + (one if size < infinity else zero))
         largest = max(largest, size if size < infinity else zero)
         least = min(least, bits.dtype.type(size - one))
-    return largest, least
+    return zeros, finite, largest, least
 
 
 @njit(nogil=True)
 def _count(x, bits, magnitude, infinity, reach, counts):
     """A histogram; what is not finite goes to one more place, the last, which is emptied.
 
-    All places are found before any is counted: the first loop fills a vector, and the second cannot.
+    All places are found before any is counted: the first loop fills a vector, and the second cannot. It counts in four
+    histograms in turn, since to add one where one was just added is to wait.
     """
-    bins = counts.size - 1
+    width, bins = counts.size, counts.size - 1
     scale, half, last = 0.5 * bins / reach, 0.5 * bins, bins - 1.0
-    places = np.empty(x.size, np.uint32)
+    signed = np.empty((x.size + 3) // 4 * 4, np.int32)  # what a vector of floats becomes
+    signed[x.size :] = bins
     for i in range(x.size):
         place = x[i] * scale + half
         place = place if place > 0.0 else 0.0
         place = place if place < last else last
-        places[i] = np.uint32(place) if (bits[i] & magnitude) < infinity else np.uint32(bins)
-    for place in places:
-        counts[place] += 1
+        signed[i] = np.int32(place) if (bits[i] & magnitude) < infinity else np.int32(bins)
+    places = signed.view(np.uint32)  # none is asked whether it counts from the end
+    four = np.zeros((4, width), np.int32)
+    first, second, third, fourth = four[0], four[1], four[2], four[3]
+    for i in range(0, places.size, 4):
+        first[places[i]] += 1
+        second[places[i + 1]] += 1
+        third[places[i + 2]] += 1
+        fourth[places[i + 3]] += 1
+    for k in range(bins):
+        counts[k] = first[k] + second[k] + third[k] + fourth[k]
     counts[bins] = 0
 
 
 @njit(nogil=True)
 def _spread(x, bits, magnitude, infinity, limits, row, below, counts):
-    zeros = _smaller(bits, magnitude, bits.dtype.type(1))
-    finite = _smaller(bits, magnitude, infinity)
-    largest, least = _ends(bits, magnitude, infinity)
+    zeros, finite, largest, least = _ends(bits, magnitude, infinity)
     for k in range(limits.size):  # most limits are beyond all of the values
         below[k] = 0
         if limits[k] > least:
             below[k] = _smaller(bits, magnitude, limits[k]) - zeros if limits[k] <= largest else finite - zeros
     below[limits.size] = finite - zeros
-    reach = 4.0 * np.sqrt(_squares(x, bits, magnitude, infinity) / max(finite, 1))
+    squares = _squares(x) if finite == x.size else _finite_squares(x, bits, magnitude, infinity)
+    reach = 4.0 * np.sqrt(squares / max(finite, 1))
     if reach == 0.0:
         reach = 1.0
     _count(x, bits, magnitude, infinity, reach, counts)
@@ -102,30 +122,24 @@ def _spread(x, bits, magnitude, infinity, limits, row, below, counts):
     row[0], row[1], row[2], row[3] = sizes[0], sizes[1], finite, reach
 
 
-@compiled
-def _spread_of_each(addresses, sizes, floats, bits, magnitude, infinity, sample, limits, rows, below, counts):
-    for i in range(sizes.size):
-        step = max(1, sizes[i] // sample)
-        x, as_bits = there(addresses[i], sizes[i], floats), there(addresses[i], sizes[i], bits)
-        if sizes[i] > sample:
-            x, as_bits = x[: sample * step : step].copy(), as_bits[: sample * step : step].copy()
-        _spread(x, as_bits, magnitude, infinity, limits, rows[i], below[i], counts[i])
-
-
-def spread_each(arrays: Arrays, sample: int, octaves: tuple[int, ...], bins: int) -> list[Spread]:
-    """Of each of several arrays, in one call; of a large one, of so many values that are evenly strided.
+@njit(nogil=True)
+def spread_of(x, bits, magnitude, infinity, sample, limits, row, below, counts):
+    """Of one array; of a large one, of so many values that are evenly strided.
 
     Args:
-        octaves: the limits are 2^octave.
+        limits: of the sizes, as integers.
+        row: for the first four of `Spread`.
+        below: for how many are smaller than each limit and not 0, and one more for how many are not 0.
+        counts: for as many as there are bins, and one more.
     """
-    n, limits = len(arrays.sizes), _limits(octaves, arrays.floats.dtype.char)
-    rows, below = np.empty((n, 4)), np.empty((n, len(limits) + 1), np.int64)
-    counts = np.zeros((n, bins + 1), np.int64)
-    _spread_of_each(*arrays, sample, limits, rows, below, counts)
-    each = zip(rows.tolist(), below.tolist(), counts[:, :bins].tolist(), strict=True)
-    return [Spread(row[0], row[1], row[2], row[3], some, in_bins) for row, some, in_bins in each]
+    step = max(1, x.size // sample)
+    if x.size > sample:
+        x = x[: sample * step : step].copy()
+        bits = x.view(bits.dtype)
+    _spread(x, bits, magnitude, infinity, limits, row, below, counts)
 
 
 @cache
-def _limits(octaves: tuple[int, ...], of: str) -> np.ndarray:
+def limits_of(octaves: tuple[int, ...], of: str) -> np.ndarray:
+    """2^octave in a format, as integers."""
     return np.ldexp(1.0, octaves).astype(of).view(BITS[of][0])

@@ -5,13 +5,12 @@ What NumPy or PyTorch do in a call for each number is one call here, and every v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numba import njit
 
-from fanin.frameworks.compiled.arrays import BITS, Arrays, compiled, not_finite, there
+from fanin.frameworks.compiled.arrays import BITS, compiled, not_finite
 from fanin.stream.parallel import for_each
 
 PIECE: Final = 1 << 18  # values; pieces are added up in their order, so that a sum is the same on any number of cores
@@ -31,19 +30,28 @@ def _added(x):
 
 
 @njit(nogil=True)
-def _sizes(bits, magnitude, largest, least):
-    """How many are 0, the largest size, and the smallest less 1: 0 − 1 is the largest there is.
+def _extremes(bits, magnitude):
+    """The largest and the smallest size."""
+    largest, smallest = bits.dtype.type(0), bits.dtype.type(magnitude)
+    for i in range(bits.size):
+        size = bits.dtype.type(bits[i] & magnitude)
+        largest, smallest = max(largest, size), min(smallest, size)
+    return largest, smallest
+
+
+@njit(nogil=True)
+def _zeros(bits, magnitude):
+    """How many are 0, and the smallest size but 0 less 1: 0 − 1 is the largest there is.
 
     Unsigned integers have the order of the sizes that they stand for, and one type throughout fills a vector.
     """
     zero, one = bits.dtype.type(0), bits.dtype.type(1)
-    zeros = zero
+    zeros, least = zero, bits.dtype.type(~zero)
     for i in range(bits.size):
         size = bits.dtype.type(bits[i] & magnitude)
         zeros = bits.dtype.type(zeros + (one if size == zero else zero))
-        largest = max(largest, size)
         least = min(least, bits.dtype.type(size - one))
-    return zeros, largest, least
+    return zeros, least
 
 
 @njit(nogil=True)
@@ -55,13 +63,18 @@ def _beyond(x, low, high):
 
 
 @njit(nogil=True)
-def _sums(x, bits, magnitude, infinity, low, high, row):
+def sums_of(x, bits, magnitude, infinity, low, high, row):
+    """What `summed` says, of one piece."""
     total, squares, zeros = 0.0, 0.0, 0
+    one = bits.dtype.type(1)
     largest, least = bits.dtype.type(0), bits.dtype.type(~bits.dtype.type(0))
     for start in range(0, x.size, _BLOCK):
+        block = bits[start : start + _BLOCK]
         added, squared = _added(x[start : start + _BLOCK])
-        none, largest, least = _sizes(bits[start : start + _BLOCK], magnitude, largest, least)
+        large, small = _extremes(block, magnitude)
+        none, small = _zeros(block, magnitude) if small == 0 else (bits.dtype.type(0), bits.dtype.type(small - one))
         total, squares, zeros = total + added, squares + squared, zeros + none
+        largest, least = max(largest, large), min(least, small)
     broken = not_finite(bits, magnitude, infinity) if largest >= infinity else 0
     ends = np.empty(2, bits.dtype)
     ends[0], ends[1] = largest, infinity if least >= infinity else bits.dtype.type(least + bits.dtype.type(1))
@@ -72,26 +85,7 @@ def _sums(x, bits, magnitude, infinity, low, high, row):
 
 @compiled
 def _sums_of_one(x, bits, magnitude, infinity, low, high, row):
-    _sums(x, bits, magnitude, infinity, low, high, row)
-
-
-@compiled
-def _sums_of_each(addresses, sizes, floats, bits, magnitude, infinity, lows, highs, rows):
-    for i in range(sizes.size):
-        x, as_bits = there(addresses[i], sizes[i], floats), there(addresses[i], sizes[i], bits)
-        _sums(x, as_bits, magnitude, infinity, lows[i], highs[i], rows[i])
-
-
-def summed_each(arrays: Arrays, near: Sequence[tuple[float, float]]) -> list[tuple[float, ...]]:
-    """What `summed` says of each of several arrays, in one call.
-
-    Args:
-        near: below and above what values are counted, of each; infinite where none are.
-    """
-    lows, highs = np.array(near, arrays.floats.dtype).reshape(-1, 2).T.copy()
-    rows = np.empty((len(lows), 7))
-    _sums_of_each(*arrays, lows, highs, rows)
-    return [tuple(row) for row in rows.tolist()]
+    sums_of(x, bits, magnitude, infinity, low, high, row)
 
 
 def summed(x: np.ndarray, low: float = -np.inf, high: float = np.inf) -> tuple[float, ...]:

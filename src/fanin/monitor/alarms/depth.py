@@ -48,7 +48,7 @@ def per_layer(record: Record) -> float | None:
 
 def _named(paths: list[str]) -> str:
     """All that go together, from the first of the model to the last."""
-    return paths[0] if len(paths) == 1 else f"{paths[0]} … {paths[-1]}, {len(paths)}"
+    return paths[0] if len(paths) == 1 else f"{paths[0]} … {paths[-1]}"
 
 
 def _alarm(code: str, name: str, *, grows: bool) -> Alarm:
@@ -66,7 +66,7 @@ def _alarm(code: str, name: str, *, grows: bool) -> Alarm:
         return alarm.finding(
             Severity.ERROR if abs(math.log(ratio)) > math.log(HOPELESS) else Severity.WARNING,
             f"going back, ‖δ‖² {verb} by ×{now or 1:.2g} a layer, and at {path} is {ratio:.2g} of that at the last "
-            f"layer; {_named([module for module, _ in beyond])} of {depth} layers are out of range",
+            f"layer; {len(beyond)} of {depth} layers are out of range: {_named([module for module, _ in beyond])}",
             f"the start has it already: {was}, where 1 keeps a gradient" if since else f"it came up in training: {was}",
             module=beyond[-1][0],
             also=[module for module, _ in beyond],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from fanin.signals.flow import scaled
 from fanin.signals.frozen import replace
 from fanin.signals.gradient import total
 from fanin.signals.latent import Array
+from fanin.signals.paths import Paths
 from fanin.signals.rules.operands import affine, covers, number_of, operands, pulled, times
 from fanin.signals.rules.pointwise_bins import both_in_bins, multiplied_in_bins, times_in_bins
 from fanin.signals.rules.steady import is_steady, stretched
@@ -46,7 +48,7 @@ def divide(call: Call) -> Outcome:
 def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = False) -> Outcome:
     """X · y, or x / y."""
     ex, own = aligned(expanded(x, axes), expanded(y, axes))
-    ey = own.of(_inverse(own.values)) if inverse else own
+    ey = _inverted(own) if inverse else own
     bins = both_in_bins((call["self"], call["other"]), (ex, own))
     slopes = None
     if inverse and bins is not None:
@@ -90,6 +92,15 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
             yield from pulled(call, name, operand, part, back)
 
     return Outcome((out,), pull)
+
+
+def _inverted(x: State) -> State:
+    """1/x, of degree −1: draws that make x large make it as small."""
+    out = x.of(_inverse(x.values))
+    if x.draws.paths is None:
+        return replace(out, draws=x.draws.times(-1.0))
+    mean, paths = Paths.of(-x.draws.paths.logs)
+    return replace(out.scaled(math.exp(mean / 2)), draws=x.draws.moved(paths))
 
 
 RARE: Final = 1e-3  # of a divisor's entries may lie on the other side of 0, or next to it

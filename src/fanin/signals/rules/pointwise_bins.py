@@ -11,7 +11,7 @@ import numpy as np
 from fanin.signals.axes import Axes, Kind, kinds_of
 from fanin.signals.bins import MOST, Bins, Counts, pairs, refined
 from fanin.signals.gradient import GradientMoments
-from fanin.signals.rules.steady import is_mean, left_without, same_everywhere
+from fanin.signals.rules.steady import as_met_in_bins, is_mean, left_without, same_everywhere
 from fanin.signals.state import State
 from fanin.signals.values import Constant
 
@@ -81,9 +81,9 @@ def multiplied_in_bins(x: State, y: State, out: State, bins: tuple[Bins, Bins] |
     if x.root is y.root:
         return u.of(u.at_nodes * v.at_nodes)
     if out.root is x.root:
-        return same_everywhere(u, v, part_of=y.root.averages is x.root)
+        return same_everywhere(u, v, as_met_in_bins(u, y, v) if y.root.averages is x.root else None)
     if out.root is y.root:
-        return same_everywhere(v, u, part_of=x.root.averages is y.root)
+        return same_everywhere(v, u, as_met_in_bins(v, x, u) if x.root.averages is y.root else None)
     return u.times(v)
 
 

@@ -81,8 +81,9 @@ class Population:
             return replace(x, axes=self.axes).beside(x)
         shape = shape_of_mean(x, out)
         out = out if shape is None else replace(out, marginal=shape)
-        out = replace(out, mean_of=x, root=Root(x.root))
-        return out if x.bins is None or p * b > 1 else out.binned(mean_in_bins(x.bins, c))
+        out = replace(out, mean_of=x)
+        out = out if x.bins is None or p * b > 1 else out.binned(mean_in_bins(x.bins, c))
+        return replace(out, root=Root(x.root, out)).beside(out)
 
     def repeated(self, gradient: Gradient, out: State) -> GradientMoments:
         """The gradient of a result, at each of the entries that made it: all of them get the same."""

@@ -38,7 +38,8 @@ def summed(call: Call) -> Outcome:
     """`sum(x, dim)`: n times the mean."""
     x = call.state(call.first)
     over = Population.of_call(call, x)
-    out = over.mean(x).scaled(float(over.count))
+    of_one = over.mean(x)
+    out = of_one.scaled(float(over.count)).binned(of_one.bins and of_one.bins.scaled(float(over.count)))
     return Outcome((out,), lambda g: iter([(call.first, over.repeated(g[0], out).flow())]))
 
 

@@ -5,13 +5,14 @@ So that norms that are written out, (x − mean x) · rsqrt(var x + ε), compose
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from fanin.signals import latent
-from fanin.signals.bins import Bins
+from fanin.signals.bins import SAME, Bins
 from fanin.signals.broadcast import gathered
 from fanin.signals.draws import together
 from fanin.signals.flow import Gradient
@@ -23,7 +24,9 @@ STEADY: Final = 0.25  # variance beside that of the other operand, or beside its
 
 
 def is_steady(narrow: State, wide: State, other: State) -> bool:
-    """Whether an operand is made of means over the other's entries, and varies little."""
+    """Whether an operand is made of means over the other's entries, and varies little, or as their squares do."""
+    if _of_squares(other, narrow) is not None:
+        return True
     if narrow.root.averages is not other.root and (narrow.features > 1 or other.features == 1):
         return False
     if wide.bins is not None:  # at one position; from one to another it may vary
@@ -104,7 +107,7 @@ def stretched(x: State, y: State) -> State:
     """
     second, positions, samples = y.second, y.across_positions, y.across_samples
     if y.root.averages is x.root:
-        second = positions = samples = _median(y) ** 2
+        second = positions = samples = as_met(x, y)
     return replace(
         x.scaled(np.sqrt(second) * np.sign(y.mean)),
         mean=x.mean * np.sqrt(second) * np.sign(y.mean),
@@ -130,21 +133,65 @@ def left_without(x: Bins, mean: Bins, by: float) -> Bins:
     )
 
 
-def same_everywhere(x: Bins, y: Bins, part_of: bool) -> Bins:
+def same_everywhere(x: Bins, y: Bins, met: Array | None) -> Bins:
     """`stretched`, by bin: the y of each bin is nearly one number.
 
     Args:
-        part_of: y is made of means over entries of x.
+        met: E y² as entries of x meet it, where y is made of means over those.
     """
     second, across = y.second, y.across
-    if part_of:
-        middle = latent.COUNT // 2
-        median = y.at_nodes[:, middle - 1 : middle + 1].mean(1)
-        second, across = median**2, np.multiply.outer(np.ones(2), np.outer(median, median))
+    if met is not None:
+        size = np.sqrt(met)
+        second, across = met, np.multiply.outer(np.ones(2), np.outer(size, size))
     by = np.sqrt(second) * np.sign(y.mean)
     return replace(x.scaled(by), second=x.second * second, across=x.across * across)
 
 
-def _median(y: State) -> Array:
+def as_met(x: State, y: State) -> Array:
+    """E x² y² over E x², y being made of a mean over entries of x; one a segment.
+
+    Of m = mean x² over entries that are alike, Σ x² y² is n m y² whatever y makes of m: E x² y² = E m y². So a norm
+    that is written out, y = 1/√(m + ε), leaves E m/(m + ε), as one operation would. Of other means, the median of y².
+    """
+    mean = _of_squares(x, y)
+    if mean is None:
+        return _median(y.values)
+    apart = x.draws.along(y.draws) if y.draws.paths is not None else 0.0  # else y² is that at the mean of q
+    return math.exp(apart) * _met(mean.values, y.values)
+
+
+def as_met_in_bins(x: Bins, y: State, own: Bins) -> Array:
+    """The same, by bin; `own` has those of y."""
+    mean = y.root.mean
+    of = None if mean is None or mean.mean_of is None else mean.mean_of.bins
+    known = None if mean is None or of is None else mean.bins
+    if known is None or of is None or not _is_square(of.repeated(x.counts).at_nodes, x.at_nodes):
+        return _median(own.at_nodes)
+    return _met(known.repeated(x.counts).at_nodes, own.at_nodes)
+
+
+def _of_squares(x: State, y: State) -> State | None:
+    """The mean of x² that y is made of; None where it is made of something else."""
+    mean = y.root.mean
+    if mean is None or mean.mean_of is None or y.root.averages is not x.root:
+        return None
+    return mean if _is_square(mean.mean_of.values, x.values) else None
+
+
+def _is_square(averaged: Array, x: Array) -> bool:
+    """Whether what was averaged is x², but for a factor."""
+    if averaged.shape != x.shape:
+        return False
+    square, size = x**2, float((averaged @ latent.WEIGHTS).mean())
+    by = float((square @ latent.WEIGHTS).mean()) / size if size > 0 else 0.0
+    return by > 0 and bool(np.abs(square - by * averaged).max() <= SAME * square.max())
+
+
+def _met(mean: Array, y: Array) -> Array:
+    """E m y² over E m, row by row."""
+    return np.asarray(latent.expectation(mean * y**2) / latent.expectation(mean))
+
+
+def _median(y: Array) -> Array:
     middle = latent.COUNT // 2
-    return np.asarray(y.values[:, middle - 1 : middle + 1].mean(1))
+    return np.asarray(y[:, middle - 1 : middle + 1].mean(1) ** 2)

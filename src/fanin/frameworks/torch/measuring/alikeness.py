@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,8 +9,6 @@ from typing import NamedTuple
 import torch
 
 from fanin.frameworks.torch.measuring.later import Later
-from fanin.frameworks.torch.measuring.together import Together, as_it_lies, by_dtype, waits
-from fanin.signals import Moments
 from fanin.signals.axes import Axes, Kind, count, shape_of
 
 
@@ -32,24 +29,18 @@ class Alikeness(Later):
         """The share of units that are 0 throughout, once it is read."""
         return float(self.numbers[2])
 
-    def beside(self, seen: Moments) -> Moments:
-        """The moments of the same value, with what is known of pairs."""
+    def of_pairs(self, second: float) -> tuple[float | None, float | None]:
+        """E x x' over two positions and over two samples, given E[x²]; None where there are no two."""
         _, samples, positions, _ = counted(self.axes)
-        if positions == samples == 1:
-            return seen
-        (of_means, together, _), second = self.numbers, seen.second_moment
-        return Moments(
-            *(seen.mean, second, seen.zeros, seen.non_finite, seen.saturated),
-            across_positions=(positions * of_means - second) / (positions - 1) if positions > 1 else None,
-            across_samples=(samples * together - of_means) / (samples - 1) if samples > 1 else None,
+        of_means, together, _ = self.numbers
+        return (
+            (positions * of_means - second) / (positions - 1) if positions > 1 else None,
+            (samples * together - of_means) / (samples - 1) if samples > 1 else None,
         )
 
 
-def alikeness(x: torch.Tensor, axes: Axes, small: Together[Alikeness]) -> Alikeness:
-    """Of a value; small ones wait for one another."""
-    if waits(x):
-        lies = axes if x.is_contiguous() else tuple(axes[i] for i in as_it_lies(x))
-        return small.add(x, Alikeness((), lies))
+def alikeness(x: torch.Tensor, axes: Axes) -> Alikeness:
+    """Of a value."""
     x, layout = x.detach(), _layout(axes)
     means = cube = x.reshape(layout.shape)
     if layout.over_positions:
@@ -60,19 +51,6 @@ def alikeness(x: torch.Tensor, axes: Axes, small: Together[Alikeness]) -> Aliken
     speaks, over = cube != 0, (*layout.over_positions, *layout.over_samples)
     dead = 1 - (speaks.any(over) if over else speaks).double().mean()
     return Alikeness(torch.stack([*numbers, dead]), axes)
-
-
-def alike_together() -> Together[Alikeness]:
-    """Where small values wait for one another."""
-    return Together(_look)
-
-
-def _look(tensors: Sequence[torch.Tensor], those: Sequence[Alikeness]) -> None:
-    from fanin.frameworks.compiled.alike import alike_each
-
-    for arrays, some in by_dtype(tensors, those):
-        for one, numbers in zip(some, alike_each(arrays, [one.axes for one in some]), strict=True):
-            one.numbers = numbers
 
 
 class Counted(NamedTuple):

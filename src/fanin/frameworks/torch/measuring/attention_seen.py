@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 
 from fanin.frameworks.torch.measuring.later import Later
+from fanin.frameworks.torch.measuring.together import Together
 from fanin.signals import AttentionDetail
 
 _SAMPLES: Final = 4  # of an attention
@@ -25,27 +27,40 @@ class AttentionSums(Later):
             variance of their scores, of their largest weight, and of −Σ p ln p over ln of the number of keys.
     """
 
-    @classmethod
-    def of(cls, scores: torch.Tensor) -> AttentionSums:
-        """From scores (…, queries, keys); those of a mask lie far below the largest of their row."""
-        z = scores.double()
-        seen = z > z.amax(-1, keepdim=True) + _MASKED
-        keys = seen.sum(-1)
-        p = torch.softmax(z, -1)
-        entropy = -torch.xlogy(p, p).sum(-1)
-        mean = torch.where(seen, z, 0.0).sum(-1) / keys.clamp(min=1)
-        variance = torch.where(seen, (z - mean[..., None]).square(), 0.0).sum(-1) / keys.clamp(min=1)
-        several = keys > 1
-        kept = (variance, p.amax(-1), entropy / keys.clamp(min=2).double().log())
-        sums = [torch.where(several, one, 0.0).sum() for one in kept]
-        return cls(torch.stack([keys.double().mean(), several.double().sum(), *sums]))
-
     def detail(self) -> AttentionDetail:
         """Once the numbers are read."""
         keys, several, variance, largest, entropy = map(float, self.numbers)
         if not several:
             return AttentionDetail(keys, 0.0, 1.0, 1.0)
         return AttentionDetail(keys, math.sqrt(variance / several), largest / several, entropy / several)
+
+
+def attentions_together() -> Together[AttentionSums]:
+    """Where scores (…, queries, keys) wait for one another; those of a mask lie far below the largest of their row."""
+    return Together(_sum_each)
+
+
+def _sum_each(scores: Sequence[torch.Tensor], those: Sequence[AttentionSums]) -> None:
+    """Attentions of one shape, as those of a net are, are added up together: it takes many operations."""
+    for shape in dict.fromkeys(z.shape for z in scores):
+        alike = [i for i, z in enumerate(scores) if z.shape == shape]
+        numbers = _sums(torch.stack([scores[i] for i in alike]).double())
+        for i, row in zip(alike, numbers.unbind(), strict=True):
+            those[i].numbers = row
+
+
+def _sums(z: torch.Tensor) -> torch.Tensor:
+    """A row of numbers for each attention, the first axis."""
+    seen = z > z.amax(-1, keepdim=True) + _MASKED
+    keys = seen.sum(-1)
+    p = torch.softmax(z, -1)
+    entropy = -torch.xlogy(p, p).sum(-1)
+    mean = torch.where(seen, z, 0.0).sum(-1) / keys.clamp(min=1)
+    variance = torch.where(seen, (z - mean[..., None]).square(), 0.0).sum(-1) / keys.clamp(min=1)
+    several = keys > 1
+    kept = (variance, p.amax(-1), entropy / keys.clamp(min=2).double().log())
+    sums = [torch.where(several, one, 0.0).flatten(1).sum(1) for one in kept]
+    return torch.stack([keys.double().flatten(1).mean(1), several.double().flatten(1).sum(1), *sums], 1)
 
 
 def fused_scores(
@@ -82,7 +97,7 @@ def some_rows(scores: torch.Tensor) -> torch.Tensor | None:
     if scores.dim() < 2 or not scores.is_floating_point():
         return None
     few = scores.detach()[:_SAMPLES] if scores.dim() > 2 else scores.detach()
-    return few[..., _some(few.shape[-2]), :].float()
+    return few[..., _some(few.shape[-2]), :].to(torch.float32, copy=True)  # a view would keep all of the scores
 
 
 def _some(queries: int) -> slice:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 
 from fanin.frameworks.torch.measuring.later import Later, read
-from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, compiles, here, waits
+from fanin.frameworks.torch.measuring.together import COMPILED, compiles, here
 from fanin.signals import Moments
 
-_NEVER: Final = (-math.inf, math.inf)
 _PART: Final = 1 << 18  # elements widened at a time on a CPU: they stay in its cache, and no large memory is taken
 
 
@@ -32,17 +30,23 @@ class Sums(Later):
     count: int
     near: tuple[float, float] | None = None
 
-    def moments(self, saturated: bool = True) -> Moments:
+    def moments(self, saturated: bool = True, alike: tuple[float | None, float | None] = (None, None)) -> Moments:
         """Once the numbers are read.
 
         Args:
             saturated: say what share is near a bound, where there are bounds.
+            alike: E x x' over two positions and over two samples, where they are known.
         """
         if not self.count:
             return Moments(math.nan, math.nan)
         total, squares, zeros, broken, _, *rest = self.numbers
         n, near = self.count, rest[0] / self.count if self.near and saturated else None
-        return Moments(float(total / n), float(squares / n), zeros / n, broken / n, near)
+        return Moments(float(total / n), float(squares / n), zeros / n, broken / n, near, *alike)
+
+    @property
+    def second_moment(self) -> float:
+        """E[|x|²], once the numbers are read."""
+        return float(self.numbers[1] / self.count) if self.count else math.nan
 
     @property
     def sizes(self) -> tuple[float, float]:
@@ -60,19 +64,16 @@ def moments(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Momen
     return seen.moments()
 
 
-def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None, small: Together[Sums] | None = None) -> Sums:
+def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None) -> Sums:
     """What the moments of a tensor are made of; on a GPU they are not waited for.
 
     Args:
         bounds: of the activation that made it. Within 1 % of the range from a bound tanh, say, has lost 98 % of its
             slope.
-        small: of `summed_together`, where small tensors wait for one another; they have no numbers until it settles.
     """
-    n, near = x.numel(), _near(*bounds) if bounds else None
+    n, near = x.numel(), near_bounds(bounds)
     if not n:
         return Sums((0.0,) * 7, 0)
-    if small is not None and waits(x):
-        return small.add(x, Sums((), n, near))
     x = x.detach()
     if here(x) and x.dtype in COMPILED and compiles():
         from fanin.frameworks.compiled.summed import summed
@@ -81,19 +82,6 @@ def sums(x: torch.Tensor, bounds: tuple[float, float] | None = None, small: Toge
     flat = x.reshape(-1)
     parts = [_part(part, near) for part in torch.split(flat, _PART if here(x) else n)]
     return Sums(parts[0] if len(parts) == 1 else _together(torch.stack(parts)), n, near)
-
-
-def summed_together() -> Together[Sums]:
-    """Where the sums over small tensors wait for one another."""
-    return Together(_sum_each)
-
-
-def _sum_each(tensors: Sequence[torch.Tensor], those: Sequence[Sums]) -> None:
-    from fanin.frameworks.compiled.summed import summed_each
-
-    for arrays, some in by_dtype(tensors, those):
-        for one, numbers in zip(some, summed_each(arrays, [one.near or _NEVER for one in some]), strict=True):
-            one.numbers = numbers
 
 
 def host(x: torch.Tensor) -> Any:
@@ -124,7 +112,10 @@ def _together(parts: torch.Tensor) -> torch.Tensor:
     return numbers
 
 
-def _near(low: float, high: float) -> tuple[float, float]:
-    """Below the first and above the second number, an activation is near one of its bounds."""
+def near_bounds(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Below the first and above the second number, an activation is near one of its bounds; None where it has none."""
+    if bounds is None:
+        return None
+    low, high = bounds
     margin = 0.01 * (high - low)
     return low + margin, high - margin

@@ -9,24 +9,28 @@ import torch
 
 from fanin.errors import BadInput
 from fanin.frameworks.measured import name_of
-from fanin.frameworks.torch.measuring.closer import Closer
+from fanin.frameworks.torch.measuring.closer import Closer, details
 from fanin.frameworks.torch.measuring.later import Later, read
-from fanin.frameworks.torch.measuring.moments import Sums, summed_together, sums
+from fanin.frameworks.torch.measuring.looks import Looks
 from fanin.frameworks.torch.measuring.recorder import Recorder
-from fanin.frameworks.torch.measuring.rows import Rows, rows, rows_together
 from fanin.frameworks.torch.measuring.scalar import Loss, own_outputs, random_cotangent, scalar_of
-from fanin.frameworks.torch.measuring.stored import told_apart
-from fanin.frameworks.torch.measuring.together import Together
+from fanin.frameworks.torch.measuring.stored import Apart, told_apart
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.names import naming
+from fanin.frameworks.torch.model.shards import is_sharded
 from fanin.frameworks.torch.model.state import fixed_randomness, undisturbed
-from fanin.frameworks.torch.model.whole import any_sharded, unwrapped
+from fanin.frameworks.torch.model.whole import unwrapped
 from fanin.frameworks.torch.tracing.custom_functions import unsure_gradients
 from fanin.frameworks.torch.tracing.program_inputs import flat_inputs
 from fanin.frameworks.torch.tracing.trace import Traced
 from fanin.signals import ParameterSignal, Signals
 from fanin.signals.axes import Axes
 from fanin.signals.model import RANDOM_COTANGENT
+
+
+def can_have_gradients(x: torch.Tensor) -> bool:
+    """Real or complex numbers."""
+    return x.is_floating_point() or x.is_complex()
 
 
 def observe(
@@ -54,14 +58,15 @@ def observe(
         BadInput: the loss raises or is not a differentiable scalar, nothing in the output can be differentiated, the
             model has no memory yet, or the example does not fit the traced program.
     """
-    if any_sharded(model):
+    model = unwrapped(model)
+    path_of = naming(model)
+    own = {path_of(path): p for path, p in model.named_parameters(remove_duplicate=False)}
+    if any(map(is_sharded, own.values())):
         raise BadInput(
             "The model is sharded, and signals are measured in one process. Measure it before it is sharded, or a "
             "smaller one of its kind."
         )
-    model = unwrapped(model)
-    path_of = naming(model)
-    stored = {path_of(path): p.detach() for path, p in model.named_parameters(remove_duplicate=False)}
+    stored = {path: p.detach() for path, p in own.items()}
     if on_meta := [path for path, p in stored.items() if p.is_meta]:
         raise BadInput(
             f"{len(on_meta)} parameter(s) are on the meta device and have no values to measure: "
@@ -70,76 +75,66 @@ def observe(
         )
     # Aliases: the same memory, but gradients and hooks of their own. A tied tensor has one, whatever its names.
     leaves = {
-        p.path: stored[p.path].requires_grad_(stored[p.path].is_floating_point()) for p in traced.graph.parameters
+        p.path: stored[p.path].requires_grad_(can_have_gradients(stored[p.path])) for p in traced.graph.parameters
     }
     with undisturbed(model), torch.enable_grad():
         fixed_randomness()  # dropout and the like: the same masks in every observation, so that two compare
         call = call_of(model, example)
-        small = summed_together()
+        looks = Looks()
         look = Closer(traced.graph, closer, classes or {}) if closer is not None else None
-        recorder = Recorder(traced, model, call, small, look)
+        recorder = Recorder(traced, model, call, looks, look)
         outputs = own_outputs(traced.program, recorder.run(*flat_inputs(traced, leaves, path_of, call)))
         scalar = scalar_of(loss, traced.output(outputs)) if loss else random_cotangent(outputs)
         wanted = {path: leaf for path, leaf in leaves.items() if leaf.requires_grad}
-        found = torch.autograd.grad(scalar, list(wanted.values()), allow_unused=True)
-        gradients = dict(zip(wanted, found, strict=True))
+        asked: list[Any] = [*wanted.values(), *recorder.edges.values()]
+        found = torch.autograd.grad(scalar, asked, allow_unused=True)
+        gradients = dict(zip(wanted, found, strict=False))
+        recorder.see_edges(found[len(wanted) :])
     values = {path: leaf.detach() for path, leaf in leaves.items()}
-    alike = rows_together()
-    seen = {path: _Parameter(value, gradients.get(path), small, alike) for path, value in values.items()}
-    if look:
-        look.parameters(values, {path: one.value for path, one in seen.items()})
-    small.settle()
-    alike.settle()
+    seen = {path: _Parameter(looks, x, gradients.get(path), closer is not None) for path, x in values.items()}
+    looks.settle()
     if look:
         look.settle()
     loss_seen = Later(scalar.detach().reshape(1))
-    read(
-        [
-            loss_seen,
-            *recorder.waiting(),
-            *(w for one in seen.values() for w in one.waiting()),
-            *(look.waiting() if look else ()),
-        ]
-    )
-    parameters = {path: one.signal() for path, one in seen.items()}
-    if look:
-        sizes, of_rows = ({p: s.value.sizes for p, s in seen.items()}, {p: s.rows for p, s in seen.items()})
-        parameters = told_apart(traced.graph, parameters, sizes, of_rows, values, gradients)
+    of_parameters = [later for one in seen.values() for later in one.waiting()]
+    read([loss_seen, *recorder.waiting(), *of_parameters, *(look.waiting() if look else ())])
+    kept = {path: one.value for path, one in seen.items()}
+    apart: dict[str, Apart] = told_apart(traced.graph, kept, values, gradients) if look else {}
+    of_values, of_gradients = recorder.moments()
     return Signals(
-        values=recorder.values,
-        gradients=recorder.gradients,
-        parameters=parameters,
+        values=of_values,
+        gradients=of_gradients,
+        parameters={path: one.signal(apart.get(path, ())) for path, one in seen.items()},
         loss=float(loss_seen.numbers[0]),
         loss_name=name_of(loss) if loss else RANDOM_COTANGENT,
         assumed={name: (why,) for name, why in unsure_gradients(traced.graph).items()},
         graph=traced.graph,
         axes=closer or {},
-        details=look.details if look else {},
-        gradient_details=look.gradient_details if look else {},
-        parameter_details=look.parameter_details if look else {},
+        details=look.details(recorder.values) if look else {},
+        gradient_details=details(recorder.gradients),
+        parameter_details=details(kept),
         attention=look.attention if look else {},
     )
 
 
 class _Parameter:
-    """What is summed over one parameter and its gradient, None where it has no influence."""
+    """What is kept of one parameter and its gradient, None where it has no influence."""
 
-    def __init__(
-        self, value: torch.Tensor, gradient: torch.Tensor | None, small: Together[Sums], alike: Together[Rows]
-    ) -> None:
-        self.value, self.rows = sums(value, small=small), rows(value, alike)
-        self._gradient = None if gradient is None else (sums(gradient, small=small), rows(gradient, alike))
+    def __init__(self, looks: Looks, value: torch.Tensor, gradient: torch.Tensor | None, closely: bool) -> None:
+        self.value = looks.at_rows(value, closely=closely)
+        self._gradient = None if gradient is None else looks.at_rows(gradient)
 
     def waiting(self) -> list[Later]:
         """What is to be read before it is a signal."""
-        return [self.value, self.rows, *(self._gradient or ())]
+        return self.value.waiting() + (self._gradient.waiting() if self._gradient else [])
 
-    def signal(self) -> ParameterSignal:
-        """Once it is read."""
-        gradient, its_rows = self._gradient or (None, None)
+    def signal(self, apart: Apart | tuple[()]) -> ParameterSignal:
+        """Once it is read; with what tells it apart, where that was looked for."""
+        own, gradient = self.value, self._gradient
         return ParameterSignal(
-            value=self.value.moments(),
-            gradient=gradient.moments() if gradient else None,
-            same_rows=self.rows.same,
-            same_gradient_rows=its_rows.same if its_rows else False,
+            own.moments(),
+            gradient.moments() if gradient else None,
+            bool(own.rows and own.rows.same),
+            bool(gradient and gradient.rows and gradient.rows.same),
+            *apart,
         )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 import torch
+from torch.autograd.graph import GradientEdge
 from torch.fx.node import Node as FxNode
 
 from fanin.errors import ShapeMismatch
 from fanin.frameworks.torch.measuring.closer import Closer
 from fanin.frameworks.torch.measuring.later import Later
-from fanin.frameworks.torch.measuring.moments import Sums, sums
-from fanin.frameworks.torch.measuring.together import Together, dense
+from fanin.frameworks.torch.measuring.looks import Look, Looks, said
 from fanin.frameworks.torch.model.call import Call
 from fanin.frameworks.torch.model.failure import CALLS, FITS, first_line, misfit
 from fanin.frameworks.torch.tracing.replay import Replay
@@ -25,96 +26,114 @@ from fanin.signals.summary import bounds_of
 UNWRITTEN: Final = frozenset(
     {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"}
 )
+KEPT: Final = 1 << 24  # bytes of gradients that may stay until the backward pass is done
 
 
 class Recorder(Replay):
     """Runs the program node by node; keeps sums, not tensors, and reads none of them."""
 
-    def __init__(
-        self, traced: Traced, model: torch.nn.Module, call: Call, small: Together[Sums], closer: Closer | None
-    ) -> None:
+    def __init__(self, traced: Traced, model: torch.nn.Module, call: Call, looks: Looks, closer: Closer | None) -> None:
         super().__init__(traced)
-        self._small, self._closer = small, closer
-        self._values: dict[str, Sums] = {}
-        self._gradients: dict[str, Sums] = {}
+        self._looks, self._closer = looks, closer
+        self.values: dict[str, Look] = {}  # of every node
+        self.gradients: dict[str, Look] = {}  # of every node that a gradient arrived at
+        self.edges: dict[str, GradientEdge] = {}  # nodes whose gradients are to be asked for beside the parameters'
+        self._kept = 0  # bytes of these gradients
         self._rearranged: set[str] = set()  # of these, no activation made the elements
         self._bounds = bounds_of(traced.graph)
-        self._gradient_of: dict[str, str] = {}  # node → another with the same gradient, which arrives there before
         self._recorded = traced.graph.by_name
+        self._sources: dict[str, str] = {}  # node → another of which it has the elements
+        self._gradient_of: dict[str, str] = {}  # node → another with the same gradient, which arrives there before
+        for fx in traced.program.graph.nodes:
+            if fx.name in self._recorded:
+                self._sources[fx.name], gradient_of = same_elements(fx, self._recorded)
+                self._gradient_of |= gradient_of
+        self._next: dict[str, list[str]] = {}  # where the gradient of a node arrives as it is
+        for later, earlier in self._gradient_of.items():
+            self._next.setdefault(earlier, []).append(later)
         self._traced, self._model, self._call = traced, model, call
 
-    def run_node(self, n: FxNode) -> Any:
-        """One node, and sums over its value; a hook waits for its gradient."""
-        self._running = n.name
+    def run_node(self, fx: FxNode) -> Any:
+        """One node, and a look at its value; its gradient is waited for."""
+        name, closer = fx.name, self._closer
         try:
-            result = super().run_node(n)
+            if closer and name in closer.attentions:  # its scores, before they are gone
+                closer.attends(name, self.read(fx.args), self.read(fx.kwargs))
+            result = super().run_node(fx)
         except CALLS as error:
             if FITS.search(first_line(error)):
-                raise self._explained(n, error) from error
+                raise self._explained(fx, error) from error
             raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
-        node = self._recorded.get(n.name)
+        node = self._recorded.get(self._sources.get(name) or name)  # whose elements they are
         if node and node.op not in UNWRITTEN and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
-            self._see_value(n, tensor)
-            if tensor.requires_grad:
-                tensor.register_hook(partial(self._see_gradient, n.name))  # type: ignore[no-untyped-call]
+            self._see_value(name, tensor)
+            if tensor.requires_grad and name not in self._gradient_of:
+                self._expect_gradient(name, tensor)
         return result
 
-    def _explained(self, n: FxNode, error: Exception) -> ShapeMismatch:
+    def _explained(self, fx: FxNode, error: Exception) -> ShapeMismatch:
         """What only values show, such as an index that is too large."""
-        path, _ = innermost_module(n)
+        path, _ = innermost_module(fx)
         stored = self._traced.graph.by_path
-        inputs = [self.env[i] for i in n.all_input_nodes if self._traced.names.get(i.name) not in stored]
+        inputs = [self.env[i] for i in fx.all_input_nodes if self._traced.names.get(i.name) not in stored]
         cause = first_line(error)
         if "out of range" in cause and inputs and not inputs[0].is_floating_point():
             cause += f": the values go from {int(inputs[0].min())} to {int(inputs[0].max())}"
-        source = self._recorded[n.name].source if n.name in self._recorded else ""
+        source = self._recorded[fx.name].source if fx.name in self._recorded else ""
         layer = dict(self._model.named_modules())[path]
         return misfit(path, layer, tuple(inputs), self._call, f"{cause}{f', at {source}' if source else ''}")
 
-    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One operation; an attention's scores are looked at before they are gone."""
-        if self._closer:
-            self._closer.attends(self._running, args, kwargs)
-        return super().call_function(target, args, kwargs)
-
     def waiting(self) -> list[Later]:
-        """What `read` must have read before `values` and `gradients` are asked for."""
-        return [*self._values.values(), *self._gradients.values()]
+        """What `read` must have read before anything is asked of the looks."""
+        return [one for look in (*self.values.values(), *self.gradients.values()) for one in look.waiting()]
 
-    @property
-    def values(self) -> dict[str, Moments]:
-        """Of every node."""
-        found = {name: seen.moments(saturated=name not in self._rearranged) for name, seen in self._values.items()}
-        return {name: self._closer.with_alikeness(name, m) for name, m in found.items()} if self._closer else found
+    def moments(self) -> tuple[dict[str, Moments], dict[str, Moments]]:
+        """Of values, and of gradients."""
+        values = said(self.values, Look.moments)
+        bounded = [name for name in self._rearranged if self.values[name].sums.near]
+        values |= {name: self.values[name].moments(saturated=False) for name in bounded}
+        return values, said(self.gradients, Look.moments)
 
-    @property
-    def gradients(self) -> dict[str, Moments]:
-        """Of every node that a gradient arrived at."""
-        return {name: seen.moments() for name, seen in self._gradients.items()}
+    def _see_value(self, name: str, x: torch.Tensor) -> None:
+        source, closer = self._sources[name], self._closer
+        if source in self.values:
+            self.values[name] = self.values[source]
+            self._rearranged.add(name)
+        else:
+            axes = closer.axes_of(name, x) if closer else None
+            self.values[name] = self._looks.at(x, self._bounds.get(name), closely=closer is not None, axes=axes)
+        if closer:
+            closer.classify(name, x)
 
-    def _see_value(self, n: FxNode, x: torch.Tensor) -> None:
-        source, gradient_of = same_elements(n, self._recorded)
-        self._gradient_of |= gradient_of
-        if source in self._values:
-            self._values[n.name] = self._values[source]
-            self._rearranged.add(n.name)
-            if self._closer:
-                self._closer.value_again(n.name, source, x)
-            return
-        x = dense(x)
-        self._values[n.name] = seen = sums(x, self._bounds.get(n.name), self._small)
-        if self._closer:
-            self._closer.value(n.name, x, seen)
+    def see_edges(self, found: Sequence[torch.Tensor | None]) -> None:
+        """The gradients of `edges`, None where none arrives."""
+        for name, gradient in zip(reversed(self.edges), reversed(found), strict=True):  # in the order of their arrival
+            if gradient is not None:
+                self._see_gradient(name, gradient)
+
+    def _expect_gradient(self, name: str, x: torch.Tensor) -> None:
+        """Some are asked for; for others, which would hold memory, a hook of the operation that made them waits.
+
+        A hook is called between operations, when little of what it needs is in the caches: it takes as long as an
+        operation on a small tensor.
+        """
+        if x.grad_fn is None:
+            x.register_hook(partial(self._see_gradient, name))  # type: ignore[no-untyped-call]
+        elif self._kept + x.nbytes <= KEPT:
+            self._kept += x.nbytes
+            self.edges[name] = GradientEdge(x.grad_fn, x.output_nr)
+        else:
+            x.grad_fn.register_prehook(partial(self._see_gradients, name, x.output_nr))
+
+    def _see_gradients(self, name: str, result: int, gradients: tuple[torch.Tensor | None, ...]) -> None:
+        if (gradient := gradients[result]) is not None:
+            self._see_gradient(name, gradient)
 
     def _see_gradient(self, name: str, gradient: torch.Tensor) -> None:
-        same = self._gradient_of.get(name, "")
-        if same in self._gradients:
-            self._gradients[name] = self._gradients[same]
-            if self._closer:
-                self._closer.gradient_again(name, same)
-            return
-        gradient = dense(gradient)
-        self._gradients[name] = seen = sums(gradient, small=self._small)
-        if self._closer:
-            self._closer.gradient(name, gradient, seen)
+        """Of a node, and of those that it arrives at later as it is."""
+        look = self._looks.at(gradient, closely=self._closer is not None)
+        arrives = [name]
+        while arrives:
+            self.gradients[node := arrives.pop()] = look
+            arrives += self._next.get(node, ())

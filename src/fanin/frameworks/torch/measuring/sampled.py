@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 
 from fanin.frameworks import closer
-from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, compiles, here, waits
+from fanin.frameworks.torch.measuring.together import COMPILED, Together, by_dtype, compiles, here
 from fanin.signals import Histogram
-from fanin.signals.detail import BINS, OCTAVES, SAMPLE
+from fanin.signals.detail import SAMPLE
 
 _MOST_WAITING: Final = 256  # samples on a device: 16 MiB in float32
 _Array = npt.NDArray[np.floating]
@@ -46,8 +46,6 @@ class Samples:
     def of(self, x: torch.Tensor) -> Sample:
         """Of a tensor with at least one element."""
         sample = Sample()
-        if waits(x):
-            return self._here.add(x, sample)
         flat = x.detach().reshape(-1)
         some = flat[:: max(1, len(flat) // SAMPLE)][:SAMPLE].clone()  # a view would keep all of the tensor
         if here(x):
@@ -80,20 +78,20 @@ def _look(tensors: Sequence[torch.Tensor], samples: Sequence[Sample]) -> None:
         for x, sample in zip(tensors, samples, strict=True):
             sample.spread = spread(x.numpy().reshape(-1))
         return
-    from fanin.frameworks.compiled.spread import spread_each
+    from fanin.frameworks.compiled.looked import Wanted, look_at_each
 
     for arrays, some in by_dtype(tensors, samples):
-        for sample, seen in zip(some, spread_each(arrays, SAMPLE, OCTAVES, BINS), strict=True):
-            sample.spread = _as_shown(*seen)
+        seen = look_at_each(arrays, [Wanted(closely=True)] * len(some))
+        for sample, one in zip(some, seen.spreads, strict=True):
+            sample.spread = as_shown(*one)
 
 
-def _as_shown(
-    largest: float, smallest: float, finite: float, reach: float, below: Sequence[int], counts: Sequence[int]
+def as_shown(
+    largest: float, smallest: float, finite: float, reach: float, below: Sequence[float], counts: Sequence[int]
 ) -> Spread:
-    *below, there = below
-    magnitudes = tuple([n / there for n in below]) if there else (0.0,) * len(OCTAVES)
+    """From what compiled loops count, see `compiled.spread`."""
     histogram = Histogram(-reach, reach, tuple(counts)) if finite else None
-    return Spread(largest if finite else math.inf, smallest, magnitudes, histogram)
+    return Spread(largest if finite else math.inf, smallest, tuple(below), histogram)
 
 
 def spread(x: _Array) -> Spread:

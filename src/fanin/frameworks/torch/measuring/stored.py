@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 
-from fanin.frameworks.torch.measuring.rows import DIGEST, Rows
+from fanin.frameworks.torch.measuring.looks import Look
+from fanin.frameworks.torch.measuring.moments import Sums
+from fanin.frameworks.torch.measuring.rows import DIGEST
 from fanin.graph import Graph, Parts
-from fanin.signals import ParameterSignal, Stored
+from fanin.signals import Stored
 from fanin.signals.detail import RUN
 
 _COLUMNS: Final = 64  # of a weight, on which rows are compared before they are compared as a whole
@@ -23,36 +24,38 @@ _FAR: Final = 6.0  # root mean squares, within which the largest value of a rand
 _PRIME: Final = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed integer
 
 
+class Apart(NamedTuple):
+    """What differs in a parameter, what equals it, and how its values came into memory; see `ParameterSignal`."""
+
+    distinct_rows: int | None
+    distinct_units: int | None
+    distinct_parts: int | None
+    digest: int
+    stored: Stored | None
+
+
 def told_apart(
     graph: Graph,
-    parameters: Mapping[str, ParameterSignal],
-    sizes: Mapping[str, tuple[float, float]],
-    rows: Mapping[str, Rows],
+    looks: Mapping[str, Look],
     values: Mapping[str, torch.Tensor],
     gradients: Mapping[str, torch.Tensor | None],
-) -> dict[str, ParameterSignal]:
-    """The parameters with what differs in each, what is equal in several, and how their values came into memory.
+) -> dict[str, Apart]:
+    """By path, given what was seen of each parameter, its values and its gradient."""
+    digests = _digests(values, looks)
 
-    Args:
-        sizes: the largest and the smallest of each, see `Sums.sizes`.
-        rows: what is known of their units.
-    """
-    digests = _digests(values, rows)
-
-    def closer(path: str, seen: ParameterSignal) -> ParameterSignal:
-        x, gradient, parts = values[path], gradients.get(path), graph.by_path[path].parts
-        units = len(x) if rows[path].distinct else distinct_rows(x)
-        alike = units is not None and units < len(x) and gradient is not None
-        return replace(
-            seen,
-            distinct_rows=units,
-            distinct_units=_distinct_units(x, gradient) if alike and gradient is not None else units,
-            distinct_parts=_distinct_parts(x, parts) if parts and x.numel() else None,
-            digest=digests[path],
-            stored=stored(x, seen, sizes[path]),
+    def of(path: str, x: torch.Tensor) -> Apart:
+        gradient, parts, rows = gradients.get(path), graph.by_path[path].parts, looks[path].rows
+        units = rows.count if rows and rows.distinct else distinct_rows(x)
+        alike = units is not None and units < x.shape[0] and gradient is not None
+        return Apart(
+            units,
+            _distinct_units(x, gradient) if alike and gradient is not None else units,
+            _distinct_parts(x, parts) if parts and x.numel() else None,
+            digests[path],
+            stored(x, looks[path].sums),
         )
 
-    return {path: closer(path, seen) for path, seen in parameters.items()}
+    return {path: of(path, x) for path, x in values.items()}
 
 
 def distinct_rows(x: torch.Tensor) -> int | None:
@@ -82,19 +85,19 @@ def _distinct_parts(x: torch.Tensor, parts: Parts) -> int:
     return len({(row.shape, int(_hash(_sample(row))[0])) for row in rows})
 
 
-def stored(x: torch.Tensor, seen: ParameterSignal, sizes: tuple[float, float]) -> Stored | None:
+def stored(x: torch.Tensor, seen: Sums) -> Stored | None:
     """How values came into memory; None where that is not looked for: complex ones, and those of eight bits."""
     if not x.is_floating_point() or x.dtype.itemsize < 2 or x.numel() == 0:
         return None
-    flat = x.reshape(-1)
-    largest, smallest = sizes
+    largest, smallest = seen.sizes
     if not math.isfinite(largest) or math.isnan(smallest):
-        largest, smallest = _sizes(flat)
-    rms = math.sqrt(seen.value.second_moment) if math.isfinite(seen.value.second_moment) else math.inf
-    zeros = round(seen.value.zeros * flat.numel())
-    torn = _torn(x, flat) if RUN <= zeros < flat.numel() and x.dim() > 1 else 0
+        largest, smallest = _sizes(x.reshape(-1))
+    second, zeros = seen.second_moment, seen.numbers[2]
+    rms = math.sqrt(second) if math.isfinite(second) else math.inf
+    torn = _torn(x, x.reshape(-1)) if RUN <= zeros < seen.count and x.dim() > 1 else 0
     if largest <= _FAR * rms:
         return Stored(largest, smallest, torn=torn)
+    flat = x.reshape(-1)
     there = flat == largest
     if not there.any():
         there = flat == -largest
@@ -130,12 +133,13 @@ def _torn(x: torch.Tensor, flat: torch.Tensor) -> int:
     return torn
 
 
-def _digests(values: Mapping[str, torch.Tensor], rows: Mapping[str, Rows]) -> dict[str, int]:
+def _digests(values: Mapping[str, torch.Tensor], looks: Mapping[str, Look]) -> dict[str, int]:
     """Equal numbers for tensors that are equal; those that look alike on a sample are compared as a whole."""
     found: dict[str, int] = {}
     kept: dict[tuple[tuple[int, ...], int], list[str]] = {}
     for path, x in values.items():
-        known = rows[path].digest
+        rows = looks[path].rows
+        known = rows.digest if rows else None
         digest = int(_hash(_sample(x.reshape(1, -1)))[0]) if known is None else known
         twins = kept.setdefault((tuple(x.shape), digest), [])
         same = next((twin for twin in twins if torch.equal(values[twin], x)), None)

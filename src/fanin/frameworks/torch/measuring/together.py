@@ -14,6 +14,7 @@ import torch
 T = TypeVar("T")
 COMPILED: Final = frozenset({torch.float32, torch.float64})  # what is passed over in one call on a CPU
 _NARROW: Final = frozenset({torch.float16, torch.bfloat16})  # what is widened for it
+_READ: Final = COMPILED | _NARROW
 _SMALL: Final = 1 << 18  # values; those of a larger tensor take longer than any call
 _HELD: Final = 1 << 22  # bytes that may wait; more would be taken from the system anew, in place of what was given back
 
@@ -31,11 +32,16 @@ class Together(Generic[T]):
         self._those: list[T] = []
         self._held = 0
 
-    def add(self, x: torch.Tensor, one: T) -> T:
-        """A tensor that `waits`, and what is to be known of it."""
-        self._tensors.append(plain(x))
+    def add(self, x: torch.Tensor, one: T, lasts: bool = False) -> T:
+        """A tensor that `waits`, and what is to be known of it.
+
+        Args:
+            x: as `plain` makes it.
+            lasts: somebody else keeps the tensor until `settle`, so that no memory is held by its waiting.
+        """
+        self._tensors.append(x)
         self._those.append(one)
-        self._held += x.nbytes
+        self._held += 0 if lasts else x.nbytes
         if self._held > _HELD:
             self.settle()
         return one
@@ -50,7 +56,7 @@ class Together(Generic[T]):
 
 def waits(x: torch.Tensor) -> bool:
     """It is small, there are values that compiled loops read, and there is a compiler."""
-    return 0 < x.numel() <= _SMALL and here(x) and (x.dtype in COMPILED or x.dtype in _NARROW) and compiles()
+    return 0 < x.numel() <= _SMALL and here(x) and x.dtype in _READ and compiles()
 
 
 def here(x: torch.Tensor) -> bool:
@@ -59,26 +65,15 @@ def here(x: torch.Tensor) -> bool:
 
 
 def plain(x: torch.Tensor) -> torch.Tensor:
-    """The same values in whatever order, as compiled loops read them: side by side, and not narrower than a float32."""
-    if not x.is_contiguous():
-        x = x.permute(as_it_lies(x))  # of most transposed tensors a view
+    """The same values in the same order, as compiled loops read them: side by side, and not narrower than a float32."""
     whole = x.resolve_neg().contiguous()
     return whole.float() if x.dtype in _NARROW else whole
-
-
-def dense(x: torch.Tensor) -> torch.Tensor:
-    """The same tensor with its values side by side, in the order in which they lie: copied once for all that look."""
-    if x.is_contiguous() or not waits(x):
-        return x
-    order = as_it_lies(x)
-    back = sorted(range(len(order)), key=order.__getitem__)
-    return x.detach().permute(order).contiguous().permute(back)
 
 
 def as_it_lies(x: torch.Tensor) -> list[int]:
     """The axes of a tensor in the order in which they lie in memory, the innermost last."""
     steps = x.stride()
-    return sorted(range(len(steps)), key=lambda axis: -steps[axis])
+    return sorted(range(len(steps)), key=[-step for step in steps].__getitem__)
 
 
 def by_dtype(tensors: Sequence[torch.Tensor], those: Sequence[T]) -> Iterator[tuple[Any, list[T]]]:

@@ -21,6 +21,7 @@ _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')  # of a printed traceback
 CALLS = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)  # what PyTorch raises of bad arguments
 _VALUES = re.compile(r"data-dependent|not supported for tensor subclasses|unbacked", re.IGNORECASE)
+_DTYPES = re.compile("scalar types|same dtype")
 FITS = re.compile(
     r"shape|size|dimension|channels|must match|reduction dim|should contain|broadcast|scalar types|must be Tensor"
     r"|Expected \d+D|normalized_shape|same dtype|out of range",
@@ -59,8 +60,10 @@ def explain(error: Exception, model: torch.nn.Module, call: Call) -> FaninError:
 def misfit(path: str, module: torch.nn.Module, inputs: tuple[Any, ...], call: Call, cause: str) -> ShapeMismatch:
     """The example does not fit: what the layer takes and got, what is likely, and the words of PyTorch."""
     layer, expected, got = describe(path, module), takes(module), given(inputs[:1])
-    if "scalar types" in cause and inputs:
-        got = f"dtype {str(inputs[0].dtype).removeprefix('torch.')}"
+    if _DTYPES.search(cause) and inputs and isinstance(inputs[0], torch.Tensor):
+        own = next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+        expected = f"dtype {_name(own)}" if own and "same dtype" in cause else expected
+        got = f"dtype {_name(inputs[0].dtype)}"
     sentences = [
         f"The example does not fit {layer}: {f'expected {expected}, got {got}' if expected else cause}.",
         _likely(module, inputs, cause),
@@ -68,6 +71,10 @@ def misfit(path: str, module: torch.nn.Module, inputs: tuple[Any, ...], call: Ca
         f"({cause})" if expected else "",
     ]
     return ShapeMismatch(" ".join(s for s in sentences if s))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _likely(module: torch.nn.Module, inputs: tuple[Any, ...], cause: str) -> str:

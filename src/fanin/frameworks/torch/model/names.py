@@ -76,17 +76,24 @@ def checked_parameters(model: Any) -> dict[str, tuple[torch.nn.Parameter, tuple[
     """`named_parameters` of a model that can be planned.
 
     Raises:
-        BadInput: not a module, or lazy layers that have no shape yet.
+        BadInput: not a module, one of TorchScript, or lazy layers that have no shape yet.
         NoParameters: the model has none.
     """
     if not isinstance(model, torch.nn.Module):
         raise BadInput(f"Expected a torch.nn.Module; got {type(model).__name__}.")
+    if compiled := [path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]:
+        part = f"its part {compiled[0]!r}" if compiled[0] else "it"
+        raise BadInput(
+            f"{type(model).__name__}: {part} is compiled by TorchScript, which leaves no Python code to follow. Give "
+            "the model that it was made from."
+        )
     parameters = named_parameters(model)
     if not parameters:
         raise NoParameters(f"{type(model).__name__} has no parameters: there is nothing to initialize.")
     if lazy := [path for path, (tensor, _) in parameters.items() if torch.nn.parameter.is_lazy(tensor)]:
         raise BadInput(
             f"{len(lazy)} parameter(s) have no shape yet: {', '.join(lazy[:5])}{', …' if len(lazy) > 5 else ''}. "
-            "Run the model once to make its lazy layers, model(x), and call again."
+            "Run the model once to make its lazy layers, model(x), and call again; a function that builds it for the "
+            "command line does so before it returns the model."
         )
     return parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ def _cuda_devices() -> range:
 
 def _restore(place: dict[str, Any], before: dict[str, Any]) -> None:
     """Write only where something changed, so that an untouched module is not touched."""
-    if place.keys() != before.keys() or any(place[key] is not before[key] for key in before):
+    changed = len(place) != len(before) or any(map(is_not, place, before))
+    if changed or any(map(is_not, place.values(), before.values())):
         place.clear()
         place.update(before)

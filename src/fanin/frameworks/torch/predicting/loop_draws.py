@@ -70,6 +70,10 @@ class Draws:
         weights = torch.stack([w for _, w in pairs]).prod(0)
         return Points(torch.stack([p for p, _ in pairs]), weights / weights.mean())
 
+    def fewer(self, by: int) -> Draws:
+        """The first of the draws, so many times fewer."""
+        return replace(self, number=max(self.number // by, 1))
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """All draws of each argument; states of one root are functions of one noise."""
         generator = torch.Generator().manual_seed(self.seed)
@@ -105,10 +109,15 @@ class Draws:
     def _weights(self, weight: Weight, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Of one law everywhere."""
         shape = (self.number, *weight.shape)
-        z = own.reshape(shape) if weight.shape == (self.few,) else torch.randn(shape, generator=generator)
+        z = own.reshape(shape) if _one_each(weight.shape, self.few) else torch.randn(shape, generator=generator)
         if weight.marginal is not None:
             return at_nodes(z, weight.marginal[0])
         return float(weight.mean[0]) + math.sqrt(float(weight.variance[0])) * z
+
+
+def _one_each(shape: tuple[int, ...], few: int) -> bool:
+    """Whether a tensor has one number for each feature, whatever axes of one entry: a bias may be a column."""
+    return few in shape and math.prod(shape) == few
 
 
 def shares_of(points: Points, scores: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from fanin.errors import BadInput
 from fanin.frameworks.torch.model.call import call_of
 from fanin.frameworks.torch.model.devices import require_one_device
 from fanin.frameworks.torch.model.failure import line_in
+from fanin.frameworks.torch.model.layer import given
 from fanin.frameworks.torch.model.names import checked_parameters, named_parameters, naming, owned_by, owners
 from fanin.frameworks.torch.model.output import Build
 from fanin.frameworks.torch.model.quiet import quiet
@@ -41,6 +43,16 @@ class Traced:
     names: dict[str, str]  # FX node → the name by which the graph calls it: itself, or a parameter's path
     output: Build  # from the program's own outputs to what the model returns
 
+    @cached_property
+    def last_uses(self) -> dict[FxNode, list[FxNode]]:
+        """By node of the program, which others' values nobody needs after it."""
+        found: dict[FxNode, list[FxNode]] = {}
+        used: set[FxNode] = set()
+        for fx in reversed(self.program.graph.nodes):
+            found[fx] = [source for source in (fx, *fx.all_input_nodes) if source not in used]
+            used.update(found[fx])
+        return found
+
 
 def trace(model: torch.nn.Module, *example: Any) -> Traced:
     """Record the operations of one call of `model(*example)`, in the mode that the model is in.
@@ -49,7 +61,7 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     recorded (`taken_apart`).
 
     Raises:
-        BadInput: not a module, no example was given, or it is on another device than the model.
+        BadInput: not a module, no example was given or an empty one, or it is on another device than the model.
         NoParameters: the model has none.
         ShapeMismatch: the example does not fit; the message names the layer, expected and got.
         CannotTrace: the forward pass cannot be recorded; the message names the line.
@@ -59,6 +71,9 @@ def trace(model: torch.nn.Module, *example: Any) -> Traced:
     checked_parameters(model)
     model, sharded = unwrapped(model), any_sharded(model)
     call = call_of(model, example)
+    tensors = [leaf for leaf in call.leaves if isinstance(leaf, torch.Tensor)]
+    if tensors and not any(tensor.numel() for tensor in tensors):
+        raise BadInput(f"The example is empty: {given(call.values)}. Give one sample at least.")
     require_one_device(model, call.leaves)
     on_meta = {tensor.is_meta for tensor in (*model.parameters(), *model.buffers())}
     if sharded or any(on_meta):  # then only shapes and dtypes are known
