@@ -233,3 +233,21 @@ def test_what_is_filled_like_a_signal_is_known_where_only_constants_read_it() ->
     assert isinstance(indices := known_["b_order"], Constant)
     assert indices.own
     assert not total.own  # its shape came from the user's
+
+
+class Kinds(nn.Module):
+    """Tokens of one kind, as encoders take them where nobody says of which."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.kinds = nn.Embedding(8, 16), nn.Embedding(2, 16)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return torch.as_tensor(self.tokens(ids) + self.kinds(torch.zeros_like(ids)))
+
+
+def test_what_is_filled_like_a_known_tensor_is_known_whatever_reads_it() -> None:
+    ids = torch.randint(0, 8, (4, 6))
+    known_ = values_of(Kinds(), ids)
+    assert isinstance(zeros := known_["zeros_like"], Constant)
+    assert zeros.array.shape == (4, 6)

@@ -79,7 +79,8 @@ def _constants(real: Mapping[FxNode, Any], own: set[FxNode]) -> dict[str, Value]
     """Those of the tensors that are known."""
     found: dict[str, Value] = {}
     for fx, value in real.items():
-        if op_of(fx) in _FILLED and not all(user in real for user in fx.users):
+        like_a_signal = op_of(fx) in _FILLED and not all(i in real for i in fx.all_input_nodes)
+        if like_a_signal and not all(user in real for user in fx.users):
             continue  # zeros that a signal is added to, say: a rule knows which of their axes count samples
         if isinstance(value, torch.Tensor):
             found[fx.name] = Constant(as_numpy(value), own=fx in own)
