@@ -37,6 +37,16 @@ def quotient_turned(*arguments: Any) -> Objective:
 
 MUTANTS = (
     Mutant(
+        "rows of tables have unit entries, though their products make the output",
+        put("fanin.plans.recipes.auto", "factors", lambda graph: {}),
+        ("plans/test_dot_products.py::test_scores_have_a_second_moment_of_a_quarter",),
+    ),
+    Mutant(
+        "a lookup is taken for a projection of its stream",
+        put("fanin.graph.residual", "LOOKUPS", frozenset()),
+        ("plans/test_dot_products.py::test_a_lookup_is_no_shortcut_of_a_residual_branch",),
+    ),
+    Mutant(
         "fan_in and fan_out swapped",
         put("fanin.graph.fans", "Fans", lambda fan_in, fan_out: Fans(fan_out, fan_in)),
         ("graph/test_fans.py",),

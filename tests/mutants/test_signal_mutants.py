@@ -16,11 +16,15 @@ from fanin.frameworks.torch.predicting.loop_cut import Cut
 from fanin.frameworks.torch.predicting.loop_draws import Draws, Points
 from fanin.frameworks.torch.predicting.made import OfParameters
 from fanin.signals import draws, gradient
+from fanin.signals.gradient import total
 from fanin.signals.orthogonal import Blind
 from fanin.signals.paths import Paths
-from fanin.signals.rules import norms
+from fanin.signals.rules import affine, batch_norms, norms
 from fanin.signals.rules.over_draws import Response
+from fanin.signals.rules.sizes import freedom
+from fanin.signals.rules.smaller_layer import SmallerLayer
 from fanin.signals.state import State
+from fanin.signals.taps import flat
 from fanin.signals.twins import Kin
 from fanin.signals.values import Constant
 
@@ -32,6 +36,7 @@ SAMPLED = "frameworks/test_torch_predict_sampled.py"
 SOURCES = "signals/test_loop_sources.py"
 WINDOWS = "signals/rules/test_windows.py"
 STEADY = "signals/rules/test_steady.py"
+FLATTENED, OF_BATCH, PROJECTED = batch_norms._flattened, batch_norms._of_batch, batch_norms._projected
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
 
 
@@ -72,6 +77,18 @@ def unshared(rule: Any) -> Any:
         return rule(replace(call, values=values), **options)
 
     return forgetful
+
+
+def as_a_kernel_leaves_it(x: State, taken: Any) -> Any:
+    """A profile without the mean, as if x had lost as many taps as its square says."""
+    return FLATTENED(x if x.profile is None else State._also(replace(x), reach=x.profile), taken)
+
+
+def spread_over_steps(below: list[Any], ways: Any, *, follows: bool, common: bool) -> Any:
+    """What is handed down, known by its average over steps."""
+    second = np.mean([(array**2).mean() for array in below], keepdims=True)
+    seen = gradient.GradientMoments(second, np.zeros(1), np.zeros(1))
+    return [[run.behind(at, [seen], common=common) for at in range(run.draws)] for run in ways]
 
 
 MUTANTS = (
@@ -234,8 +251,37 @@ MUTANTS = (
         ("signals/test_gradient.py::test_moments_are_those_at_the_state_that_is_asked_for",),
     ),
     Mutant(
+        "of a gradient and a normalised signal only covariances are known",
+        put(
+            "fanin.signals.rules.affine",
+            "_along",
+            lambda flow, hat, out: affine._product(total({0: flow}, out), hat, out),
+        ),
+        ("signals/rules/test_scales.py",),
+    ),
+    Mutant(
+        "what features have in common with their mean is as small at borders as their square",
+        put("fanin.signals.rules.batch_norms", "_flattened", as_a_kernel_leaves_it),
+        ("signals/rules/test_borders.py",),
+    ),
+    Mutant(
+        "samples have no map in common that borders make",
+        put("fanin.signals.rules.batch_norms", "_of_batch", lambda x, places: OF_BATCH(x, None)),
+        ("signals/test_places.py::test_a_norm_divides_by_what_differs_from_place_to_place",),
+    ),
+    Mutant(
+        "few large eigenvalues are as many of their mean size",
+        put("fanin.signals.rules.sizes", "freedom_of_inverse", freedom),
+        ("signals/test_places.py::test_the_inverse_of_a_sum_of_unlike_squares_is_that_of_draws",),
+    ),
+    Mutant(
+        "a norm takes from a gradient what one that knows nothing of the signal has along it",
+        put("fanin.signals.rules.batch_norms", "_projected", lambda *args, **_: PROJECTED(*args)),
+        ("signals/rules/test_scales.py::test_what_a_norm_takes_of_a_gradient_is_what_its_scale_gets",),
+    ),
+    Mutant(
         "no tap of a kernel misses a position",
-        put("fanin.signals.rules.convolution", "_border", lambda met: 0.0),
+        put("fanin.signals.rules.convolution", "border", lambda met: 0.0),
         (f"{DEPTHWISE}::test_what_a_norm_leaves_of_the_gradients_of_a_scale_and_a_shift_in_front",),
     ),
     Mutant(
@@ -247,7 +293,7 @@ MUTANTS = (
     ),
     Mutant(
         "two positions have no more in common than their correlation",
-        put("fanin.signals.rules.convolution", "_large_together", lambda x, met: 0.0),
+        put("fanin.signals.rules.convolution", "large_together", lambda x, met: 0.0),
         (f"{DEPTHWISE}::test_positions_that_read_the_same_inputs_are_large_together",),
     ),
     Mutant(
@@ -270,7 +316,7 @@ MUTANTS = (
     ),
     Mutant(
         "all positions behind a causal convolution are alike",
-        put("fanin.signals.rules.convolution", "_by_border", lambda *_: None),
+        put("fanin.signals.rules.convolution", "by_border", lambda *_: None),
         ("signals/rules/test_narrow.py::test_the_first_position_behind_a_causal_convolution_sees_one_tap_of_four",),
     ),
     Mutant(
@@ -284,14 +330,29 @@ MUTANTS = (
         ("signals/rules/test_narrow.py::test_a_stack_of_recurrent_layers_sees_how_the_layer_below_changes_in_time",),
     ),
     Mutant(
-        "what samples have in common at the last step is spread over all steps",
-        put("fanin.signals.rules.smaller_layer", "_over_pairs", lambda sizes: (1.0, 1.0)),
-        (f"{LAST_STEP}::test_gradients_of_biases_behind_many_samples_are_within_a_factor_of_three",),
+        "all steps are equally large",
+        put("fanin.signals.rules.pieces", "_as_large_as_there", lambda part, *_, **__: part),
+        (f"{LAST_STEP}::test_the_last_step_is_as_large_as_it_is",),
     ),
     Mutant(
-        "samples have in common what eight of them have by chance",
-        put("fanin.signals.rules.smaller_layer", "SURE", 0.0),
-        (f"{LAST_STEP}::test_what_cannot_be_told_from_chance_does_not_count_a_square_of_times",),
+        "a recurrent layer does not say at which steps it has sent something back",
+        put("fanin.signals.rules.recurrent_back", "_handed_down", spread_over_steps),
+        (f"{LAST_STEP}::test_gradients_of_all_parameters_are_those_that_are_measured",),
+    ),
+    Mutant(
+        "both directions of a recurrent layer have the same weights",
+        put("fanin.signals.rules.recurrent", "SmallerLayer", lambda *args, at, **kw: SmallerLayer(*args, at=0, **kw)),
+        (f"{LAST_STEP}::test_gradients_of_all_parameters_are_those_that_are_measured",),
+    ),
+    Mutant(
+        "what comes back to samples has nothing in common",
+        put("fanin.signals.rules.recurrent", "in_common", lambda seen, steps: 0.0),
+        (f"{LAST_STEP}::test_what_samples_have_in_common_adds_up",),
+    ),
+    Mutant(
+        "what comes back at the last step is spread over all steps",
+        put("fanin.signals.rules.smaller_layer", "fitting", lambda profile, sizes: flat(sizes)),
+        (f"{LAST_STEP}::test_gradients_of_all_parameters_are_those_that_are_measured",),
     ),
     Mutant(
         "all of a second moment moves with the layers before it, the part of a bias too",

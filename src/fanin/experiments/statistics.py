@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES: Final = 10_000  # ends of a 95 % interval then move by about 2 % of its width from seed to seed
+ENOUGH: Final = 5  # values whose resamples reach about as far as an interval of 95 % has to
 SEED: Final = 0  # of the resamples: the same numbers always give the same interval
 Numbers = npt.NDArray[np.float64]
 
@@ -86,8 +87,9 @@ def bootstrap(values: Sequence[float], level: float = 0.95) -> Interval:
 
     The percentiles are those that make the interval as wide as Student's t would for normal values: with n values
     Φ(−√(n/(n−1)) t), t the quantile of n − 1 degrees of freedom (Hesterberg 2015, §5.3). Means of resamples lie between
-    the least and the largest value: where those are not as far out, a chance of n⁻ⁿ, it is Student's interval itself.
-    One value says nothing. Where some are infinite, so is the end of the interval on their side.
+    the least and the largest value, which of five are on one side of 0 once in 16 times, and of two every other time:
+    of fewer than five it is Student's interval itself. One value says nothing. Where some are infinite, so is the end
+    of the interval on their side.
 
     Example:
         >>> bootstrap([1.0]).high, bootstrap([2.0, 2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
@@ -102,7 +104,7 @@ def bootstrap(values: Sequence[float], level: float = 0.95) -> Interval:
     means = x[drawn].mean(1)
     t = student_quantile((1 + level) / 2, n - 1)
     tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * t)
-    if tail < n**-n and np.isfinite(x).all():
+    if n < ENOUGH and np.isfinite(x).all():
         half = t * float(x.std(ddof=1)) / math.sqrt(n)
         return Interval(mean, mean - half, mean + half)
     # A value that occurs, not one between two: between 1 and ∞ there is none.

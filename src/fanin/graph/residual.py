@@ -24,6 +24,8 @@ BENT: Final = frozenset(
         *("topk", "sort", "argsort", "argmax", "max", "amax", "min", "amin", "logsumexp", "one_hot", *SOFTMAX),
     }
 )
+# Their inputs are numbers of rows, and no stream.
+LOOKUPS: Final = frozenset({"embedding", "embedding_bag", "_embedding_bag"})
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _stream_behind(paths: Paths, skip: str, most_projections: int) -> dict[str, 
             continue
         sources = paths.sources[name]
         if name in paths.weights:
-            if left and len(sources) == 1:
+            if left and len(sources) == 1 and node.op not in LOOKUPS:
                 pending.append((sources[0], left - 1))
         elif node.op == "add" or (len(sources) == 1 and node.activation is None):
             pending.extend((source, left) for source in sources)

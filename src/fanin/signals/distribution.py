@@ -19,6 +19,7 @@ from fanin.signals.axes import Axes, Kind, count
 from fanin.signals.bins import Bins
 from fanin.signals.draws import NOTHING, Draws
 from fanin.signals.latent import Array
+from fanin.signals.places import Places
 from fanin.signals.taps import Profile
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ class Distribution:
             terms that read the same inputs are large together, whatever their sign.
         shared: E x_c x_c' of two features at one position, beside that of their means: what a layer norm takes away.
         terms: which few terms each feature is a sum of, as long as it is fresh.
+        reach: how E x m, m the mean of a feature, is spread along each axis of positions, as long as x is fresh: a
+            border takes taps from both. Otherwise it goes with the size of x.
+        places: what samples have in common at one position, as long as it is known to be more than at any two.
         note: what else a rule knows of the whole tensor, as that it holds attention scores; `replace` drops it, so that
             it lives only through operations that know it.
     """
@@ -100,6 +104,8 @@ class Distribution:
     squares: tuple[float, float] = (0.0, 0.0)
     shared: float = 0.0
     terms: Terms | None = field(default=None, init=False)
+    reach: Profile | None = field(default=None, init=False)
+    places: Places | None = field(default=None, init=False)
     note: Any = field(default=None, init=False)
     bins: Bins | None = field(default=None, init=False)
 

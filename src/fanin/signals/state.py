@@ -17,6 +17,7 @@ from fanin.signals.distribution import Distribution, Root, Sizes, Terms
 from fanin.signals.draws import NOTHING, Draws
 from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
+from fanin.signals.places import Places
 from fanin.signals.taps import Profile
 
 
@@ -62,7 +63,18 @@ class State(Distribution):
             squares=(0.0, 0.0),
             shared=0.0,
         )
-        return self._also(new, series=series)
+        return self._also(new, series=series, places=self._places_of(values, series))
+
+    def _places_of(self, values: Array, series: Array) -> Places | None:
+        """What samples have in common at one position, of a function of the latent."""
+        if self.places is None:
+            return None
+        if self.marginal is not None:
+            correlation = latent.correlation_of(self.marginal, self.places.second)
+        else:
+            square = self.mean**2
+            correlation = np.clip((self.places.second - square) / np.maximum(self.variance, 1e-300), -1.0, 1.0)
+        return self.places.changed(latent.summed(series, (correlation,))[0])
 
     def scaled(self, by: Array | float, shift: Array | float = 0.0) -> State:
         """By · x + shift: the same latent, and Gaussian if x is."""
@@ -75,7 +87,8 @@ class State(Distribution):
         if self.marginal is not None or np.any(np.asarray(by) < 0):  # the latent keeps its sign
             marginal = np.asarray(by).reshape(-1, 1) * self.values
             marginal = marginal if stays else marginal + np.asarray(shift).reshape(-1, 1)
-        return replace(
+        places = None if self.places is None else self.places.changed(moved(self.places.second))
+        new = replace(
             self,
             mean=np.asarray(by * self.mean + shift),
             second=moved(self.second),
@@ -86,6 +99,7 @@ class State(Distribution):
             mean_of=None,
             shared=float(np.mean(by)) ** 2 * self.shared if self.shared else 0.0,
         )
+        return new if places is None else new.with_places(places)
 
     def split_at(self, ends: Sizes) -> State:
         """The same with segments that end there; every end of its own must be among them."""
@@ -125,9 +139,13 @@ class State(Distribution):
         )
         return out if self.bins is None else out.beside(self)
 
-    def of_terms(self, terms: Terms) -> State:
-        """With features that are sums of few terms."""
-        return self._also(replace(self), terms=terms, bins=self.bins)
+    def of_terms(self, terms: Terms, reach: Profile | None = None) -> State:
+        """With features that are sums of few terms, of which a border takes some."""
+        return self._also(replace(self), terms=terms, bins=self.bins, reach=reach)
+
+    def with_places(self, places: Places | None) -> State:
+        """With what samples have in common at one position."""
+        return self._also(replace(self), bins=self.bins, terms=self.terms, reach=self.reach, places=places)
 
     def noted(self, note: Any) -> State:
         """With a note."""

@@ -22,6 +22,7 @@ from fanin.initializers import (
 from fanin.initializers.parts import LSTM_GATES
 from fanin.initializers.scaled import scaled
 from fanin.plans.by_role import PLAIN, by_role
+from fanin.plans.dot_products import factors
 from fanin.plans.feeding import gain_for
 from fanin.plans.isometry import chain_is_deep, keeps_isometry
 from fanin.plans.model import Decision
@@ -57,7 +58,7 @@ def auto(graph: Graph) -> Mapping[str, Decision]:
             Orthogonal(), "unit gain through time, for every direction", "Saxe et al. 2014"
         ),
     }
-    return by_role(graph, rules) | _gates(graph)
+    return by_role(graph, rules) | _gates(graph) | factors(graph)
 
 
 def _gains_of_queries(graph: Graph) -> dict[str, float]:

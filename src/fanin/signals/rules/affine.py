@@ -62,15 +62,11 @@ class Affine:
                 one = np.broadcast_to(flow.factor, out.values.shape)
                 return _beside(flow, flow.blind, one * hat.values, out), _beside(flow, flow.blind, one, out)
         seen = total(gradient, out)
-        n, p = out.samples * out.positions, out.positions
         if hat.bins is not None:
             return met(hat.bins, *seen.in_bins(out, hat.bins.counts), out.samples), seen.summed(out)
-        squared = (
-            seen.second * hat.second
-            + (p - 1) * seen.across_positions * hat.across_positions
-            + (n - p) * seen.across_samples * hat.across_samples
-        )
-        return n * out.average(squared), seen.summed(out)
+        if out.root is not hat.root:  # γ differs from feature to feature
+            return _product(seen, hat, out), seen.summed(out)
+        return sum(_along(flow, hat, out) for flow in gradient.values()), seen.summed(out)
 
     def weights(self, squares: tuple[float, float]) -> Pulled:
         """The gradients of γ and β."""
@@ -78,6 +74,30 @@ class Affine:
             yield "weight", WeightGradient(max(squares[0], 0.0))
         if self.shift is not None:
             yield "bias", WeightGradient(max(squares[1], 0.0))
+
+
+def _product(seen: GradientMoments, hat: State, out: State) -> float:
+    """E (Σ δ x̂)² of two of which nothing is known but their covariances."""
+    n, p = out.samples * out.positions, out.positions
+    squared = (
+        seen.second * hat.second
+        + (p - 1) * seen.across_positions * hat.across_positions
+        + (n - p) * seen.across_samples * hat.across_samples
+    )
+    return n * out.average(squared)
+
+
+def _along(flow: Flow, hat: State, out: State) -> float:
+    """E (Σ δ A(z) x̂)² of a carrier δ: A x̂ is one function of z, as γ x̂ + β and what follows it are of one latent.
+
+    Behind a rectifier and another norm, where E (Σ δ)² is 0, that is n E δ² Var φ(z), and not n E δ² E φ².
+    """
+    n, p = out.samples * out.positions, out.positions
+    values = np.broadcast_to(flow.factor, hat.values.shape) * hat.values
+    alike = latent.covariances(values, hat.correlations)
+    squared = flow.second * latent.expectation(values**2)
+    squared = squared + (p - 1) * flow.across_positions * alike[0] + (n - p) * flow.across_samples * alike[1]
+    return n * out.average(squared)
 
 
 def _beside(flow: Flow, blind: Blind, values: Array, out: State) -> float:

@@ -20,10 +20,11 @@ from fanin.signals.flow import Gradient
 from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.latent import Array
 from fanin.signals.orthogonal import Normed
+from fanin.signals.places import Places
 from fanin.signals.rules.affine import affine_of, call_name, further
-from fanin.signals.rules.sizes import Sizes, freedom, inverse_moment, tails
+from fanin.signals.rules.sizes import Sizes, freedom, freedom_of_inverse, inverse_moment, tails
 from fanin.signals.state import State
-from fanin.signals.taps import Profile
+from fanin.signals.taps import Profile, fitting
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled
 
 
@@ -35,14 +36,15 @@ def batch_norm(call: Call) -> Outcome:
 
     Reference: Ioffe & Szegedy 2015; Yang et al. 2019.
     """
-    x = _of_one_scale(_channels(call.state("input")))
+    given = _channels(call.state("input"))
+    x = _of_one_scale(given)
     eps = call.get("eps", 1e-5)
     v = x.second - x.channel_second + eps
     hat = _normalised(x, v, (x.channel_second,) * 3)
-    own = np.maximum(x.second - x.across_positions, 0.0)
-    of_samples = np.maximum(own + x.positions * (x.across_positions - x.across_samples), 0.0)
-    sizes = Sizes(x, freedom((x.samples - 1, of_samples), (x.samples * (x.positions - 1), own)))
+    sizes = Sizes(x, _of_batch(x, given.places))
     hat = _heavy(hat, x.terms)
+    if given.places is not None:
+        hat = hat.with_places(given.places.changed((given.places.second - x.channel_second) / np.maximum(v, 1e-300)))
     out, affine = affine_of(call, hat)
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
@@ -50,11 +52,25 @@ def batch_norm(call: Call) -> Outcome:
         squares = affine.squares(gradients[0], out, hat)
         yield from affine.weights(squares)
         along = float(np.mean(affine.second * (eps / v) ** 2 * sizes.inverse_square)) * squares[0]
-        left = _projected(affine.back(seen), hat, x.positions, x.samples).times(sizes.inverse / v)
+        taken = x.average(affine.second) * squares[0] / (x.samples * x.positions) ** 2
+        left = _projected(affine.back(seen), hat, x.positions, x.samples, taken=taken).times(sizes.inverse / v)
         left = replace(left, normed=Normed(sizes.by_weights, sizes.by_features, along), owed=seen.owed)
         yield call_name(call), affine.through(gradients[0], x, out, left)
 
     return Outcome((out, *further(call, out)), pull)
+
+
+def _of_batch(x: State, places: Places | None) -> Array:
+    """ν of a variance over a batch: of means of samples, of positions beside them, and of the map that all share."""
+    b, p = x.samples, x.positions
+    own = np.maximum(x.second - x.across_positions, 0.0)
+    of_samples = (b - 1, np.maximum(own + p * (x.across_positions - x.across_samples), 0.0))
+    if places is None or b == 1 or p == 1:
+        return freedom(of_samples, (b * (p - 1), own))
+    of_map = np.clip(p * (places.second - x.across_samples), 0.0, (p - 1) * own)
+    modes = min(places.modes, p - 1.0)
+    rest = own - of_map / (p - 1)
+    return freedom_of_inverse(of_samples, (b * (p - 1) - modes, rest), (modes, rest + b * of_map / modes))
 
 
 def _of_one_scale(x: State) -> State:
@@ -117,16 +133,24 @@ def group_norm(call: Call) -> Outcome:
     return Outcome((out, *further(call, out)), pull)
 
 
-def _projected(seen: GradientMoments, hat: State, p: int, b: int, c: float = 1) -> GradientMoments:
+def _projected(
+    seen: GradientMoments, hat: State, p: int, b: int, c: float = 1, taken: float | None = None
+) -> GradientMoments:
     """δ − mean δ − x̂ mean(δ x̂) over a population of c features, p positions and b samples.
 
     From covariances only the first mean is taken: x̂ is alike at near positions, of which δ is not known to be.
+
+    Args:
+        taken: E mean(δ x̂)², which is that of the gradient of a scale; without it, as if both were independent.
     """
     n = p * b * c
     g, h, s = seen.second, seen.across_positions, seen.across_samples
     others = (b - 1) * p
     of_mean = (g + (p - 1) * h + others * s) / n
     along = (g * hat.second + (p - 1) * h * hat.across_positions + others * s * hat.across_samples) / n
+    if taken is not None:
+        known = hat.average(along)
+        along = along * (taken / known) if known > 0 else np.full_like(along, taken)
     left = seen.become(np.maximum(g - of_mean - along, 0.0), h - of_mean, s - of_mean if b > 1 else s * (1 - 1 / c))
     return replace(left, profile=seen.profile)  # the positions are the same
 
@@ -173,15 +197,17 @@ def _without_sum(x: State) -> tuple[float, float]:
 
 
 def _flattened(x: State, taken: Array) -> Profile | None:
-    """How second moments are spread over positions once each feature's mean m is gone.
+    """How second moments are spread over positions once each feature's mean m is gone: q_t − 2 E x_t m + E m².
 
-    At a border, where a share p of the taps is inside, x has the share p of its second moment q and of its product with
-    m: E (x_t − m)² = p q − 2 p E m² + E m².
+    At a border, where a share p of the taps is inside, x has the share p of its second moment and of E x_t m. What is
+    only smaller there, as behind kernels of one tap, has √p of that.
     """
     q, k = x.average(x.second), x.average(taken - x.mean**2)
     if x.profile is None or not q > k:
         return None
-    return tuple(np.maximum(p * (q - 2 * k) + k, 0.0) / (q - k) for p in x.profile)
+    roots = [np.sqrt(p) for p in x.profile]
+    reach = fitting(x.reach, [len(p) for p in x.profile]) if x.reach is not None else [r / r.mean() for r in roots]
+    return tuple(np.maximum(p * q - 2 * r * k + k, 0.0) / (q - k) for p, r in zip(x.profile, reach, strict=True))
 
 
 def _buffer(value: Any, otherwise: float) -> float:

@@ -162,30 +162,38 @@ def _plain_back(slope: Callable[[Array], Array]) -> Callable[[Tape, Array, Seque
 
 
 class _Sums:
-    """Gradients of inputs and parameters, step by step."""
+    """Gradients of inputs and parameters, from those of all steps."""
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        samples = tape.x.shape[1]
+        steps, samples = tape.x.shape[:2]
+        rows = len(tape.weights.bias)
         self.inputs = np.zeros_like(tape.x)
-        self.weights = [np.zeros((samples, *w.shape)) for w in tape.weights if w is not None]
+        self.of_x, self.of_h = np.zeros((2, steps, samples, rows))
+        self.projected: list[tuple[Array, Array]] = []
 
     def step(self, t: int, d_x: Array, d_h: Array) -> Array:
         """Takes the gradients of W x + b and of U h + b; returns that of h, before the step."""
         w = self.tape.weights
-        self.inputs[t] = d_x @ w.inputs
-        self.weights[0] += d_x[:, :, None] * self.tape.x[t][:, None, :]
-        self.weights[1] += d_h[:, :, None] * self.tape.before(t)[:, None, :]
-        self.weights[2] += d_x
-        self.weights[3] += d_h
+        self.inputs[t], self.of_x[t], self.of_h[t] = d_x @ w.inputs, d_x, d_h
         return np.asarray(d_h @ w.hidden)
 
     def project(self, d_h: Array, m: Array) -> None:
         """The gradient of the projection."""
-        self.weights[4] += d_h[:, :, None] * m[:, None, :]
+        self.projected.append((d_h, m))
 
     def done(self) -> Adjoint:
-        return Adjoint(self.inputs, self.weights)
+        tape = self.tape
+        before = np.concatenate([np.zeros_like(tape.hidden[:1]), tape.hidden[:-1]])
+        weights = [_met(self.of_x, tape.x), _met(self.of_h, before), self.of_x.sum(0), self.of_h.sum(0)]
+        if self.projected:
+            weights.append(_met(*map(np.stack, zip(*self.projected, strict=True))))
+        return Adjoint(self.inputs, weights)
+
+
+def _met(delta: Array, x: Array) -> Array:
+    """Σ δ xᵀ over the steps, sample by sample."""
+    return np.asarray(delta.transpose(1, 2, 0) @ x.transpose(1, 0, 2))
 
 
 CELLS: Final[Mapping[str, Cell]] = {

@@ -11,7 +11,6 @@ import numpy as np
 from fanin.initializers import Structure
 from fanin.signals import latent
 from fanin.signals.axes import Axes, Kind, axes_of, axis, size_of
-from fanin.signals.bins import MOST, Bins, over_pairs
 from fanin.signals.distribution import Sizes, Terms
 from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
@@ -19,6 +18,8 @@ from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.gradient_forms import kept_apart, leaning
 from fanin.signals.latent import Array
 from fanin.signals.pairs import handed_back, heard
+from fanin.signals.places import Places, modes_behind
+from fanin.signals.rules.borders import border, by_border, large_together, reach
 from fanin.signals.rules.channels_apart import spread_over_channels
 from fanin.signals.state import State, gaussian
 from fanin.signals.taps import Meeting, Profile, Taps, fitting, flat, taps
@@ -72,14 +73,15 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         profile=gather.profile,
     ).moved_by(second)
     if spatial == 1 and len(rows) == 1:
-        out = out.binned(_by_border(out, gather.profile[0], float(added[0])))
+        out = out.binned(by_border(out, gather.profile[0], float(added[0])))
 
     terms = _terms(x, weight, groups)
     out = replace(out, scatter=x.own_scatter + (0.0 if terms.alone else 1 / terms.number)).beside(out)
     if terms.alone and not transposed:
-        out = replace(out, squares=(_large_together(x, met), 0.0)).beside(out)
+        out = replace(out, squares=(large_together(x, met), 0.0)).beside(out)
         out = spread_over_channels(out, x, weight, call["bias"])
-    out = out.of_terms(terms)
+    out = out.of_terms(terms, reach(met, x.profile))
+    out = out.with_places(_places(call.state("input"), x, weight, gather, met, groups, n_out, added, transposed))
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
         seen = total(gradients[0], out)
@@ -91,7 +93,7 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
         of_input = _back(back, out, x, weight, spread, n_out // groups, groups == x.features)
         of_input = leaning(of_input, x, gradients[0], out)
         alone = groups == x.features == n_out
-        yield "input", kept_apart(of_input, seen, x, alone=alone, border=_border(met) if alone else 0.0)
+        yield "input", kept_apart(of_input, seen, x, alone=alone, border=border(met) if alone else 0.0)
         inside = math.prod(
             t.met_by_both(i, o) for t, i, o in zip(met, fitting(x.profile, sizes_in), profile, strict=True)
         )
@@ -100,24 +102,6 @@ def _convolve(call: Call, *, transposed: bool) -> Outcome:
             yield "bias", WeightGradient(max(seen.summed(out), 0.0))
 
     return Outcome((out,), pull)
-
-
-def _by_border(out: State, profile: Array, added: float) -> Bins | None:
-    """In one dimension, positions in bins of as many taps: behind a causal convolution the first see few.
-
-    Args:
-        added: what a bias adds to each E x x', whatever the taps.
-    """
-    ends = np.flatnonzero(np.diff(profile, append=np.inf) != 0) + 1
-    counts = np.diff(ends, prepend=0)
-    if not 1 < len(counts) <= MOST:
-        return None
-    at = profile[ends - 1]
-    shares, root = counts / counts.sum(), np.sqrt(at)
-    q, k, s = (out.average(m) - added for m in (out.second, out.across_positions, out.across_samples))
-    of_pairs = over_pairs(counts, np.broadcast_to(np.outer(root, root), (2, len(at), len(at))))
-    across = [m / max(of, 1e-300) * np.outer(root, root) + added for m, of in zip((k, s), of_pairs, strict=True)]
-    return Bins(counts, np.full(len(at), out.average(out.mean)), q * at / (shares @ at) + added, np.array(across))
 
 
 def _terms(x: State, weight: Weight, groups: int) -> Terms:
@@ -130,30 +114,31 @@ def _terms(x: State, weight: Weight, groups: int) -> Terms:
     return Terms(channels * k / (1 + (k - 1) * alike**2), excess, groups == x.features)
 
 
-def _border(met: Sequence[Taps]) -> float:
-    """E (Σ δ)² in front of a kernel, of a δ behind it that adds up to 0, beside the sum of E δ².
-
-    A tap that meets m of P outputs hands on a sum over those, of variance m (1 − m/P) E δ².
-    """
-    meetings = [np.bincount(t.taps, minlength=t.kernel).astype(float) for t in met]
-    squares, sums = (math.prod(float((m**e).sum()) for m in meetings) for e in (2, 1))
-    return 1 - squares / (sums * math.prod(t.size_out for t in met)) if sums else 0.0
-
-
-def _large_together(x: State, met: Sequence[Taps]) -> float:
-    """½ E (z² − 1)(z'² − 1) at two positions of a feature that is summed by itself, by taps of independent signs.
-
-    C inputs that both read make it C/(n n') if they are Gaussian. Heavy tails make it more, by values so large that no
-    function is a parabola there: they are left out.
-    """
-    n = [t.gathered(np.ones(t.size_in)) for t in met]
-    reached = [t.scattered(np.ones(t.size_out)) for t in met]
-    any_two = math.prod(float((r**2).sum() / s.sum() ** 2) for r, s in zip(reached, n, strict=True))
-    places = math.prod(t.size_out for t in met)
-    same = math.prod(float(s.sum() / (s.sum() ** 2 / t.size_out)) for s, t in zip(n, met, strict=True))
-    alike = x.average(x.across_positions - x.channel_second) / max(x.average(x.second - x.channel_second), 1e-300)
-    own = (1 - min(max(alike, 0.0), 1.0)) ** 2
-    return own * max(places * any_two - same, 0.0) / (places - 1) if places > 1 else 0.0
+def _places(
+    given: State,
+    x: State,
+    weight: Weight,
+    gather: Meeting,
+    met: Sequence[Taps],
+    groups: int,
+    n_out: int,
+    added: Array,
+    transposed: bool,
+) -> Places | None:
+    """What samples have in common at one position behind a kernel."""
+    if weight.centred or weight.pairs[1] or weight.mean.any() or x.positions == 1 or x.samples == 1:
+        return None
+    of_one = x.across_samples if given.places is None else given.places.second
+    if len(of_one) != len(x.sizes):
+        return None
+    alone = replace(x, across_samples=of_one)
+    second = _sums(alone, weight, replace(gather, any_two=gather.same), met, groups, n_out, transposed)[-1] + added
+    if given.places is not None and math.prod(weight.shape[2:]) == 1:
+        return given.places.changed(second)
+    own, any_two = x.average(of_one), x.average(x.across_samples)
+    others = (x.positions * any_two - own) / (x.positions - 1)  # of two positions that differ
+    apart = (own - others) / others if others > 1e-3 * abs(own) else 1e3
+    return Places(second, modes_behind(met, fitting(x.profile, [t.size_in for t in met]), max(apart, 0.0)))
 
 
 def _everywhere(weight: Weight, sizes: Sequence[int]) -> Meeting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,10 +60,13 @@ class Piece:
             part = replace(x, axes=axes, root=_root(x, dim, start, length, step))
             piece = cls(x, part, None, share, kind)
             if kind is Kind.POSITION:
-                piece.profile = _there(x, dim, np.arange(start, start + length * step, step))
+                chosen = np.arange(start, start + length * step, step)
+                piece.profile = _there(x, dim, chosen)
                 if x.bins is not None and x.positions == size:
-                    piece.cut = Cut.of(x.bins.counts, np.arange(start, start + length * step, step))
+                    piece.cut = Cut.of(x.bins.counts, chosen)
                     piece.state = piece.state.binned(x.bins.picked(piece.cut.at, piece.cut.counts))
+                elif x.bins is None:
+                    piece.state = _as_large_as_there(part, x, dim, chosen, drop=drop)
             return piece
         before = count(x.axes[:dim], Kind.FEATURE)
         if before > 1 or len(x.sizes) == 1 or step != 1:
@@ -132,6 +136,19 @@ def _there(x: State, dim: int, chosen: Any) -> Profile:
                 one[chosen] = len(one) / len(chosen)
             profile.append(one)
     return tuple(profile)
+
+
+def _as_large_as_there(part: State, x: State, dim: int, chosen: Any, *, drop: bool) -> State:
+    """As positions are not equally large: the last step of a recurrent layer has more behind it than the first."""
+    axes = [at for at, own in enumerate(x.axes) if kinds_of(own) == {Kind.POSITION}]
+    if x.profile is None or [size_of(x.axes[at]) for at in axes] != [len(p) for p in x.profile]:
+        return part
+    profile = dict(zip(axes, x.profile, strict=True))
+    there = profile[dim][chosen]
+    size = float(there.mean())
+    profile[dim] = there / size if size > 0 else np.ones_like(there)
+    rest = tuple(p for at, p in profile.items() if not (drop and at == dim))
+    return replace(part.scaled(math.sqrt(size)), profile=rest or None)
 
 
 def _root(x: State, *which: int) -> Any:

@@ -13,10 +13,12 @@ import numpy as np
 
 from fanin.signals.axes import Axes, Kind, axis, size_of
 from fanin.signals.flow import Gradient
-from fanin.signals.gradient import GradientMoments, total
+from fanin.signals.gradient import total
 from fanin.signals.latent import Array
-from fanin.signals.rules.smaller_layer import MOMENTS, SmallerLayer
+from fanin.signals.rules.recurrent_back import Source, back_through
+from fanin.signals.rules.smaller_layer import MOMENTS, SmallerLayer, in_common
 from fanin.signals.state import State, gaussian
+from fanin.signals.taps import blended
 from fanin.signals.values import Call, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 MARK: Final = "a recurrent layer of fewer units was run in its place"
@@ -37,27 +39,24 @@ def recurrent(call: Call) -> Outcome:
     runs: list[list[SmallerLayer]] = []
     value, before = x, list[Array]()
     for layer in range(layers):
-        own = parameters[layer * ways : (layer + 1) * ways]
-        runs.append([SmallerLayer(call.node.op, value, p, first, before, back=way > 0) for way, p in enumerate(own)])
-        value, before = _side_by_side([run.out for run in runs[-1]]), _beside([run.hidden for run in runs[-1]])
+        own = list(enumerate(parameters[layer * ways : (layer + 1) * ways]))
+        made = [
+            SmallerLayer(call.node.op, value, p, first, before, back=way > 0, at=layer * ways + way) for way, p in own
+        ]
+        runs.append(made)
+        value, before = _side_by_side([run.out for run in made]), _beside([run.hidden for run in made])
         p = call.get("dropout", 0.0)
         if p and call["train"] and layer < layers - 1:
             value, before = replace(value, second=value.second / (1 - p), marginal=None, latents=None), []
     states = [_stacked([run.last[i] for layer in runs for run in layer]) for i in range(len(call.node.shapes) - 1)]
 
     def pull(gradients: Sequence[Gradient]) -> Pulled:
-        back = gradients[0]
-        at_end = [_unstacked(g, s, layers * ways) for g, s in zip(gradients[1:], states, strict=True)]
-        for layer in reversed(range(layers)):
-            parts: list[GradientMoments] = []
-            for way, run in enumerate(runs[layer]):
-                seen = _part(total(back, value_of[layer]) if back else None, way, ways)
-                ends = [e[layer * ways + way] for e in at_end]
-                found, weights = run.adjoint(seen, ends)
-                parts.append(found)
-                yield from zip(_names(parameters, layer * ways + way), map(WeightGradient, weights), strict=True)
-            back = _summed(parts).flow()
-        yield "input", _relabelled(back, runs[0][0].x, call.state("input"))
+        sources = [*_of_all_steps(gradients[0], value_of[-1], ways), *_of_ends(gradients[1:], states, ways)]
+        found, squares = back_through(runs, sources, max(x.samples, 1))
+        for at, of_run in enumerate(squares):
+            yield from zip(_names(parameters, at), map(WeightGradient, of_run.tolist()), strict=True)
+        rows = len(call.state("input").sizes)
+        yield "input", found.each(lambda m: np.full(rows, float(m[0]))).flow()
 
     value_of = [_side_by_side([run.out for run in layer]) for layer in runs]
     return Outcome((value.marked(MARK), *states), pull)
@@ -109,7 +108,9 @@ def _side_by_side(parts: list[State]) -> State:
         for w in ("mean", "second", "across_positions", "across_samples")
     }
     sizes = np.concatenate([s.sizes for s in parts])
-    return gaussian((*parts[0].axes[:2], axis(Kind.FEATURE, int(sizes.sum()))), sizes, *joined.values())
+    axes = (*parts[0].axes[:2], axis(Kind.FEATURE, int(sizes.sum())))
+    weights = [s.average(s.second) * s.features for s in parts]
+    return gaussian(axes, sizes, *joined.values(), profile=blended([s.profile for s in parts], weights))
 
 
 def _stacked(parts: list[State]) -> State:
@@ -124,27 +125,27 @@ def _joined(parts: list[State], axes: Axes) -> State:
     return gaussian(axes, sizes, mean, second, positions, samples)
 
 
-def _unstacked(gradient: Gradient, state: State, runs: int) -> list[GradientMoments | None]:
+def _of_all_steps(gradient: Gradient, out: State, ways: int) -> list[Source]:
+    """What comes back to h at all steps, to each direction its own."""
     if not gradient:
-        return [None] * runs
-    seen = total(gradient, state)
-    return [seen.each(lambda m, run=run: m[run : run + 1]) for run in range(runs)]  # type: ignore[misc]
-
-
-def _part(seen: GradientMoments | None, way: int, ways: int) -> GradientMoments | None:
-    if seen is None:
-        return None
+        return []
+    seen = total(gradient, out)
     rows = len(seen.second) // ways
-    return replace(seen.each(lambda m: m[way * rows : (way + 1) * rows]), profile=seen.profile)
+    parts = [
+        replace(seen.each(lambda m, way=way: m[way * rows : (way + 1) * rows]), profile=seen.profile)  # type: ignore[misc]
+        for way in range(ways)
+    ]
+    return [Source(parts, (), in_common(seen, out.positions))]
 
 
-def _summed(parts: list[GradientMoments]) -> GradientMoments:
-    return GradientMoments(*(np.sum([getattr(part, what) for part in parts], axis=0) for what in MOMENTS))
-
-
-def _relabelled(gradient: Gradient, x: State, given: State) -> Gradient:
-    """With the segments that the input had."""
-    seen, rows = total(gradient, x), len(given.sizes)
-    if len(x.sizes) == rows:
-        return gradient
-    return seen.each(lambda m: np.full(rows, float(np.mean(m)))).flow()
+def _of_ends(gradients: Sequence[Gradient], states: Sequence[State], ways: int) -> list[Source]:
+    """What comes back to the last h, and to the last c, of each layer and direction."""
+    found = []
+    for at, (gradient, state) in enumerate(zip(gradients, states, strict=True)):
+        if not gradient:
+            continue
+        seen, runs = total(gradient, state), len(state.sizes)
+        own = [seen.each(lambda m, run=run: m[run : run + 1]) for run in range(runs)]  # type: ignore[misc]
+        ends = [own if at == other else [None] * runs for other in range(len(states))]
+        found.append(Source([None] * ways, ends, in_common(seen, 1)))
+    return found

@@ -19,6 +19,8 @@ from fanin.signals.latent import Array
 from fanin.signals.state import State
 
 SEEN: Final = 0.1  # of an excess kurtosis: below, a sum is as good as Gaussian
+_STEP: Final = 0.05
+_S: Final[Array] = np.exp(np.arange(-12.0, 12.0, _STEP))
 MOST_BENT: Final = 4.0  # beyond, the quantiles do not rise throughout
 
 
@@ -36,6 +38,22 @@ def freedom(*spectrum: tuple[float, Array]) -> Array:
     squares = sum(times * value**2 for times, value in spectrum)
     with np.errstate(all="ignore"):
         return np.asarray(np.maximum(np.nan_to_num(np.asarray(whole**2 / squares), nan=4.0), 1.0))
+
+
+def freedom_of_inverse(*spectrum: tuple[float, Array]) -> Array:
+    """The ν at which E v E 1/v is that of this spectrum: beside a few large eigenvalues the others keep v from being 0.
+
+    E 1/v = ∫ E e^{−s v} ds = ∫ Π (1 + 2 s λ/Σ λ)^{−1/2} ds, in units of E v.
+
+    Example:
+        >>> freedom_of_inverse((9, np.array([2.0]))).round(2)
+        array([9.])
+    """
+    whole = sum(times * value for times, value in spectrum)
+    shares = [(times, np.asarray(value / np.maximum(whole, 1e-300))) for times, value in spectrum]
+    logs = -0.5 * sum(times * np.log1p(2 * np.multiply.outer(_S, share)) for times, share in shares)
+    inverse = (np.exp(logs) * _S[:, None]).sum(0) * _STEP
+    return np.asarray(np.where(inverse > 1, 2 * inverse / np.maximum(inverse - 1, 1e-12), np.inf))
 
 
 def inverse_moment(of: Array) -> Array:

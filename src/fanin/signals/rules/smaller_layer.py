@@ -25,8 +25,8 @@ from fanin.signals.values import Weight
 
 UNITS: Final = 256
 SAMPLES: Final = 8
-DRAWS: Final = 4
-SURE: Final = 3.0  # standard errors
+DRAWS: Final = (4, 16)  # the fewest and the most
+DRAWN: Final = 1024  # units in all draws: what biases make of them, all steps have in common
 LEAST: Final = 1e-9
 MOMENTS: Final = ("second", "across_positions", "across_samples")
 
@@ -38,10 +38,11 @@ class _Sizes:
     units: int
     hidden: int  # of h: smaller than the units with a projection
     inputs: int
+    read: int  # inputs of the smaller one: as many as the layer below has made
 
     @property
     def small(self) -> _Sizes:
-        return _Sizes(*(min(n, UNITS) for n in (self.units, self.hidden, self.inputs)))
+        return _Sizes(min(self.units, UNITS), min(self.hidden, UNITS), self.read, self.read)
 
 
 class SmallerLayer:
@@ -56,21 +57,27 @@ class SmallerLayer:
         before: Sequence[Array],
         *,
         back: bool,
+        at: int,
     ) -> None:
+        """Args:
+        at: which of a stack's layers and directions it is: each has draws of its own.
+        """
         self.op, self.x, self.first, self.back = op, x, first, back
         self.laws = [w for _, w in parameters]
         self.biased = len(self.laws) >= 4
         self.projects = len(self.laws) in (3, 5)
         gates = CELLS[op].gates
-        self.sizes = _Sizes(self.laws[0].shape[0] // gates, self.laws[1].shape[1], self.laws[0].shape[1])
+        inputs = self.laws[0].shape[1]
+        read = before[0].shape[2] if before else min(inputs, UNITS)
+        self.sizes = _Sizes(self.laws[0].shape[0] // gates, self.laws[1].shape[1], inputs, read)
         self.samples = min(max(x.samples, 1), SAMPLES)
         self.small = _small(x, self.samples, self.sizes.small.inputs)
-        self.random = np.random.default_rng(0)
+        self.random = np.random.default_rng(at)
         self.tapes: list[Tape] = []
-        follows = bool(before) and before[0].shape[2] == self.sizes.small.inputs
-        for at in range(DRAWS):
+        self.follows = bool(before)
+        for one in range(self.draws):
             weights = self._weights()
-            steps = self._in_order(before[at]) if follows else self._steps(draw(self.small, self.random))
+            steps = self._in_order(before[one]) if self.follows else self._steps(draw(self.small, self.random))
             self.tapes.append(CELLS[op].run(steps, weights))
         self.out = self._state([tape.hidden for tape in self.tapes])
         self.last = [self._end([tape.ends[i] for tape in self.tapes]) for i in range(len(self.tapes[0].ends))]
@@ -81,6 +88,12 @@ class SmallerLayer:
 
     def _in_order(self, steps: Array) -> Array:
         return steps[::-1] if self.back else steps
+
+    @property
+    def draws(self) -> int:
+        """How many: more of a narrow layer."""
+        fewest, most = DRAWS
+        return min(max(DRAWN // self.sizes.small.units, fewest), most)
 
     @property
     def hidden(self) -> list[Array]:
@@ -126,68 +139,68 @@ class SmallerLayer:
     def _end(self, ends: list[Array]) -> State:
         """Of the last h or c."""
         n = self.sizes.hidden if ends[0].shape[1] == self.sizes.small.hidden else self.sizes.units
-        axes = _in_time(ends[0][None])[1:]
+        axes = in_time(ends[0][None])[1:]
         samples = self.x.axes[0] if self.first else self.x.axes[1]
         return _measured(ends, axes, (samples, axis(Kind.FEATURE, n)), n)
 
-    def adjoint(
-        self, seen: GradientMoments | None, ends: list[GradientMoments | None]
-    ) -> tuple[GradientMoments, list[float]]:
-        """Moments of the gradient of the input, and E (∂w)² of each parameter."""
-        found: dict[str, list[float]] = {}
-        own: list[list[Array]] = []
-        for tape in self.tapes:
-            d_hidden = self._cotangent(seen, tape)
-            d_ends = [self._at_end(m, end) for m, end in zip(ends, tape.ends, strict=True)]
-            back = CELLS[self.op].adjoint(tape, d_hidden, d_ends)
-            d_x = back.inputs[::-1] if self.back else back.inputs
-            for what, value in measure(d_x, _in_time(d_x)).items():
-                found.setdefault(what, []).append(value)
-            own.append(self._own(back.weights))
+    def adjoint(self, at: int, d_hidden: Array, d_ends: Sequence[Array]) -> tuple[Array, list[Array]]:
+        """Gradients of the input, and of each parameter by sample, of one draw; steps are in the order of the sequence.
+
+        They are as large as those of the layer itself, whose inputs may be more.
+        """
+        back = CELLS[self.op].adjoint(self.tapes[at], self._in_order(d_hidden), d_ends)
         small, sizes = self.sizes.small, self.sizes
-        by = sizes.units / small.units * small.inputs / sizes.inputs
-        second, positions, samples = (
-            np.full(len(self.x.sizes), by * float(np.mean(found.get(what, [0.0])))) for what in MOMENTS
-        )
-        squares = [_over_samples(by_draw, max(self.x.samples, 1)) for by_draw in zip(*own, strict=True)]
-        return GradientMoments(second, positions, samples), squares
+        by = np.sqrt(sizes.units / small.units * small.inputs / sizes.inputs)
+        weights = back.weights if self.biased else back.weights[:2] + back.weights[4:]
+        return by * self._in_order(back.inputs), weights
 
-    def _own(self, weights: list[Array]) -> list[Array]:
-        """Those of the parameters that there are."""
-        return weights if self.biased else weights[:2] + weights[4:]
+    def behind(self, at: int, sources: Sequence[GradientMoments], *, common: bool) -> Array:
+        """What comes back to h of one draw, (step, sample, feature).
 
-    def _cotangent(self, seen: GradientMoments | None, tape: Tape) -> Array:
-        if seen is None:
-            return np.zeros_like(tape.hidden)
-        second, positions, samples = (float(np.mean(getattr(seen, what))) for what in MOMENTS)
-        (profile,) = fitting(seen.profile, [len(tape.hidden)])
-        of_steps, of_any = _over_pairs(np.sqrt(profile))
-        positions = float(np.clip(positions / of_steps, -second, second)) if of_steps > LEAST else 0.0
-        samples = float(np.clip(samples / of_any, -second, second))
-        delta = draw_levels(second, positions, samples, _like(tape.hidden, _in_time(tape.hidden)), self.random)
-        delta = delta * np.sqrt(profile)[:, None, None]
-        return delta[::-1] if self.back else delta
+        Args:
+            common: the same to all samples; otherwise they have nothing in common.
+        """
+        hidden = self.tapes[at].hidden
+        one = hidden[:, :1] if common else hidden
+        delta = np.zeros_like(one)
+        for seen in sources:
+            profile, of_two = over_steps(seen, len(hidden))
+            drawn = draw_levels(float(np.mean(seen.second)), of_two, 0.0, _like(one, in_time(one)), self.random)
+            delta += drawn * np.sqrt(profile)[:, None, None]
+        return np.broadcast_to(delta, hidden.shape)
 
-    def _at_end(self, seen: GradientMoments | None, end: Array) -> Array:
-        if seen is None:
-            return np.zeros_like(end)
-        state = gaussian(
-            (axis(Kind.SAMPLE, end.shape[0]), axis(Kind.FEATURE, end.shape[1])), [end.shape[1]], 0, 1, 0, 0
-        )
-        return draw_levels(float(np.mean(seen.second)), 0.0, float(np.mean(seen.across_samples)), state, self.random)
+    def at_end(self, at: int, sources: Sequence[Sequence[GradientMoments | None]], *, common: bool) -> list[Array]:
+        """The same to the last h, and to the last c of an LSTM."""
+        ends = self.tapes[at].ends
+        found = [np.zeros_like(end) for end in ends]
+        for seen in sources:
+            for of, moments in enumerate(seen):
+                if moments is not None:
+                    drawn = self.random.standard_normal((1 if common else len(ends[of]), ends[of].shape[1]))
+                    found[of] += np.sqrt(float(np.mean(moments.second))) * drawn
+        return found
 
 
-def _over_pairs(sizes: Array) -> tuple[float, float]:
-    """Mean product over pairs of different steps, and of any two.
+def over_steps(seen: GradientMoments, steps: int) -> tuple[Array, float]:
+    """How E δ² is spread over steps, and E δ_t δ_t' of two that are as large as on average.
 
     Covariances are averages over pairs of steps: where few steps have a gradient, those few are as much more alike.
     """
-    n = len(sizes)
-    whole = float(sizes.sum()) ** 2
-    return (whole - float(sizes @ sizes)) / max(n * (n - 1), 1), whole / n**2
+    (profile,) = fitting(seen.profile, [steps])
+    second, positions = (float(np.mean(m)) for m in (seen.second, seen.across_positions))
+    root = np.sqrt(profile)
+    of_two = (float(root.sum()) ** 2 - float(profile.sum())) / max(steps * (steps - 1), 1)
+    return profile, float(np.clip(positions / of_two, 0.0, second)) if of_two > LEAST else 0.0
 
 
-def _in_time(array: Array) -> Axes:
+def in_common(seen: GradientMoments, steps: int) -> float:
+    """E δ_s δ_s' of two samples beside what it is if all have the same δ: both over all pairs of steps."""
+    second, positions, samples = (float(np.mean(m)) for m in seen.moments)
+    same = (second + (steps - 1) * positions) / steps
+    return samples / same if same > 0 else 0.0
+
+
+def in_time(array: Array) -> Axes:
     """Of (step, sample, feature)."""
     steps, samples, features = array.shape
     return (axis(Kind.POSITION, steps), axis(Kind.SAMPLE, samples), axis(Kind.FEATURE, features))
@@ -230,20 +243,3 @@ def _measured(arrays: list[Array], axes: Axes, own: Axes, features: int) -> Stat
         return float(np.mean([f.get(what, 0.0) for f in found]))
 
     return gaussian(own, [features], *map(average, ("mean", *MOMENTS)))
-
-
-def _over_samples(by_draw: Sequence[Array], samples: int) -> float:
-    """E (Σ over B samples)² from those that were run, in a few draws: B a + B (B − 1) c.
-
-    A c that cannot be told from 0 is 0: times B², what is left of chance would be all there is.
-    """
-    n = len(by_draw[0])
-    seen = np.concatenate([one.reshape(n, -1) for one in by_draw], axis=1)
-    squares = (seen**2).sum(0)
-    one = float(squares.mean()) / n
-    if n == 1:
-        return samples * one
-    pairs = (seen.sum(0) ** 2 - squares) / (n * (n - 1))
-    pair, error = float(pairs.mean()), float(pairs.std()) / np.sqrt(len(pairs))
-    told = pair if abs(pair) > SURE * error else 0.0
-    return max(samples * one + samples * (samples - 1) * told, 0.0)

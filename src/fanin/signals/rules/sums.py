@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fanin.signals.frozen import replace
 from fanin.signals.gradient import total
 from fanin.signals.gradient_forms import with_factor
 from fanin.signals.latent import Array
+from fanin.signals.places import Places
 from fanin.signals.rules.operands import affine, covers, number_of, operands, pulled
 from fanin.signals.rules.pointwise_bins import both_in_bins, summed_in_bins
 from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, without_mean
@@ -120,7 +122,17 @@ def sum_of(x: State, y: State, a: float, b: float, both: Array | None = None) ->
     )
     state = replace(state, shared=a * a * x.shared + b * b * y.shared)
     state = replace(state, scatter=share**2 * x.own_scatter + (1 - share) ** 2 * y.own_scatter)
-    if x.marginal is None and y.marginal is None:
-        return state
-    values = latent.independent(lambda u, v: a * u + b * v, x.values, y.values)
-    return replace(state, marginal=latent.moved(values, state.mean, state.variance))
+    if x.marginal is not None or y.marginal is not None:
+        values = latent.independent(lambda u, v: a * u + b * v, x.values, y.values)
+        state = replace(state, marginal=latent.moved(values, state.mean, state.variance))
+    return state.with_places(_places(x, y, a, b, moment)) if x.places or y.places else state
+
+
+def _places(x: State, y: State, a: float, b: float, moment: Callable[[Array, Array], Array]) -> Places:
+    """What samples have in common at one position, of independent terms."""
+    both = [s.places or Places(s.across_samples, 1.0) for s in (x, y)]
+    shares = [
+        by * by * max(s.average(p.second - s.across_samples), 0.0)
+        for by, s, p in zip((a, b), (x, y), both, strict=True)
+    ]
+    return Places(moment(*(p.second for p in both)), both[0].beside(both[1], shares))
