@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fanin.diagnosis import Finding
 from fanin.diagnosis.model import Severity
@@ -56,7 +56,7 @@ class Alarm:
     code: str
     name: str
     summary: str
-    page: str
+    page: str = field(repr=False)  # signatures in `help` are to be read
     find: Callable[[Alarm, History], Finding | None]
     remedy: str
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fanin.errors import BadInput, NoParameters, UncoveredParameters
-from fanin.graph import Graph, Role
+from fanin.graph import Graph, Parameter, Role
 from fanin.initializers import Constant, Initializer, Keep, Ones, initializer
 from fanin.plans.model import Decision, Entry, Plan
 from fanin.plans.overrides import Overrides, decisions
@@ -19,6 +19,17 @@ WITHOUT_EXAMPLE = (
     "Without an example input, only what the framework's own modules hold is known: pass one batch, plan(model, x), to "
     "see what these do. Or: "
 )
+
+
+def _reason(graph: Graph, missing: Sequence[Parameter]) -> str:
+    """Why no recipe has a rule for them, as far as the graph says it."""
+    if graph.modules_only:
+        return WITHOUT_EXAMPLE
+    read = [graph.by_name[p.node].op for p in missing if p.node is not None]
+    unread = [p.path for p in missing if p.node is None]
+    seen = f"What reads them first ({', '.join(sorted(set(read)))}) does not say what they are. " if read else ""
+    none = ", ".join(unread[:5]) + (", …" if len(unread) > 5 else "")
+    return seen + (f"Nothing that the model does with the example reads {none}. " if unread else "")
 
 
 def make_plan(
@@ -50,8 +61,8 @@ def make_plan(
     decisions |= dict(constrained or {})
     decisions |= {p.path: FROZEN for p in graph.parameters if p.frozen}
     plan = override(undecided.decide(decisions), overrides or {})
-    if missing := [e.parameter.path for e, before in zip(plan, undecided, strict=True) if e is before]:
-        raise UncoveredParameters(missing, WITHOUT_EXAMPLE if graph.modules_only else "")
+    if missing := [e.parameter for e, before in zip(plan, undecided, strict=True) if e is before]:
+        raise UncoveredParameters([p.path for p in missing], _reason(graph, missing))
     plan = replace(plan, notes=graph.notes)
     if sweep is None or not is_tuned(how):
         return plan
