@@ -297,6 +297,28 @@ def test_what_hands_back_its_input_has_a_gradient_of_its_own() -> None:
     assert both == pytest.approx(16 * one)
 
 
+class Skipped(nn.Module):
+    """A stochastic depth that writes its mask into memory it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = torch.empty(len(x), 1, dtype=x.dtype).bernoulli_(0.5)
+        return torch.as_tensor(self.linear(x) * skipped)
+
+
+def test_memory_that_nothing_has_been_written_to_is_not_measured() -> None:
+    x = torch.randn(8, 4)
+    traced = trace(Skipped(), x)
+    empty = {node.name for node in traced.graph.nodes if node.op.startswith("empty")}
+    seen = observe(traced, Skipped(), (x,))
+    assert empty
+    assert not empty & seen.values.keys()
+    assert seen.values.keys() | empty == {node.name for node in traced.graph.nodes}
+
+
 def test_huge_values_do_not_overflow() -> None:
     assert moments(torch.full((5,), 1e30)).second_moment == pytest.approx(1e60)  # mutant: squares in float32
     model: Any = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))

@@ -208,3 +208,46 @@ def test_positions_and_samples_are_told_apart_in_the_state() -> None:
     (state,) = (v for v in values_of(model, x).values() if isinstance(v, State))
     assert (state.positions, state.samples, state.features) == (7, 4, 5)
     assert state.axes[0] == ((Kind.POSITION, 7),)
+
+
+class Filling(nn.Module):
+    """Zeros like a signal: some are written to, some are what a signal is added to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.tensor([2, 0, 1]))
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.linear(x)
+        mask = x.new_zeros(4, 4)
+        mask[:2] = 1.0
+        return (x + torch.zeros_like(x)) * mask[self.get_buffer("order")].sum()
+
+
+def test_what_is_filled_like_a_signal_is_known_where_only_constants_read_it() -> None:
+    known_ = values_of(Filling(), torch.randn(4, 4))
+    assert isinstance(total := known_["sum_1"], Constant)
+    assert float(total.array) == 8
+    assert "zeros_like" not in known_  # a rule knows which of its axes count samples
+    assert isinstance(indices := known_["b_order"], Constant)
+    assert indices.own
+    assert not total.own  # its shape came from the user's
+
+
+class Kinds(nn.Module):
+    """Tokens of one kind, as encoders take them where nobody says of which."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.kinds = nn.Embedding(8, 16), nn.Embedding(2, 16)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return torch.as_tensor(self.tokens(ids) + self.kinds(torch.zeros_like(ids)))
+
+
+def test_what_is_filled_like_a_known_tensor_is_known_whatever_reads_it() -> None:
+    ids = torch.randint(0, 8, (4, 6))
+    known_ = values_of(Kinds(), ids)
+    assert isinstance(zeros := known_["zeros_like"], Constant)
+    assert zeros.array.shape == (4, 6)

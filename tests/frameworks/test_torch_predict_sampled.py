@@ -19,6 +19,7 @@ from fanin.frameworks.torch.predicting.surrogate import sampler
 from fanin.graph import Ref
 from fanin.signals import latent
 from fanin.signals.axes import Kind, axes_of, count, shape_of, usual
+from fanin.signals.bands import APART
 from fanin.signals.gradient import GradientMoments, total
 from fanin.signals.propagate import Propagated, backward, forward
 from fanin.signals.state import State, gaussian
@@ -323,3 +324,26 @@ def test_a_tensor_that_stands_twice_gets_its_gradient_once() -> None:
     found = forward(traced.graph, {name: x}, {}, sampler(traced))
     backward(traced.graph, found, {"matmul": GradientMoments(np.ones(1), np.zeros(1), np.zeros(1)).flow()})
     assert found.gradients["cumsum"][0]
+
+
+class Meeting(nn.Module):
+    """Two layers that meet in an operation that has no rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.out = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.out(torch.hypot(self.left(x), self.right(x))))
+
+
+def test_no_band_is_said_of_signals_that_were_drawn_independently() -> None:
+    """How they hang together decides how far a draw is off, and nothing is known of it."""
+    x = torch.randn(16, 64)
+    predicted = predict(trace(Meeting(), x), Meeting(), (x,))
+    assert predicted.graph
+    assert {node.op for node in predicted.graph.nodes if node.name in predicted.sampled} == {"hypot"}
+    assert predicted.values["linear"].band is not None
+    for name in ("hypot", "linear_2"):
+        assert predicted.values[name].band is None
+        assert APART in predicted.assumed.get(name, ())

@@ -14,6 +14,7 @@ from noticing import Mutant, noticed, put
 
 from fanin.frameworks.torch.predicting.loop_cut import Cut
 from fanin.frameworks.torch.predicting.loop_draws import Draws, Points
+from fanin.frameworks.torch.predicting.made import OfParameters
 from fanin.signals import draws, gradient
 from fanin.signals.gradient import total
 from fanin.signals.orthogonal import Blind
@@ -24,11 +25,16 @@ from fanin.signals.rules.sizes import freedom
 from fanin.signals.rules.smaller_layer import SmallerLayer
 from fanin.signals.state import State
 from fanin.signals.taps import flat
+from fanin.signals.twins import Kin
+from fanin.signals.values import Constant
 
 DRAWS = "signals/test_draws.py"
 DEPTHWISE = "signals/rules/test_depthwise.py"
 LAST_STEP = "signals/rules/test_last_step.py"
+MADE = "frameworks/test_torch_predict_made.py"
+SAMPLED = "frameworks/test_torch_predict_sampled.py"
 SOURCES = "signals/test_loop_sources.py"
+WINDOWS = "signals/rules/test_windows.py"
 STEADY = "signals/rules/test_steady.py"
 FLATTENED, OF_BATCH, PROJECTED = batch_norms._flattened, batch_norms._of_batch, batch_norms._projected
 POINTS = Draws.points.func  # type: ignore[attr-defined]  # of a cached property
@@ -86,6 +92,46 @@ def spread_over_steps(below: list[Any], ways: Any, *, follows: bool, common: boo
 
 
 MUTANTS = (
+    Mutant(
+        "signals that were drawn independently have a band all the same",
+        put("fanin.signals.summary", "APART", ""),
+        (f"{SAMPLED}::test_no_band_is_said_of_signals_that_were_drawn_independently",),
+    ),
+    Mutant(
+        "two calls of one module know nothing of each other",
+        put("fanin.signals.values", "covariance", lambda x, y: None),
+        ("signals/test_twins.py::test_what_two_branches_have_in_common",),
+    ),
+    Mutant(
+        "two calls of one module are twins whatever their inputs",
+        lambda patch: patch.setattr(Kin, "twin_of", lambda self, other: self.function == other.function),
+        ("signals/test_twins.py::test_twins_share_all_weights_and_not_their_inputs",),
+    ),
+    Mutant(
+        "what is made of parameters is run operation by operation",
+        lambda patch: patch.setattr(OfParameters, "holds", lambda self, fx: False),
+        (f"{MADE}::test_a_weight_that_is_computed_has_the_law_of_what_is_computed",),
+    ),
+    Mutant(
+        "singular vectors stay those of values that were overwritten",
+        put("fanin.frameworks.torch.predicting.made", "followers", lambda model: {}),
+        (f"{MADE}::test_singular_vectors_are_those_of_the_values_that_a_plan_draws",),
+    ),
+    Mutant(
+        "a model's own list of indices counts samples",
+        put("fanin.frameworks.torch.predicting.known", "Constant", lambda array, own: Constant(array)),
+        (f"{WINDOWS}::test_what_comes_back_to_a_bias_by_relative_position",),
+    ),
+    Mutant(
+        "zeros like a signal are never known",
+        put("fanin.frameworks.torch.predicting.known", "_FILLED", frozenset()),
+        (f"{WINDOWS}::test_a_mask_that_is_filled_in_is_known",),
+    ),
+    Mutant(
+        "memory that nothing wrote to is measured",
+        put("fanin.frameworks.torch.measuring.recorder", "UNWRITTEN", frozenset()),
+        ("frameworks/test_torch_observe.py::test_memory_that_nothing_has_been_written_to_is_not_measured",),
+    ),
     Mutant(
         "branches of a stream are drawn independently",
         put("fanin.signals.rules.sums", "together", independently),

@@ -70,6 +70,12 @@ def test_a_measured_zero_is_left_out_and_counted() -> None:
     assert not any(row.name == "relu" and kind == "gradient" for kind, row in seen.worst())
 
 
+def test_a_mask_leaves_nothing_else_out() -> None:
+    """A −1e9 that was added to hide keys has a second moment of 1e18: what is zero shows beside the layers."""
+    seen = signals(values=(1.0, 1e18, 2.0)).compare(signals(values=(1.0, 1e18, 2.0)))
+    assert (seen.values.count, seen.values.left_out) == (3, 0)
+
+
 def test_double_precision_tells_a_small_number_from_zero() -> None:
     """A branch scaled by 1e-6 has a second moment of 1e-12 of the others."""
     precise = replace(GRAPH, parameters=tuple(replace(p, dtype="float64") for p in GRAPH.parameters))

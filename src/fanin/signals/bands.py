@@ -13,6 +13,7 @@ from fanin.signals.draws import Draws
 # norms, where draws hardly differ (benchmarks/predict.py).
 FORWARD: Final = 0.02
 BACKWARD: Final = 0.1
+APART: Final = "signals that a sampled operation reads are drawn independently, and no band is said of what it makes"
 MARKS: Final = (0.1, 0.5, 0.9)
 TENTH: Final = 1.2815515655446004  # P(|z| < this) = 0.8 for z ~ N(0, 1)
 

@@ -17,6 +17,7 @@ from fanin.signals.flow import Gradient, merged
 from fanin.signals.gradient_forms import condensed
 from fanin.signals.loops import Joint, Loop, RunLoop, loops, result_name, results_of
 from fanin.signals.state import State
+from fanin.signals.twins import Kin, kin
 from fanin.signals.values import Call, NoRule, Outcome, Value, Weight, WeightGradient
 
 Rule: TypeAlias = Callable[[Call], Outcome]
@@ -70,13 +71,13 @@ def forward(
     """
     draws.begin()
     found = Propagated()
-    known = dict(known)
+    known, family = dict(known), kin(graph)
     ends = {loop.last: loop for loop in loops(graph)} if run_loop else {}
     for node in graph.nodes:
         if node.name in known:  # a constant
             found.values[node.name] = (known[node.name],)
             continue
-        call, sources = _call(node, known, found.values)
+        call, sources = _call(node, known, found.values, family)
         outcome = _outcome(call, rules, sample, found)
         found.values[node.name] = _typical(outcome.values) if tune else outcome.values
         factors = tune(node, found.second) if tune else {}
@@ -86,7 +87,7 @@ def forward(
                 assert isinstance(weight, Weight)  # only parameters are tuned
                 known[path] = weight.times(by)
                 found.factors[path] = found.factors.get(path, 1.0) * by
-            call, sources = _call(node, known, found.values)
+            call, sources = _call(node, known, found.values, family)
             outcome = _outcome(call, rules, sample, found)
             found.values[node.name] = _typical(outcome.values)
         found._pulls.append((node, outcome, sources))
@@ -133,17 +134,20 @@ def _finite(values: Iterable[Value]) -> bool:
 
 
 def _call(
-    node: Node, known: Mapping[str, Value], values: Mapping[str, tuple[Value, ...]]
+    node: Node, known: Mapping[str, Value], values: Mapping[str, tuple[Value, ...]], family: Mapping[str, Kin]
 ) -> tuple[Call, dict[str, str]]:
     """The arguments with their values, and from which name each tensor comes."""
     tensors: dict[str, Value] = {}
     sources: dict[str, str] = {}
     plain: dict[str, Any] = {}
+    relatives: dict[str, Kin] = {}
 
     def look(name: str, argument: Any) -> None:
         if isinstance(argument, Ref):
             tensors[name] = _value(argument, known, values)
             sources[name] = result_name(argument)
+            if argument.name in family and argument.result == 0:
+                relatives[name] = family[argument.name]
         elif isinstance(argument, Sequence) and any(isinstance(a, Ref) for a in argument):
             for at, a in enumerate(argument):
                 look(f"{name}.{at}", a)
@@ -152,7 +156,7 @@ def _call(
 
     for name, argument in node.arguments.items():
         look(name, argument)
-    return Call(node, tensors, plain), sources
+    return Call(node, tensors, plain, known, relatives), sources
 
 
 def _value(ref: Ref, known: Mapping[str, Value], values: Mapping[str, tuple[Value, ...]]) -> Value:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fanin.activations import activation
 from fanin.graph import Graph, Node, Ref
-from fanin.signals.bands import BACKWARD, band_of_draws
+from fanin.signals.bands import APART, BACKWARD, band_of_draws
 from fanin.signals.flow import Gradient
 from fanin.signals.gradient import total
 from fanin.signals.latent import WEIGHTS, Array
@@ -117,7 +117,7 @@ def _moments(state: State, bounds: tuple[float, float] | None) -> Moments:
         saturated=saturated,
         across_positions=state.average(state.across_positions) if state.positions > 1 else None,
         across_samples=state.average(state.across_samples) if state.samples > 1 else None,
-        band=band_of_draws(second, state.drawn),
+        band=None if APART in state.marks else band_of_draws(second, state.drawn),
     )
 
 

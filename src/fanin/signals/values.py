@@ -17,13 +17,19 @@ from fanin.signals.flow import Gradient
 from fanin.signals.frozen import replace
 from fanin.signals.latent import Array
 from fanin.signals.state import State
+from fanin.signals.twins import Kin, covariance
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor whose values are known: a mask, a rotary table, a scalar. Integers count here, too."""
+    """A tensor whose values are known: a mask, a rotary table, a scalar. Integers count here, too.
+
+    Attributes:
+        own: it is made of the model's buffers and of numbers alone, so that nobody's samples are in it.
+    """
 
     array: NDArray[Any]
+    own: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,11 +155,15 @@ class Call:
         node: which operation, where.
         values: the tensors among the arguments.
         plain: all other arguments.
+        known: parameters by path, and inputs and constants by name: what there is before any signal flows.
+        kin: where each tensor comes from.
     """
 
     node: Node
     values: Mapping[str, Value]
     plain: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Value] = field(default_factory=dict, repr=False)
+    kin: Mapping[str, Kin] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         """A tensor's value, a number, or None."""
@@ -175,6 +185,13 @@ class Call:
             if isinstance(found, State):
                 return found
         raise NoRule(f"{name} is no signal with known moments")
+
+    def twins(self, left: str, right: str) -> Array | None:
+        """E x y by segment of two tensors that the same weights made of different inputs; None where they are not."""
+        x, y = self.values.get(left), self.values.get(right)
+        if not (isinstance(x, State) and isinstance(y, State) and left in self.kin and right in self.kin):
+            return None
+        return covariance(x, y) if self.kin[left].twin_of(self.kin[right]) else None
 
     def listed(self, name: str) -> list[tuple[str, Value]]:
         """The tensors of a list argument, with their names."""

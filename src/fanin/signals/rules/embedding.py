@@ -110,12 +110,16 @@ def _repeats(ids: Value, axes: Axes, padding: int | None, rows: int) -> Repeats:
 
 
 def _axes_of(ids: Constant | Unknown) -> Axes:
-    """(sample, position, …); but indices that count up, or depend on i − j alone, are positions throughout."""
+    """(sample, position, …); but indices that count up, or depend on i − j alone, are positions throughout.
+
+    So is a list that the model keeps, as of the relative positions in a window: none of a user's samples is in it.
+    """
     if isinstance(ids, Unknown):
         return tuple(axis(Kind.SAMPLE if at == 0 else Kind.POSITION, n) for at, n in enumerate(ids.shape))
     x = ids.array
     kinds = [Kind.POSITION] * x.ndim
-    if x.ndim and not (_counts_up(x) if x.ndim == 1 else x.ndim == 2 and _of_difference(x)):
+    alike = (ids.own or _counts_up(x)) if x.ndim == 1 else x.ndim == 2 and _of_difference(x)
+    if x.ndim and not alike:
         kinds[0] = Kind.SAMPLE
     return axes_of(x.shape, kinds)
 

@@ -20,6 +20,7 @@ from fanin.signals.rules.operands import affine, covers, number_of, operands, pu
 from fanin.signals.rules.pointwise_bins import both_in_bins, multiplied_in_bins, times_in_bins
 from fanin.signals.rules.steady import is_steady, stretched
 from fanin.signals.state import State, aligned, gaussian
+from fanin.signals.twins import TWO
 from fanin.signals.values import Call, NoRule, Outcome, Pulled
 
 
@@ -55,12 +56,15 @@ def _product(call: Call, x: State, y: State, axes: Axes, *, inverse: bool = Fals
         bins, slopes = (bins[0], bins[1].of(inverted)), -(inverted**2)
         ey = ey.binned(bins[1])
     together = ex.root is ey.root and not (ex.constant or ey.constant)
+    alike = None if inverse or together or x.axes != y.axes else call.twins("self", "other")
     moved = (ex, ey) if is_steady(y, ey, ex) else (ey, ex) if is_steady(x, ex, ey) else None
     if together:
         out = ex.of(ex.values * ey.values)
     elif ex.constant or ey.constant:
         kept, factor = (ex, ey) if ey.constant else (ey, ex)
         out = replace(kept.scaled(float(factor.mean[0])), axes=axes)
+    elif alike is not None and len(alike) == len(ex.sizes):
+        out, bins = _independent_product(ex, ey, alike).marked(TWO), None
     elif moved is not None:
         out = stretched(*moved)
     else:
@@ -118,14 +122,18 @@ def _inverse(values: Array) -> Array:
     return np.asarray(side / np.maximum(side * values, bound))
 
 
-def _independent_product(x: State, y: State) -> State:
+def _independent_product(x: State, y: State, both: Array | None = None) -> State:
+    """Each moment the product; with E x y of any two entries of one feature, that of Gaussians (Isserlis 1918)."""
+    means = x.mean * y.mean
+    crossed = means if both is None else both
+    beyond = 2 * (crossed**2 - means**2)
     out = gaussian(
         x.axes,
         x.sizes,
-        x.mean * y.mean,
-        x.second * y.second,
-        x.across_positions * y.across_positions,
-        x.across_samples * y.across_samples,
+        crossed,
+        x.second * y.second + beyond,
+        x.across_positions * y.across_positions + beyond,
+        x.across_samples * y.across_samples + beyond,
         draws=together([(1.0, x.draws), (1.0, y.draws)]),
         marks=x.marks | y.marks,
         profile=x.profile or y.profile,

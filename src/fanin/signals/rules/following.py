@@ -148,15 +148,15 @@ def _turned(call: Call, name: str, note: Any, generic: Generic) -> Outcome | Non
 
 
 def _viewed(call: Call, name: str, note: Any, generic: Generic) -> Outcome | None:
-    """A view that leaves queries and keys as they are."""
+    """A view that leaves queries and keys as they are; masks that differ from window to window stay as many slices."""
     shape = tuple(size_of(a) for a in call.state(name).axes)
     if generic is None or isinstance(note, Hidden) or shape[-2:] != tuple(call.node.shape[-2:]):
         return None
     places = (note.left.at, note.right.at) if isinstance(note, Scores) else (note.query_at, note.key_at)
-    if sorted(places) != [-2, -1] or (
-        isinstance(note, Scores) and any(a.ndim > 2 and a.shape[:-2] != (1,) * (a.ndim - 2) for a in note.added)
-    ):
+    if sorted(places) != [-2, -1]:
         return None
+    if isinstance(note, Scores):
+        note = replace(note, added=tuple(a.reshape(-1, *a.shape[-2:]) if a.ndim > 2 else a for a in note.added))
     return _noted(generic(call), note)
 
 

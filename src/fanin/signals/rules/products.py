@@ -11,9 +11,11 @@ from fanin.signals.contraction import Contraction, Pairs
 from fanin.signals.draws import together
 from fanin.signals.flow import Gradient
 from fanin.signals.gradient import total
+from fanin.signals.latent import Array
 from fanin.signals.rules import linear
 from fanin.signals.rules.scores import Attention, Scores, Side, attended, with_constant
 from fanin.signals.state import State, gaussian
+from fanin.signals.twins import TWO
 from fanin.signals.values import Call, Constant, NoRule, Outcome, Pulled, Weight, WeightGradient
 
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -130,19 +132,20 @@ def _product(call: Call, left: Operand, right: Operand, out: str) -> Outcome:
                 return attended(
                     a.name, note, a.value, v.name, v.value, v.letters.index(keys), width, repeats, contraction
                 )
-    return _of_two(left, right, contraction)
+    return _of_two(left, right, contraction, call.twins(left.name, right.name))
 
 
-def _of_two(left: Operand, right: Operand, contraction: Contraction) -> Outcome:
-    """Independent factors; scores Q Kᵀ, where features are summed and positions kept."""
+def _of_two(left: Operand, right: Operand, contraction: Contraction, alike: Array | None = None) -> Outcome:
+    """Independent factors, or twins; scores Q Kᵀ, where features are summed and positions kept."""
     signals = [one.value for one in (left, right) if isinstance(one.value, State)]
     marks = frozenset().union(*(s.marks for s in signals))
     if len(signals) == 2 and signals[0].root is signals[1].root:
         marks |= {INDEPENDENT}
+    marks |= frozenset() if alike is None else {TWO}
     out = gaussian(
         contraction.out_axes,
         [max(contraction.size(contraction.out, Kind.FEATURE), 1)],
-        *contraction.moments(left.pairs, right.pairs),
+        *_with_twins(contraction.moments(left.pairs, right.pairs), left, right, contraction, alike),
         draws=together([(1.0, s.draws) for s in signals]),
         marks=marks,
     )
@@ -163,6 +166,18 @@ def _of_two(left: Operand, right: Operand, contraction: Contraction) -> Outcome:
                 yield one.name, WeightGradient(max(back.second, 0.0))
 
     return Outcome((out.noted(scores) if scores else out,), pull)
+
+
+def _with_twins(
+    moments: Sequence[float], left: Operand, right: Operand, contraction: Contraction, alike: Array | None
+) -> Sequence[float]:
+    """Σ x_c y_c over n features has the mean n k, k = E x_c y_c, which all entries have in common."""
+    n = contraction.size(contraction.summed, Kind.FEATURE)
+    if alike is None or n != contraction.size(contraction.summed):
+        return moments
+    k, means = float(alike.mean()), left.pairs.mean * right.pairs.mean
+    mean, *further = moments
+    return mean + n * (k - means), *(m + n * (n + 1) * (k**2 - means**2) for m in further)
 
 
 def _scores(left: Operand, right: Operand, contraction: Contraction) -> Scores | None:

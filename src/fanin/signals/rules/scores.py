@@ -136,7 +136,8 @@ def softmax(call: Call, scores: Scores) -> Outcome:
             back = logits.to_query(own, rows).times(query.repeats), logits.to_key(own, rows, key.repeats)
         scores.returned.append(back if query is scores.left else back[::-1])
         second = own.own * rows.slope / t + (binned.to_scores() if binned is not None else 0.0)
-        yield call.first, _score_gradient(x, second, n * t).flow()
+        entries = x.positions if logits.key.kind is Kind.POSITION else n * t  # windows count positions, too
+        yield call.first, _score_gradient(x, second, entries).flow()
 
     return Outcome((out,), pull)
 

@@ -21,6 +21,7 @@ from fanin.signals.rules.pointwise_bins import both_in_bins, summed_in_bins
 from fanin.signals.rules.steady import also_lost, is_mean, is_steady, shifted, without_mean
 from fanin.signals.state import State, aligned, gaussian
 from fanin.signals.taps import blended
+from fanin.signals.twins import TWO
 from fanin.signals.values import Call, Outcome, Pulled
 
 
@@ -59,6 +60,8 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     elif ex.constant or ey.constant:
         kept, added, by, shift = (ex, ey, a, b) if ey.constant else (ey, ex, b, a)
         out = replace(kept.scaled(by, shift * float(added.mean[0])), axes=axes)
+    elif (alike := _alike(call, left, right, ex)) is not None:
+        out = sum_of(ex, ey, a, b, alike).marked(TWO)
     elif centred:
         out = without_mean(ex, ey, a)
     elif is_steady(y, ey, ex):
@@ -81,6 +84,13 @@ def _two(call: Call, left: str, right: str, a: float, b: float) -> Outcome:
     return Outcome((out,), pull)
 
 
+def _alike(call: Call, left: str, right: str, whole: State) -> Array | None:
+    """E x y of twins, entry by entry."""
+    both = call.twins(left, right)
+    same = both is not None and call.state(left).axes == call.state(right).axes and len(both) == len(whole.sizes)
+    return both if same else None
+
+
 def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Array) -> Gradient:
     """The gradient of a sum as one of its terms sees it: δ² is larger where the term makes the sum large, if it was."""
     seen = total(gradient, out)
@@ -90,11 +100,12 @@ def _seen_by(gradient: Gradient, out: State, part: State, term: Array, other: Ar
     return with_factor(np.sqrt(latent.given_one(squares, out.values, term, other)), part, seen)
 
 
-def sum_of(x: State, y: State, a: float, b: float) -> State:
-    """Of independent x and y."""
+def sum_of(x: State, y: State, a: float, b: float, both: Array | None = None) -> State:
+    """Of independent x and y, or of two with E x y of any two entries of one feature."""
+    crossed = x.mean * y.mean if both is None else both
 
     def moment(k: Array, m: Array) -> Array:
-        return np.asarray(a * a * k + b * b * m + 2 * a * b * x.mean * y.mean)
+        return np.asarray(a * a * k + b * b * m + 2 * a * b * crossed)
 
     total_ = a * a * x.second + b * b * y.second
     share = float(np.nan_to_num(np.mean(a * a * x.second / np.where(total_ > 0, total_, 1)), nan=0.5))

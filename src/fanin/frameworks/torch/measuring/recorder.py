@@ -22,6 +22,10 @@ from fanin.frameworks.torch.tracing.trace import Traced, innermost_module
 from fanin.signals import Moments
 from fanin.signals.summary import bounds_of
 
+# Memory that nothing has been written to: whatever it happens to hold says nothing of the model.
+UNWRITTEN: Final = frozenset(
+    {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"}
+)
 KEPT: Final = 1 << 24  # bytes of gradients that may stay until the backward pass is done
 
 
@@ -61,7 +65,8 @@ class Recorder(Replay):
                 raise self._explained(fx, error) from error
             raise
         tensor = result[0] if isinstance(result, (tuple, list)) and result else result
-        if name in self._recorded and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+        node = self._recorded.get(self._sources.get(name) or name)  # whose elements they are
+        if node and node.op not in UNWRITTEN and isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
             self._see_value(name, tensor)
             if tensor.requires_grad and name not in self._gradient_of:
                 self._expect_gradient(name, tensor)

@@ -8,8 +8,9 @@ happens, but not every value of its parameter is one that its map takes: it is k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch.nn.utils.parametrizations import _Orthogonal, _SpectralNorm
@@ -22,6 +23,7 @@ from fanin.initializers import Keep
 from fanin.plans import Decision
 from fanin.stream import key, normal
 
+AsMatrix: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 ITERATIONS: Final = 100  # of the power method; of a Gaussian matrix σ₁ is then known to a percent
 ORTHOGONAL: Final = Decision(
     Keep(), "an orthogonal parametrization computes the weight from it, and does not take all values: kept as it is"
@@ -65,20 +67,63 @@ def singular_vectors(model: torch.nn.Module, written: Mapping[int, str]) -> Iter
     forward pass in training mode, will find them.
     """
     for module in model.modules():
-        for weight, matrix, u, v in _of(module):
+        for weight, as_matrix, u, v in _of(module):
             if id(weight) in written and not is_sharded(weight):
-                yield _Vectors(written[id(weight)], weight, matrix, u, v)
+                yield _Vectors(written[id(weight)], weight, as_matrix(weight.detach()), u, v)
 
 
-def _of(module: torch.nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Parameter, the matrix whose norm is taken, u and v; of both of PyTorch's spectral norms."""
+def followers(model: torch.nn.Module) -> dict[str, Follower]:
+    """By the paths of their buffers, what becomes of these vectors when their parameter is written."""
+    logical = naming(model)
+    paths = {id(p): logical(path) for path, p in model.named_parameters(remove_duplicate=False)}
+    buffers = {id(b): logical(path) for path, b in model.named_buffers(remove_duplicate=False)}
+    return {
+        buffers[id(x)]: Follower(paths[id(weight)], as_matrix, tuple(u.shape), tuple(v.shape), left)
+        for module in model.modules()
+        for weight, as_matrix, u, v in _of(module)
+        for x, left in ((u, True), (v, False))
+        if id(weight) in paths and id(x) in buffers
+    }
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A singular vector of a parameter, as the module keeps it.
+
+    Attributes:
+        parameter: its path.
+        as_matrix: the parameter as the matrix whose norm is taken.
+        rows, columns: shapes of the left and the right vector.
+        left: which of them it is.
+    """
+
+    parameter: str
+    as_matrix: AsMatrix
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    left: bool
+
+    def of(self, weight: torch.Tensor, seed: int) -> torch.Tensor:
+        """The vector that belongs to these values."""
+        matrix = self.as_matrix(weight)
+        u, v = (torch.zeros(shape, dtype=matrix.dtype) for shape in (self.rows, self.columns))
+        _Vectors(self.parameter, weight, matrix, u, v).follow(seed)
+        return u if self.left else v
+
+
+def _of(module: torch.nn.Module) -> Iterator[tuple[torch.Tensor, AsMatrix, torch.Tensor, torch.Tensor]]:
+    """Parameter, how it is seen as the matrix whose norm is taken, u and v; of both of PyTorch's spectral norms."""
     if isinstance(module, ParametrizationList):
         first: Any = module[0]
         if isinstance(first, _SpectralNorm) and hasattr(first, "_u"):
-            yield module.original, first._reshape_weight_to_matrix(module.original.detach()), first._u, first._v
+            yield module.original, first._reshape_weight_to_matrix, first._u, first._v
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, SpectralNorm):
             held: Any = module
             weight = getattr(held, f"{hook.name}_orig")
-            matrix = hook.reshape_weight_to_matrix(weight.detach())
-            yield weight, matrix, getattr(held, f"{hook.name}_u"), getattr(held, f"{hook.name}_v")
+            yield (
+                weight,
+                hook.reshape_weight_to_matrix,
+                getattr(held, f"{hook.name}_u"),
+                getattr(held, f"{hook.name}_v"),
+            )

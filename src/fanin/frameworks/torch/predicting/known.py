@@ -23,6 +23,10 @@ from fanin.signals.values import Constant, Unknown, Value
 LARGEST: Final = 1 << 24  # elements of a constant that are worth their memory
 SMALL: Final = 1 << 18  # bytes of one that is kept although nothing reads it
 _TABLES: Final = ("embedding", "embedding_bag")
+# Of the tensor that they are made like, only the shape counts.
+_FILLED: Final = frozenset(
+    {*(f"{what}_like" for what in ("zeros", "ones", "full")), *(f"new_{what}" for what in ("zeros", "ones", "full"))}
+)
 # What a norm's constructor writes into its buffers: on the meta device it is known all the same.
 _CONSTRUCTED: Final = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
 
@@ -56,9 +60,30 @@ def known_tensors(traced: Traced, call: Call) -> dict[str, Value]:
         else:
             found[fx.name] = Unknown(tuple(value.shape), _name(value.dtype), usual(tuple(value.shape)))
     _evaluate(program.graph, real)
+    return found | _constants(real, own_nodes(program))
+
+
+def own_nodes(program: torch.export.ExportedProgram) -> set[FxNode]:
+    """What is made of the model's own tensors and of numbers alone."""
+    kinds = torch.export.graph_signature.InputKind
+    placeholders = program.graph.find_nodes(op="placeholder")
+    specs = zip(program.graph_signature.input_specs, placeholders, strict=True)
+    own = {fx for spec, fx in specs if spec.kind is not kinds.USER_INPUT}
+    for fx in program.graph.nodes:
+        if fx.op == "call_function" and own.issuperset(fx.all_input_nodes):
+            own.add(fx)
+    return own
+
+
+def _constants(real: Mapping[FxNode, Any], own: set[FxNode]) -> dict[str, Value]:
+    """Those of the tensors that are known."""
+    found: dict[str, Value] = {}
     for fx, value in real.items():
+        like_a_signal = op_of(fx) in _FILLED and not all(i in real for i in fx.all_input_nodes)
+        if like_a_signal and not all(user in real for user in fx.users):
+            continue  # zeros that a signal is added to, say: a rule knows which of their axes count samples
         if isinstance(value, torch.Tensor):
-            found[fx.name] = Constant(as_numpy(value))
+            found[fx.name] = Constant(as_numpy(value), own=fx in own)
         elif isinstance(value, _Forgotten):
             found[fx.name] = Unknown(value.shape, value.dtype, usual(value.shape))
     return found
@@ -93,7 +118,7 @@ def _evaluate(graph: torch.fx.Graph, real: dict[FxNode, Any]) -> None:
         for fx in graph.nodes:
             if fx.op == "call_function" and _is_constant(fx, real):
                 try:
-                    real[fx] = _result(fx, real)
+                    real[fx] = call_on_cpu(fx, real)
                 except Exception:  # noqa: BLE001  # no kernel on the CPU, say: then it is no constant
                     continue
             for i in fx.all_input_nodes:
@@ -108,16 +133,23 @@ def _is_constant(fx: FxNode, real: Mapping[FxNode, Any]) -> bool:
     value = fx.meta.get("val")
     results = value if isinstance(value, (tuple, list)) else (value,)
     sizes = [v.numel() for v in results if isinstance(v, torch.Tensor)]
-    inputs = fx.all_input_nodes
+    inputs = () if op_of(fx) in _FILLED else fx.all_input_nodes
     return all(i in real and not isinstance(real[i], _Forgotten) for i in inputs) and max(sizes, default=0) <= LARGEST
 
 
-def _result(fx: FxNode, real: Mapping[FxNode, Any]) -> Any:
-    args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda n: real[n])
+def call_on_cpu(fx: FxNode, real: Mapping[FxNode, Any]) -> Any:
+    """The result of an operation whose arguments have values; of what it is only filled like, the shape counts."""
+    args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda n: real[n] if n in real else _alike(n))
     if "device" in kwargs:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     found = fx.target(*args, **kwargs)  # type: ignore[operator]
     return torch.zeros_like(found) if op_of(fx).startswith(("empty", "new_empty")) else found
+
+
+def _alike(fx: FxNode) -> torch.Tensor:
+    """A tensor of a signal's shape, which takes no memory."""
+    x = fx.meta["val"]
+    return torch.empty((), dtype=x.dtype).expand(tuple(x.shape))
 
 
 def _forget(fx: FxNode, still_read: int, real: dict[FxNode, Any]) -> None:

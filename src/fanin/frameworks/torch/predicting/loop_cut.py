@@ -60,7 +60,8 @@ class Cut:
             small = value.seen(self.shape(shape, name), None)
             return _summing_to_as_much(small, self.size / left) if name in self.whole else small
         if isinstance(value, Constant):
-            return Constant(value.array[tuple(slice(left) if n == self.size else slice(None) for n in shape)])
+            array = value.array[tuple(slice(left) if n == self.size else slice(None) for n in shape)]
+            return Constant(array, value.own)
         return value
 
     def entering(

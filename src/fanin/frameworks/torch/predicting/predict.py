@@ -18,6 +18,7 @@ from fanin.frameworks.torch.model.state import undisturbed
 from fanin.frameworks.torch.model.whole import any_sharded, unwrapped
 from fanin.frameworks.torch.predicting.known import known_tensors
 from fanin.frameworks.torch.predicting.loops import loop_runner
+from fanin.frameworks.torch.predicting.made import Stored
 from fanin.frameworks.torch.predicting.seeds import of_fixed_noise, of_loss
 from fanin.frameworks.torch.predicting.surrogate import sampler
 from fanin.frameworks.torch.predicting.weights import weights_of
@@ -64,7 +65,8 @@ def predict(
     model, graph = unwrapped(model), traced.graph
     with undisturbed(model):
         known: dict[str, Value] = {**_weights(graph, model, plan), **known_tensors(traced, call_of(model, example))}
-        found = forward(graph, known, rules, sampler(traced), run_loop=loop_runner(traced))
+        stored = Stored.of(model, None if isinstance(plan, Recording) else plan)  # as built is as they are
+        found = forward(graph, known, rules, sampler(traced, stored), run_loop=loop_runner(traced))
         if loss is None:
             scalar, seeds = of_fixed_noise(traced, found, known)
         else:

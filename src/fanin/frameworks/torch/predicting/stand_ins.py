@@ -159,7 +159,7 @@ def _cut_value(value: Value, cut: Cut) -> Value:
         index = [slice(None)] * value.array.ndim
         for d, n in here.items():
             index[d] = slice(n)
-        return Constant(value.array[tuple(index)])
+        return Constant(value.array[tuple(index)], value.own)
     axes = list(value.axes)
     for d, n in here.items():
         axes[d] = axis(next(iter(kinds_of(axes[d])), Kind.SAMPLE), n)

@@ -1,8 +1,9 @@
 """Run an operation for real on tensors that are distributed as its arguments are.
 
 For operations without a rule, and where a rule does not hold. What comes of it is as exact as some ten thousand numbers
-are; the node is listed in `Signals.sampled`. A pointwise operation on functions of one latent is not sampled but
-composed at the latent's nodes. What cannot be run at all is passed through, with a mark that says why.
+are; the node is listed in `Signals.sampled`. What is made of the model's own tensors alone is run as a whole, and is a
+weight. A pointwise operation on functions of one latent is not sampled but composed at the latent's nodes. What cannot
+be run at all is passed through, with a mark that says why.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.fx.node import Node as FxNode
 from fanin.frameworks.torch.model.failure import first_line
 from fanin.frameworks.torch.model.state import unchanged_randomness
 from fanin.frameworks.torch.predicting.composed import composed
+from fanin.frameworks.torch.predicting.made import NOTHING, OfParameters, Stored
 from fanin.frameworks.torch.predicting.stand_ins import TooLarge, result_axes, stand_ins
 from fanin.frameworks.torch.predicting.trial import Trial, seen_alike
 from fanin.frameworks.torch.tracing.trace import Traced
@@ -30,8 +32,13 @@ from fanin.signals.state import State, gaussian
 from fanin.signals.values import Call, Outcome, Pulled, Unknown, Value, Weight, WeightGradient
 
 
-def sampler(traced: Traced) -> Rule:
-    """A rule for every operation of the program. Calls that are alike to three digits share what was found."""
+def sampler(traced: Traced, stored: Stored = NOTHING) -> Rule:
+    """A rule for every operation of the program. Calls that are alike to three digits share what was found.
+
+    Args:
+        stored: what the model holds.
+    """
+    made = OfParameters(traced, stored)
     nodes = {fx.name: fx for fx in traced.program.graph.nodes}
     cache: dict[Any, Any] = {}
 
@@ -43,6 +50,8 @@ def sampler(traced: Traced) -> Rule:
         try:
             if not hasattr(fx.target, "_schema"):
                 raise TypeError("its arguments are not known")
+            if made.holds(fx):
+                return made.outcome(fx, call)
             trial = Trial(stand_ins(fx, call), call)
             key = _key(fx, call)
             if key not in cache:

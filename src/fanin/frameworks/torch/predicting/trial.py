@@ -14,6 +14,7 @@ from fanin.frameworks.torch.model.state import fixed_randomness
 from fanin.frameworks.torch.predicting.stand_ins import StandIns, result_axes, simplified
 from fanin.frameworks.torch.predicting.structured import Seen, average, cotangent, cube_of, noise, seen, state_of
 from fanin.signals.axes import Axes, Kind, count
+from fanin.signals.bands import APART
 from fanin.signals.draws import NOTHING
 from fanin.signals.gradient import GradientMoments
 from fanin.signals.state import State
@@ -56,6 +57,8 @@ class Trial:
     def _marks(self) -> frozenset[str]:
         op, values = self.call.node.op, self.call.values
         marks = set().union(*(v.marks for v in values.values() if isinstance(v, State)))
+        if len({v.root for v in values.values() if isinstance(v, State) and not v.constant}) > 1:
+            marks.add(APART)
         unknown = [n for n, v in values.items() if isinstance(v, Unknown) and v.bound is None]
         if unknown:
             marks.add(f"nothing is known of the {', '.join(unknown)} of {op}")

@@ -15,6 +15,7 @@ from fanin.frameworks.torch.model.names import named_parameters, naming
 from fanin.frameworks.torch.model.state import fixed_randomness, undisturbed
 from fanin.frameworks.torch.model.whole import unwrapped
 from fanin.frameworks.torch.predicting.known import known_tensors
+from fanin.frameworks.torch.predicting.made import Stored
 from fanin.frameworks.torch.predicting.surrogate import sampler
 from fanin.frameworks.torch.predicting.weights import weights_of
 from fanin.frameworks.torch.tracing.program_inputs import flat_inputs
@@ -37,7 +38,7 @@ def sweep(traced: Traced, model: torch.nn.Module, example: tuple[Any, ...]) -> S
         with undisturbed(own):
             weights = weights_of(traced.graph, own, plan)
             known: dict[str, Value] = {**weights, **known_tensors(traced, call_of(own, example).on_meta())}
-            return forward(traced.graph, known, RULES, sampler(traced), tune).factors
+            return forward(traced.graph, known, RULES, sampler(traced, Stored.of(own, plan)), tune).factors
 
     return swept
 
