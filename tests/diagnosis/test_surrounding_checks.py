@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 import fanin
 from fanin.diagnosis import CHECKS, Diagnosis, Finding, Severity, remedy_plan
@@ -285,3 +285,32 @@ def test_a_diagnosis_of_a_loader_with_all_options_is_healthy_and_prints() -> Non
     diagnosis = fanin.diagnose(there.model, pairs, loss=there.loss, **there.options)
     assert diagnosis.summary == "healthy"
     assert diagnosis.to_dict()["healthy"]
+
+
+def test_what_makes_most_of_the_logits_is_named_and_mended() -> None:
+    """Mutant: the last weight is blamed, whatever made them."""
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 16), torch.arange(64) % 10
+    net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 10))
+    with torch.no_grad():
+        net.get_parameter("2.bias")[3] = 50
+    (found,) = fanin.diagnose(net, x, y, loss=F.cross_entropy, select=["L01"])
+    assert "most of it is 2.bias, of second moment 25" in found.why
+    fanin.repair_(net, x, y, loss=F.cross_entropy)
+    assert not net.get_parameter("2.bias").any()
+    assert "L01" not in codes(fanin.diagnose(net, x, y, loss=F.cross_entropy))
+
+    class Scores(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.user, self.item = nn.Embedding(64, 64), nn.Embedding(64, 64)
+            self.small = nn.Linear(128, 1)
+
+        def forward(self, i: Tensor) -> Tensor:
+            u, v = self.user(i), self.item(i.flip(0))
+            out: Tensor = (u * v).sum(1) + self.small(torch.cat([u, v], 1)).squeeze(1)
+            return out
+
+    binary, i = torch.arange(64).remainder(2).float(), torch.arange(64)
+    (found,) = fanin.diagnose(Scores(), i, binary, loss=F.binary_cross_entropy_with_logits, select=["L01"])
+    assert "most of it is what sum makes" in found.why

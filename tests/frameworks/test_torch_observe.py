@@ -453,7 +453,9 @@ def test_what_cannot_be_measured_is_said() -> None:
     tokens = torch.tensor([[1, 10]])
     with pytest.raises(ShapeMismatch, match=r"layer '0', Embedding\(10, 4\): expected integer indices from 0 to 9.*10"):
         measured(nn.Sequential(nn.Embedding(10, 4)), tokens)
-    with pytest.raises(ShapeMismatch, match=r"expected dtype float32, got dtype int64\. The example has shape \(7, 9\) of"):
+    with pytest.raises(
+        ShapeMismatch, match=r"expected dtype float32, got dtype int64\. The example has shape \(7, 9\) of"
+    ):
         measured(mlp(), torch.ones(7, 9, dtype=torch.long))
     with torch.device("meta"):
         ghost = mlp()

@@ -41,6 +41,11 @@ def for_good(model: Any, plan: Plan, seed: int) -> Iterator[None]:
 
 MUTANTS = (
     Mutant(
+        "the last weight makes the logits, whatever is added to them",
+        put("fanin.diagnosis.logits", "_large_bias", lambda evidence, at: None),
+        ("diagnosis/test_surrounding_checks.py::test_what_makes_most_of_the_logits_is_named_and_mended",),
+    ),
+    Mutant(
         "a vanishing net reported as healthy",
         put("fanin.diagnosis.checks.trend", "NOTICEABLE", 1e300),
         ("diagnosis/test_checks.py::test_a_planted_fault_is_found_and_nothing_else_is_and_its_remedy_makes_it_go",),

@@ -140,7 +140,7 @@ CHECK = Check(
     page=__doc__,
     find=find,
     remedy=remedy,
-    advice="make the last weight smaller, so that the logits have a variance of about ¼ (recipe auto)",
+    advice="make what makes most of the logits smaller, so that they have a variance of about ¼ (recipe auto)",
     needs="a loss",
     worse="larger",
 )
