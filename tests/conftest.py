@@ -19,6 +19,8 @@ NO_BROWSER = "no Chromium or Chrome is installed; run: python scripts/ensure_bro
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nearly all that tests ask of JAX is compiled once and run once; those of bits ask for the fixture below.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Printed tables are as wide as it says; the readline that a debugger brings along sets it for child processes.
+os.environ.pop("COLUMNS", None)
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is first imported, by a test or a doctest
 # --no-sandbox for containers; the others keep the browser from talking to anyone on its own.
 BROWSER_ARGS = [

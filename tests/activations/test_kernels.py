@@ -134,7 +134,7 @@ def test_a_kernel_is_symmetric_and_bounded(
 ) -> None:
     found = kernel(name, c, std=stds, mean=means)
     bound = size(TABLE[name], stds, means, derivative=False)
-    assert abs(found) <= bound * (1 + 1e-9)
+    assert abs(found) <= bound * (1 + 1e-9) + 1e-30  # of what lies farther out than the quadrature's nodes
     assert found == pytest.approx(kernel(name, c, std=stds[::-1], mean=means[::-1]), abs=1e-9 * bound)
 
 

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fanin.cli import app, main
+from fanin.cli.terminal import console
 
 NET = """
 import torch
@@ -230,3 +231,11 @@ def test_a_defect_of_ours_is_one_message_too() -> None:
     assert ended.returncode == 70
     assert "Traceback" not in ended.stderr
     assert "RuntimeError: boom" in ended.stderr
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(None, 110), ("60", 60)])
+def test_a_pipe_is_as_wide_as_columns_says(columns: str | None, widest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert console().width == widest
