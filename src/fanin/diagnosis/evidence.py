@@ -89,7 +89,7 @@ class Evidence:
         """The weight's scale beside the one that the recipe auto would give it, in words."""
         scale, parameter = self.weight_scale(layer), self.graph.by_path[layer.weight]
         if scale is None or parameter.fans is None:
-            return f"the operation {layer.node.op} gives its weight no fans"
+            return f"the operation {layer.node.called} gives its weight no fans"
         law = weight_for(layer).initializer.law(Target(parameter.path, parameter.shape, fans=parameter.fans))
         wanted = parameter.fans.fan_in * law.std**2
         asks = f"{layer.activation} asks for" if layer.activation else "a linear layer asks for"

@@ -68,7 +68,7 @@ def why_of_logits(evidence: Evidence) -> str:
         said.append(_bias_sentence(evidence, at) or evidence.scale_sentence(at.layer))
     elif isinstance(at, Node) and at.name in evidence.signals.values:
         size = evidence.signals.values[at.name].second_moment
-        said.append(f"most of it is what {at.op} makes, of second moment {size:.3g}, with no weight behind it")
+        said.append(f"most of it is what {at.called} makes, of second moment {size:.3g}, with no weight behind it")
     return "; ".join(said) or "what the model says at first is far from nothing"
 
 

@@ -57,14 +57,14 @@ class Place:
 def place_of_layer(graph: Graph, layer: Layer, layers: int) -> Place:
     """Of an operation with a weight."""
     node = layer.node
-    return Place(layer.index, layers, block_of(graph, node.module), layer.module, node.op, node.source)
+    return Place(layer.index, layers, block_of(graph, node.module), layer.module, node.called, node.source)
 
 
 def place_of_node(graph: Graph, node: Node, layers: Sequence[LayerSignal]) -> Place:
     """Of any operation; its layer is the one that it is part of, if it is."""
     own = next((s.layer.index for s in layers if node.name in (s.layer.node.name, s.layer.output.name)), None)
     block = block_of(graph, node.module)
-    return Place(own, len(layers), block, node.module or node.name, node.op, node.source)
+    return Place(own, len(layers), block, node.module or node.name, node.called, node.source)
 
 
 def place_of_parameter(graph: Graph, parameter: Parameter, layers: Sequence[LayerSignal]) -> Place:
@@ -77,7 +77,7 @@ def place_of_parameter(graph: Graph, parameter: Parameter, layers: Sequence[Laye
         len(layers),
         block_of(graph, module),
         module,
-        node.op if node else "",
+        node.called if node else "",
         node.source if node else "",
         parameter.path,
     )

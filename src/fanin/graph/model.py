@@ -124,6 +124,21 @@ class Node:
     shapes: tuple[tuple[int, ...], ...] = field(default=(), compare=False, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
+    @property
+    def called(self) -> str:
+        """The operation as people call it."""
+        return operation_name(self.op)
+
+
+def operation_name(op: str) -> str:
+    """As people call it.
+
+    Example:
+        >>> [operation_name(op) for op in ("_native_batch_norm_legit_functional", "native_dropout", "_softmax")]
+        ['batch_norm', 'dropout', 'softmax']
+    """
+    return op.removeprefix("_").removeprefix("native_").partition("_legit")[0]
+
 
 @dataclass(frozen=True)
 class Branch:

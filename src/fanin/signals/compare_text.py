@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group
 from rich.text import Text
 
+from fanin.graph.model import operation_name
 from fanin.grid import Grid
 from fanin.signals.compare import Comparison, Row, Summary
 
@@ -58,11 +59,6 @@ def node_cells(kind: str, row: Row) -> tuple[str, ...]:
     inside = "" if pair.inside is None else "yes" if pair.inside else "no"
     numbers = (f"{pair.predicted:.4g}", f"{pair.measured:.4g}", f"{pair.ratio:.3g}")
     return (kind, row.name, operation_name(row.op), row.module, *numbers, inside, row.source)
-
-
-def operation_name(op: str) -> str:
-    """As it is called by users: "_native_batch_norm_legit_functional" is a batch_norm."""
-    return op.removeprefix("_native_").partition("_legit")[0]
 
 
 def _summary_cells(seen: Summary) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from typing import Final
 from rich.console import Group
 from rich.text import Text
 
+from fanin.graph.model import operation_name
 from fanin.grid import Grid
-from fanin.signals.compare_text import operation_name
 from fanin.signals.model import RANDOM_COTANGENT, LayerSignal, Moments, ParameterSignal, Signals, by_depth
 
 BAND: Final = "in 8 of 10 draws"

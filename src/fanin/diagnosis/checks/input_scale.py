@@ -95,7 +95,7 @@ def _finding(check: Check, evidence: Evidence, seen: InputSeen, size: Size, read
 
 
 def _named(reader: Node) -> str:
-    return f"{reader.op} in {reader.module}" if reader.module else reader.op
+    return f"{reader.called} in {reader.module}" if reader.module else reader.called
 
 
 def _readers(evidence: Evidence, name: str) -> Iterator[Node]:

@@ -73,7 +73,7 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     share, advice, why, node = 1.0, "", "the operation left the range of its dtype or its domain", None
     if forward := _first_that_lasts(evidence):
         share, node = signals.values[forward.name].non_finite, forward
-        what = f"{share:.2%} of the output of {forward.op} is infinite or not a number"
+        what = f"{share:.2%} of the output of {forward.called} is infinite or not a number"
         why, advice = _reason(evidence, forward)
     elif not math.isfinite(signals.loss):
         what = f"the loss is {signals.loss}, though the model's output is finite"
@@ -81,9 +81,8 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     elif back := _first_going_back(evidence):
         receiver, node = back
         share = signals.gradients[receiver].non_finite
-        what = (
-            f"{share:.2%} of the gradient that {node.op} sends back is infinite or not a number, forward all is finite"
-        )
+        sends = f"{share:.2%} of the gradient that {node.called} sends back"
+        what = f"{sends} is infinite or not a number, forward all is finite"
         why, advice = BACKWARD.get(node.op, (why, ""))
     else:
         what = "a parameter's gradient is infinite or not a number, though what flows to it is finite"

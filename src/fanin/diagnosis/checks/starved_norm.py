@@ -84,8 +84,8 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
         evidence,
         Severity.WARNING if given else Severity.NOTE,
         node,
-        what=f"{node.op} is given a variance of {epsilon * share / (1 - share):.2g}, with an ε of {epsilon:.2g}: its "
-        f"output has {share:.2g} of the second moment it should have; {len(same)} norm(s) are so",
+        what=f"{node.called} is given a variance of {epsilon * share / (1 - share):.2g}, with an ε of {epsilon:.2g}: "
+        f"its output has {share:.2g} of the second moment it should have; {len(same)} norm(s) are so",
         why=f"made too small by {weights}"
         if given
         else "it is given a constant: by design, if a branch starts at zero",

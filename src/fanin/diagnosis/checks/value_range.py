@@ -57,11 +57,11 @@ def find(check: Check, evidence: Evidence) -> Finding | None:
     for seen, node in ends:
         detail, bounds = evidence.signals.details.get(node.name), RANGES.get(node.dtype)
         if detail and bounds and (what := _at_an_end(detail, bounds, node.dtype)):
-            return _finding(check, evidence, Severity.WARNING, seen, f"{what} ({node.op})", detail)
+            return _finding(check, evidence, Severity.WARNING, seen, f"{what} ({node.called})", detail)
     for seen, node in ends:
         detail = evidence.signals.details.get(node.name)
         if detail and node.dtype == "float32" and (what := _too_much_for_half(detail)):
-            return _finding(check, evidence, Severity.NOTE, seen, f"{what} ({node.op})", detail)
+            return _finding(check, evidence, Severity.NOTE, seen, f"{what} ({node.called})", detail)
     return None
 
 
