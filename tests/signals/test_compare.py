@@ -123,7 +123,16 @@ def test_the_table_names_the_node_that_is_furthest_off() -> None:
     text = str(signals(values=(1.0, 5.0, 2.0)).compare(signals()))
     assert "Net: predicted over measured" in text
     first = text.split("Furthest off")[1].splitlines()[3]
-    assert first.split() == ["value", "relu", "relu", "at.1", "5", "0.5", "10"]
+    assert first.split() == ["relu", "value", "5", "0.5", "10", "relu", "at.1"]
+
+
+def test_an_empty_tensor_has_nothing_to_compare() -> None:
+    """Mutant: its moments, which are not numbers, are furthest off."""
+    known = signals()
+    assert known.graph is not None
+    nodes = tuple(replace(n, shape=(0, 4)) if n.name == "relu" else n for n in known.graph.nodes)
+    seen = replace(known, graph=replace(known.graph, nodes=nodes))
+    assert {row.name for row in seen.compare(known).rows} == set(NAMES) - {"relu"}
 
 
 def test_plain_data_is_json() -> None:

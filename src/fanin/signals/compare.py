@@ -219,8 +219,9 @@ def _pairs(
     measured: Mapping[str, Moments],
     among: Mapping[str, Pair] | None = None,
 ) -> dict[str, Pair]:
-    """By node: of those `among`, a moment that was not predicted was predicted to be zero."""
-    names = [n.name for n in graph.nodes if n.name in measured and n.name in (among or predicted)]
+    """By node: of those `among`, a moment that was not predicted was predicted to be zero; empty ones have none."""
+    known = predicted if among is None else among
+    names = [n.name for n in graph.nodes if n.name in measured and n.name in known and 0 not in n.shape]
     of_layers = [name for name in names if any(i in graph.by_path for i in graph.by_name[name].inputs)]
     floor = _floor(graph, (measured[name] for name in of_layers or names))  # a mask of −1e9 is no measure for it
     return {name: _pair(predicted.get(name), measured[name], floor) for name in names}

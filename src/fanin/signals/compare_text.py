@@ -10,7 +10,7 @@ from fanin.grid import Grid
 from fanin.signals.compare import Comparison, Row, Summary
 
 SUMMARY = ("second moments", "compared", "median ×", "p90 ×", "largest ×", "signed ×", "in band", "left out")
-NODES = ("of", "node", "operation", "module", "predicted", "measured", "ratio", "in band", "source")
+NODES = ("node", "of", "predicted", "measured", "ratio", "in band", "operation", "module", "source")
 NUMBERS = {*SUMMARY[1:], "predicted", "measured", "ratio", "in band"}
 
 
@@ -58,7 +58,7 @@ def node_cells(kind: str, row: Row) -> tuple[str, ...]:
     assert pair is not None
     inside = "" if pair.inside is None else "yes" if pair.inside else "no"
     numbers = (f"{pair.predicted:.4g}", f"{pair.measured:.4g}", f"{pair.ratio:.3g}")
-    return (kind, row.name, operation_name(row.op), row.module, *numbers, inside, row.source)
+    return (row.name, kind, *numbers, inside, operation_name(row.op), row.module, row.source)
 
 
 def _summary_cells(seen: Summary) -> tuple[str, ...]:
