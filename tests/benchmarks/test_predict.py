@@ -68,7 +68,7 @@ def test_what_the_command_prints(predict: Any, monkeypatch: pytest.MonkeyPatch, 
     assert "python benchmarks/predict.py --only mlp-relu-10 --seeds 2 --nodes" in printed
     row = next(line for line in printed.splitlines() if line.startswith("| mlp-relu-10"))
     assert len(row.split(" | ")) == len(predict.HEAD)
-    assert "parameter gradient  0.weight  linear" in printed
+    assert "0.weight  parameter gradient" in printed
     assert "without norms: ≥ 90 % of nodes have the mean in the band" in printed
     assert "mlp-relu-10: " in progress
 
