@@ -239,3 +239,21 @@ def test_a_pipe_is_as_wide_as_columns_says(columns: str | None, widest: int, mon
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
     assert console().width == widest
+
+
+def test_a_file_is_run_once_though_its_loss_is_named_in_full(tmp_path: Path) -> None:
+    """Mutant: once for the model, and once more for the loss."""
+    file = tmp_path / "once.py"
+    file.write_text(
+        "from pathlib import Path\n"
+        "seen = Path(__file__).with_suffix('.txt')\n"
+        "seen.write_text((seen.read_text() if seen.exists() else '') + 'x')\n"
+        "import torch\n"
+        "def make(): return torch.nn.Linear(4, 2), torch.zeros(3, 4)\n"
+        "def loss(out): return (out - 1).square().mean()\n"
+    )
+    ended = CliRunner().invoke(
+        app, ["check", f"{file}:make", "--loss", f"{file}:loss", "--json"], catch_exceptions=False
+    )
+    assert json.loads(ended.output)["signals"]["loss_name"] == "loss"
+    assert file.with_suffix(".txt").read_text() == "x"

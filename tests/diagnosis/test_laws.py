@@ -170,6 +170,23 @@ def test_a_stride_is_no_mistake() -> None:
     assert fanin.diagnose(net, torch.randn(8, 3, 16, 16), select=["W03"]).findings == ()
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_what_recurrent_layers_draw_by_default_is_no_mistake(kind: Callable[..., nn.RNNBase]) -> None:
+    """Where the input has twice the width, Xavier of an LSTM's packed shape is the same. Mutant: it is taken for it."""
+
+    class Read(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cells, self.out = kind(128, 64, batch_first=True), nn.Linear(64, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.out(self.cells(x)[0][:, -1])
+            return out
+
+    torch.manual_seed(0)
+    assert fanin.diagnose(Read(), torch.randn(8, 6, 128), select=["W03"]).findings == ()
+
+
 def test_what_pytorch_does_by_default_is_a_note() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.ConvTranspose2d(64, 4, 4, 2, 1))

@@ -41,6 +41,11 @@ def for_good(model: Any, plan: Plan, seed: int) -> Iterator[None]:
 
 MUTANTS = (
     Mutant(
+        "PyTorch's own law for recurrent layers is taken for that of another shape",
+        put("fanin.diagnosis.checks.fan_mistaken", "_is_recurrent_default", lambda entry, fans: False),
+        ("diagnosis/test_laws.py::test_what_recurrent_layers_draw_by_default_is_no_mistake",),
+    ),
+    Mutant(
         "the last weight makes the logits, whatever is added to them",
         put("fanin.diagnosis.logits", "_large_bias", lambda evidence, at: None),
         ("diagnosis/test_surrounding_checks.py::test_what_makes_most_of_the_logits_is_named_and_mended",),

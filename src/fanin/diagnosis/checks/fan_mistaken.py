@@ -83,6 +83,8 @@ def _mistaken(evidence: Evidence) -> Iterator[_Mistaken]:
         if right is None and not table:
             continue
         uniform = isinstance(law, Uniform)
+        if uniform and right and _is_recurrent_default(entry, right):
+            continue
         for gain, mode, name in UNIFORM_LAWS if uniform else NORMAL_LAWS:
             if table and mode != "fan_avg":  # the other modes do not see the vocabulary
                 continue
@@ -132,6 +134,11 @@ def _fits(entry: Entry, std: float, uniform: bool) -> bool:
         return seen.has_std(std, 3.0, SIGMAS)
     bound, largest = math.sqrt(3) * std, max(seen.high, -seen.low)
     return bound * (1 - 20.7 / seen.count) - seen.rounding <= largest <= bound * (1 + 1e-6) + seen.rounding
+
+
+def _is_recurrent_default(entry: Entry, fans: Fans) -> bool:
+    """U(±1/√hidden), which `nn.LSTM` and the like draw from, is that of no other law, even where numbers coincide."""
+    return entry.parameter.parts is not None and _fits(entry, 1 / math.sqrt(3 * fans.fan_out), uniform=True)
 
 
 def _harmful(evidence: Evidence, p: Parameter, ratio: float, name: str) -> bool:
