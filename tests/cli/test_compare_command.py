@@ -34,6 +34,9 @@ from torch import nn
 def build(data):
     return nn.Linear(data.inputs.shape[1], data.outputs)
 
+def alone():
+    return nn.Linear(4, 3)
+
 def broken(data):
     return 1 / 0
 """
@@ -113,6 +116,11 @@ def test_a_net_of_ones_own_file_is_found_by_every_process(folder: Path) -> None:
     (folder / "net.py").write_text(NET + "\n# changed\n")
     again = facts(run(folder, "spec.toml", "--json", "--workers", "1"))
     assert again["trained"] == 8, "another file, another net"
+
+
+def test_a_net_need_not_ask_for_its_data(folder: Path) -> None:
+    (folder / "spec.toml").write_text(SPEC.replace('"perceptron(depth=2, width=8)"', '"net.py:alone"'))
+    assert facts(run(folder, "spec.toml", "--json", "--workers", "1"))["trained"] == 8
 
 
 def test_recipes_may_have_names(folder: Path) -> None:

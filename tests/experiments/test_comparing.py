@@ -263,7 +263,8 @@ def test_builders_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(BadInput, match=r"cannot be found by other processes.*workers=1"):
         compare(of_this_process, workers=2)
     assert compare(of_this_process).trained == 8
-    assert compare(lambda: torch.nn.Linear(4, 3)).trained == 8  # that the data need not be taken
+    assert compare(lambda: torch.nn.Linear(4, 3)).trained == 8  # the data need not be asked for
+    assert compare(lambda inputs=4: torch.nn.Linear(inputs, 3)).trained == 8  # mutant: they are given to any argument
 
 
 def test_a_damaged_result_is_said_and_computed_again(tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ MUTANTS = (
         ("plans/test_dot_products.py::test_scores_have_a_second_moment_of_a_quarter",),
     ),
     Mutant(
+        "rows are as large behind a norm as in their table",
+        put("fanin.plans.dot_products", "NORMS", frozenset()),
+        ("plans/test_dot_products.py::test_rows_behind_a_norm_stay_as_large_as_others",),
+    ),
+    Mutant(
         "a lookup is taken for a projection of its stream",
         put("fanin.graph.residual", "LOOKUPS", frozenset()),
         ("plans/test_dot_products.py::test_a_lookup_is_no_shortcut_of_a_residual_branch",),

@@ -87,6 +87,20 @@ def test_scores_have_a_second_moment_of_a_quarter(kind: type[Scores]) -> None:
     assert model(*x).std().item() < 1.5
 
 
+class Normed(Scores):
+    """Rows whose size a norm takes away."""
+
+    def forward(self, user: Tensor, item: Tensor) -> Tensor:
+        rows = (nn.functional.layer_norm(table(i), (WIDTH,)) for table, i in ((self.user, user), (self.item, item)))
+        out: Tensor = next(rows).mul(next(rows)).sum(1)
+        return out
+
+
+def test_rows_behind_a_norm_stay_as_large_as_others() -> None:
+    """Mutant: norms are seen through."""
+    assert fanin.plan(Normed(), *pairs())["user.weight"].std == 1
+
+
 def test_rows_that_weights_read_stay_as_large_as_others() -> None:
     plan = fanin.plan(Read(), *pairs())
     assert plan["user.weight"].std == plan["item.weight"].std == 1

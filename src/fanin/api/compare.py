@@ -43,7 +43,7 @@ def compare(
 
     Args:
         net: a name with arguments, such as "perceptron(depth=30)" (`fanin list nets`), or a function of a module that
-            builds a `torch.nn.Module`; one that takes an argument is given the `fanin.experiments.data.Data`.
+            builds a `torch.nn.Module`; one that asks for an argument is given the `fanin.experiments.data.Data`.
         data: a name, such as "digits" (`fanin list data`); or (inputs, targets), of which a fifth is kept for the test;
             or (inputs, targets, test_inputs, test_targets). Whole numbers as targets are classes.
         recipes: whatever `fanin.plan` takes, or plans; a list, or by names of your own. One that cannot serve the net

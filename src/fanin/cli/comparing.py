@@ -153,8 +153,10 @@ class FromFile:
     reference: str
 
     def __call__(self, data: Any) -> Any:
-        """What the function makes of the data."""
-        return self.load()(data)
+        """What the function makes of the data, or without them."""
+        from fanin.experiments.subject import built_for
+
+        return built_for(self.load(), data)
 
     @property
     def source(self) -> str:

@@ -49,7 +49,7 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                built = build(self.data) if _takes_data(build) else build()
+                built = built_for(build, self.data)
             except FaninError:
                 raise
             except Exception as error:
@@ -141,15 +141,14 @@ def subject(net: str | Build, data: Any) -> Subject:
     return Subject(net, found, data if isinstance(data, str) else found.name)
 
 
-def _takes_data(build: Callable[..., Any]) -> bool:
-    """Whether a function that builds a model can be called with the data."""
+def built_for(build: Build, data: Data) -> nn.Module:
+    """What a function makes of the data, or without them where it asks for nothing; defaults are its own."""
     try:
-        inspect.signature(build).bind(None)
-    except TypeError:
-        return False
+        asked = inspect.signature(build).parameters.values()
     except ValueError:  # nothing is known of it
-        pass
-    return True
+        return build(data)
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return build(data) if any(p.kind in by_place and p.default is p.empty for p in asked) else build()
 
 
 def name_of_function(build: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from fanin.graph import Graph, Role
+from fanin.graph.layers import NORMS
 from fanin.graph.model import Node
 from fanin.graph.paths import Paths
 from fanin.initializers import Normal
@@ -31,14 +32,14 @@ def factors(graph: Graph) -> dict[str, Decision]:
 
 
 def _looked_up(paths: Paths, name: str) -> Iterator[str]:
-    """The table whose rows these are, seen through views and the like."""
+    """The table whose rows these are, as large as they are in it: not behind a norm or an activation."""
     behind = paths.to_weight(name)
-    if behind and all((n := paths.node(step)) is None or n.activation is None for step in behind):
+    if behind and not any((n := paths.node(step)) and (n.activation or n.op in NORMS) for step in behind):
         yield from (path for path in paths.weights[behind[-1]] if paths.graph.by_path[path].role is Role.EMBEDDING)
 
 
 def _makes_the_output(paths: Paths, product: Node) -> bool:
-    """Whether the scores reach an output without meeting a weight: sums and scales alone, or a sigmoid at the end."""
+    """Whether the scores reach an output without meeting a weight."""
     outputs = {ref.name for ref in paths.graph.outputs}
     pending, seen = [product.name], set[str]()
     while pending:

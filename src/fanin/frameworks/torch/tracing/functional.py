@@ -16,14 +16,11 @@ from torch.fx import GraphModule, Node
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _ARGUMENTS: Final = ("ep", "cia_to_decomp", "python_decomp_table", "joint_loss_index", "decompose_custom_triton_ops")
 
-
 # Composite operations that may hand back what they are given, which makes no difference where nothing is overwritten.
-_HARMLESS: Final = frozenset(
-    (
-        *("chunk", "contiguous", "dropout", "flatten", "movedim", "mT", "narrow", "numpy_T", "reshape", "split", "to"),
-        "unflatten",
-    )
-)
+_HARMLESS: Final = {
+    *("chunk", "contiguous", "dropout", "flatten", "movedim", "mT"),
+    *("narrow", "numpy_T", "reshape", "split", "to", "unflatten"),
+}
 
 
 def functional(program: ExportedProgram) -> ExportedProgram:
