@@ -45,7 +45,13 @@ def switched(inner: nn.Module, x: Tensor) -> Tensor:
     return h
 
 
-@pytest.mark.parametrize("trunk", [with_context, decorated, switched])
+def branching(inner: nn.Module, x: Tensor) -> Tensor:
+    """What the exporter does not follow, and a recorded run does."""
+    h = with_context(inner, x)
+    return 2 * h if h.sum() > 1e9 else h
+
+
+@pytest.mark.parametrize("trunk", [with_context, decorated, switched, branching])
 @pytest.mark.parametrize("look", [fanin.measure, fanin.predict])
 def test_gradients_end_where_the_model_lets_them_end(
     look: Callable[..., fanin.Signals], trunk: Callable[[nn.Module, Tensor], Tensor]

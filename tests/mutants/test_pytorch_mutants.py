@@ -79,7 +79,7 @@ MUTANTS = (
     ),
     Mutant(
         "the mode in which a part runs is forgotten",
-        put("fanin.frameworks.torch.tracing.program", "with_detached", lambda program: program),
+        put("fanin.frameworks.torch.tracing.functional", "with_detached", lambda program: program),
         ("frameworks/test_torch_no_grad.py::test_gradients_end_where_the_model_lets_them_end",),
     ),
     Mutant(

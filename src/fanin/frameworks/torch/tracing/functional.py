@@ -13,6 +13,8 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
+from fanin.frameworks.torch.tracing.no_grad import with_detached
+
 _COMPOSITE: Final = torch._C.DispatchKey.CompositeImplicitAutograd
 _ARGUMENTS: Final = ("ep", "cia_to_decomp", "python_decomp_table", "joint_loss_index", "decompose_custom_triton_ops")
 
@@ -26,9 +28,10 @@ _HARMLESS: Final = {
 def functional(program: ExportedProgram) -> ExportedProgram:
     """A program in which no operation works in place: the given one where none does, which halves the time of a trace.
 
-    Else, and where a composite operation has to be taken apart, it is made anew (`decomposed`).
+    Else, and where a composite operation has to be taken apart, it is made anew (`decomposed`), and what runs without
+    gradients says so itself.
     """
-    said = _in_parts()
+    program, said = with_detached(program), _in_parts()
     if said is None or not all(_stays(node, said[1]) for node in program.graph.nodes):
         return decomposed(program)
     program.graph.eliminate_dead_code()

@@ -11,7 +11,6 @@ from fanin.frameworks.torch.model.call import Call
 from fanin.frameworks.torch.model.failure import explain, first_line, where
 from fanin.frameworks.torch.model.output import Build, taken_apart
 from fanin.frameworks.torch.tracing.functional import functional
-from fanin.frameworks.torch.tracing.no_grad import with_detached
 from fanin.frameworks.torch.tracing.recorded_run import recorded_run
 from fanin.frameworks.torch.tracing.sizes import with_sizes
 
@@ -65,7 +64,7 @@ def _exported(model: torch.nn.Module, call: Call) -> Program:
         program = torch.export.export(model, call.args, call.keywords, strict=False)
     finally:
         hook.remove()
-    return Program(functional(with_detached(program)), builds[-1])
+    return Program(functional(program), builds[-1])
 
 
 def _of_one_run(model: torch.nn.Module, call: Call, at: str) -> Program:
